@@ -1,0 +1,140 @@
+"""Config: where conf/ lies, what a key may be called, and errors of one line."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import re
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import ConfigCompositionException, HydraException, InstantiationException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
+
+from gainkt.errors import ConfigError, nearest
+
+
+def conf_dir() -> str:
+    """Return the folder of the config groups: beside the package where installed, at the top of a checkout."""
+    package = Path(__file__).resolve().parent
+    for folder in (package / "conf", package.parents[1] / "conf"):
+        if (folder / "train.yaml").is_file():
+            return str(folder)
+    raise ConfigError(f"{package / 'conf'}: the config groups are missing; install gainkt again")
+
+
+def _run_dir(root: str, name: str, resume: str | None) -> str:
+    """Folder of a run: the one that is resumed, or a new one that no other run shares."""
+    if resume:
+        return str(Path(resume).expanduser().resolve())
+    return str(Path(root) / name / f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{uuid.uuid4().hex[:8]}")
+
+
+def register_resolvers() -> None:
+    """Make `${run_dir:root,name,resume}` known to OmegaConf."""
+    OmegaConf.register_new_resolver("run_dir", _run_dir, use_cache=True, replace=True)
+
+
+def check_keys(cfg: DictConfig) -> None:
+    """Check every key of a node with a `_target_` against what its constructor takes.
+
+    Raises:
+        ConfigError: a key that the constructor does not know, with the nearest that it does.
+    """
+    for path, node in _targets(cfg, ""):
+        target = _locate(str(node["_target_"]), path)
+        known = set(inspect.signature(target).parameters) - {"self"}
+        for key in node:
+            if str(key) not in known | {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}:
+                raise ConfigError(f"{path}.{key}: {node['_target_']} takes no such setting{nearest(str(key), known)}")
+
+
+def _targets(node: Any, path: str) -> Iterator[tuple[str, DictConfig]]:
+    if not isinstance(node, DictConfig) or node._is_missing() or node._is_none():
+        return
+    if "_target_" in node:
+        yield path, node
+    for key in node:
+        if not OmegaConf.is_missing(node, key) and OmegaConf.is_config(node._get_node(key)):
+            yield from _targets(node[key], f"{path}.{key}".lstrip("."))
+
+
+def _locate(target: str, path: str) -> Callable[..., Any]:
+    module, _, name = target.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"{path}._target_={target}: cannot be imported ({error})") from error
+
+
+def run_main(main: Callable[[], None]) -> None:
+    """Run a Hydra command; what a user can cause ends in one line on standard error and exit status 1.
+
+    Set GAINKT_DEBUG=1 to see the traceback instead.
+    """
+    register_resolvers()
+    if os.environ.get("GAINKT_DEBUG"):
+        os.environ["HYDRA_FULL_ERROR"] = "1"
+        main()
+        return
+    # Hydra would print its own report and exit; with this it lets the exception through.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        main()
+    except (ValueError, OSError, HydraException, OmegaConfBaseException) as error:
+        Console(stderr=True, soft_wrap=True, highlight=False).print(
+            f"[red]gainkt: error:[/] {one_line(error)}".replace("\n", " "), markup=True
+        )
+        sys.exit(1)
+
+
+def one_line(error: BaseException) -> str:
+    """Say in one line what went wrong, with the nearest valid key or option where one was unknown."""
+    if isinstance(error, InstantiationException) and error.__cause__ is not None:
+        return one_line(error.__cause__)
+    text = str(error)
+    if isinstance(error, (ConfigCompositionException, OverrideParseException, HydraException)):
+        text = _composition(error)
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename or 'disk'}: {error.strerror}; free space, or choose another folder"
+    return " ".join(text.replace("[", r"\[").split())
+
+
+def _composition(error: BaseException) -> str:
+    """Reword Hydra's errors about unknown options and keys."""
+    text = str(error)
+    option = re.search(r"Could not find '([^']+)/([^'/]+)'\s+Available options in '[^']+':\s+(.*)", text, re.S)
+    if option:
+        group, name, listed = option.groups()
+        known = [line.strip() for line in listed.splitlines() if re.fullmatch(r"\s*[\w./-]+\s*", line)]
+        return f"{group}={name}: no such option{nearest(name, known)}"
+    key = re.search(r"Could not override '([^']+)'", text) or re.search(r"full_key: (\S+)", text)
+    if key:
+        return f"{key[1]}: no such key in the config{nearest(key[1], known_keys())}; --cfg job prints all of it"
+    return text
+
+
+def known_keys() -> list[str]:
+    """Return every key of the default config, dotted, and every config group."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        cfg = compose("train")
+
+    def walk(node: Any, path: str) -> Iterator[str]:
+        if path:
+            yield path
+        if isinstance(node, DictConfig):
+            for key in node:
+                yield from walk(node._get_node(key), f"{path}.{key}".lstrip("."))
+
+    return list(walk(cfg, ""))

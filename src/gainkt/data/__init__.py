@@ -1,0 +1,1 @@
+"""From a raw file to batches: readers, InteractionLog, splits, windows, simulated students."""

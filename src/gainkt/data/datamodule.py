@@ -1,0 +1,193 @@
+"""KTDataModule: from a data set's config to loaders over its training, validation and test students."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from lightning import LightningDataModule
+from torch.utils.data import DataLoader
+
+from gainkt.batch import Batch
+from gainkt.data.batches import TokenBudgetSampler, WindowDataset, make_loader
+from gainkt.data.log import InteractionLog
+from gainkt.data.splits import Split
+from gainkt.data.windows import Windows, cut_windows
+from gainkt.errors import ConfigError, DataError, nearest
+
+PARTS = ("train", "valid", "test")
+
+
+class SplitRule(Protocol):
+    """Decides which students train, validate and test."""
+
+    def split(self, log: InteractionLog, fold: int) -> Split:
+        """Return the three parts for one fold."""
+        ...
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What the model must know of the data: counted once, here."""
+
+    num_skills: int
+    """Skills of the data set, K."""
+    num_students: int
+    """Training students."""
+    num_items: int
+    """Items seen in training; 0 where the data has none."""
+    skill_names: tuple[str, ...]
+    """The skills' names, in the order of their numbers."""
+    item_names: tuple[str, ...]
+    """The training items' names, in the order of their numbers."""
+
+
+class KTDataModule(LightningDataModule):
+    """Reads a data set, splits it by student, cuts windows and serves batches."""
+
+    def __init__(
+        self,
+        *,
+        read: Callable[..., InteractionLog],
+        split: SplitRule,
+        path: str | None = None,
+        fold: int = 0,
+        window_length: int = 1024,
+        window_context: int = 256,
+        tokens_per_batch: int = 4096,
+        seed: int = 0,
+    ) -> None:
+        """Keep the settings; nothing is read before `setup`.
+
+        Args:
+            read: a reader; called with `path` if one is given, without arguments otherwise.
+            split: a split rule.
+            path: file or folder of the data, `~` and environment variables allowed.
+            fold: the validation fold.
+            window_length: longest piece of a history in steps, at least 2.
+            window_context: steps that a later window of the same history repeats, unscored.
+            tokens_per_batch: cells of a batch, padding included.
+            seed: of the order of batches.
+        """
+        super().__init__()
+        self.read, self.rule, self.fold, self.seed = read, split, fold, seed
+        self.path = None if path is None else Path(path).expanduser()
+        self.window_length, self.window_context = window_length, window_context
+        self.tokens_per_batch = tokens_per_batch
+        self._log: InteractionLog | None = None
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read and split the data, once."""
+        if self._log is not None:
+            return
+        log = self.read() if self.path is None else self.read(self.path)
+        self.split = self.rule.split(log, self.fold)
+        self.trained_student = _rank_of(self.split.train, log.num_students)
+        seen = np.unique(log.items[log.steps_of(self.split.train)]) if log.num_items else np.empty(0, np.int64)
+        self.trained_item = _rank_of(seen, log.num_items)
+        self._log = log
+
+    @property
+    def log_(self) -> InteractionLog:
+        """The whole data set."""
+        self.setup()
+        assert self._log is not None
+        return self._log
+
+    @property
+    def sizes(self) -> Sizes:
+        """Numbers of skills, training students and training items."""
+        log = self.log_
+        return Sizes(
+            num_skills=log.num_skills,
+            num_students=len(self.split.train),
+            num_items=int((self.trained_item >= 0).sum()),
+            skill_names=tuple(map(str, log.skill_names)),
+            item_names=tuple(map(str, log.item_names[self.trained_item >= 0])),
+        )
+
+    @property
+    def protocol(self) -> str:
+        """One line that names data, split and windows, for every result."""
+        log = self.log_
+        longest = int(log.lengths.max())
+        cut = (
+            f"whole histories (longest {longest})"
+            if longest <= self.window_length
+            else f"windows of {self.window_length} steps, {self.window_context} of context"
+        )
+        return f"{log.name}, {self.split.description}, {cut}"
+
+    def students(self, part: str) -> np.ndarray:
+        """Return the student numbers of a part: train, valid or test.
+
+        Raises:
+            ConfigError: there is no such part.
+        """
+        if part not in PARTS:
+            raise ConfigError(f"split={part}: no such part of the data{nearest(part, PARTS)}")
+        self.setup()
+        return getattr(self.split, part)
+
+    def windows(self, part: str) -> Windows:
+        """Return the windows of a part."""
+        return cut_windows(self.log_, self.students(part), self.window_length, self.window_context)
+
+    def loader(self, part: str, *, shuffle: bool = False) -> DataLoader[Batch]:
+        """Return batches over a part; in a fixed order, from long to short, unless shuffled."""
+        windows = self.windows(part)
+        rank, num_ranks = (self.trainer.global_rank, self.trainer.world_size) if self.trainer and shuffle else (0, 1)
+        sampler = TokenBudgetSampler(
+            windows.lengths,
+            self.tokens_per_batch,
+            shuffle=shuffle,
+            seed=self.seed,
+            rank=rank,
+            num_ranks=num_ranks,
+        )
+        dataset = WindowDataset(self.log_, windows, self.trained_student, self.trained_item)
+        return make_loader(dataset, sampler)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Return shuffled batches of the training students."""
+        return self.loader("train", shuffle=True)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Return batches of the validation students."""
+        return self.loader("valid")
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """Return batches of the test students."""
+        return self.loader("test")
+
+    def conform(self, skill_names: tuple[str, ...], item_names: tuple[str, ...]) -> None:
+        """Number skills and items as a trained model does, so that it can be scored on this data.
+
+        All students count as new: that a name recurs in another data set does not make it the same student.
+
+        Raises:
+            DataError: a skill of this data is unknown to the model.
+        """
+        log = self.log_
+        known = {name: number for number, name in enumerate(skill_names)}
+        number_of = np.array([known.get(str(name), -1) for name in log.skill_names], dtype=np.int32)
+        if (number_of < 0).any():
+            name = str(log.skill_names[int(np.argmin(number_of))])
+            raise DataError(
+                f"{log.name}: skill {name!r} is unknown to the model, which knows {len(known)} skills"
+                f"{nearest(name, known)}; score it on data with the same skill names"
+            )
+        self._log = replace(log, skills=number_of[log.skills], skill_names=np.array(skill_names))
+        item_number = {name: number for number, name in enumerate(item_names)}
+        self.trained_item = np.array([item_number.get(str(name), -1) for name in log.item_names], dtype=np.int64)
+        self.trained_student = np.full(log.num_students, -1, dtype=np.int64)
+
+
+def _rank_of(members: np.ndarray, size: int) -> np.ndarray:
+    """Return [size] int64: position of each number among `members`, -1 elsewhere."""
+    rank = np.full(size, -1, dtype=np.int64)
+    rank[members] = np.arange(len(members))
+    return rank

@@ -1,0 +1,21 @@
+"""Errors that a user can cause: what was found, where, and what to do."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class DataError(ValueError):
+    """Data that cannot be used; the message names the file, line or student, the finding and the way out."""
+
+
+class ConfigError(ValueError):
+    """A setting that cannot be used; the message names the key, the finding and the way out."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return "; did you mean 'x'?" for the known name closest to `name`, or the list of known names."""
+    known = sorted(known)
+    close = get_close_matches(name, known, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known: {', '.join(known)}" if known else ""

@@ -1,0 +1,60 @@
+"""Score a run again: `python -m gainkt.evaluate run=<dir>`, on any part of its data or on other data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig
+from rich.console import Console
+
+from gainkt.config import check_keys, conf_dir, run_main
+from gainkt.reporting.tables import results_table
+from gainkt.run import build_datamodule, load_run, read_checkpoint
+from gainkt.score import pick_device, score
+
+
+def evaluate(cfg: DictConfig) -> dict[str, Any]:
+    """Return the figures of a run's checkpoint on a part of its data, or of another data set.
+
+    Args:
+        cfg: composed from conf/evaluate.yaml.
+
+    Raises:
+        ConfigError: the run, checkpoint or part does not exist, or the checkpoint does not fit.
+        DataError: the data cannot be used, or has skills that the model does not know.
+    """
+    run = load_run(Path(hydra.utils.to_absolute_path(cfg.run)))
+    phase = cfg.phase or (run.phases[-1] if run.phases else None)
+    model = run.model(phase)
+    dataset = run.config.dataset if cfg.dataset is None else cfg.dataset
+    if cfg.path is not None:
+        dataset.path = cfg.path
+    check_keys(dataset)
+    datamodule = build_datamodule(dataset)
+    if cfg.dataset is not None:
+        datamodule.conform(run.sizes.skill_names, run.sizes.item_names)
+    figures = score(model, datamodule.loader(cfg.split), pick_device(cfg.device))
+    epoch = int(read_checkpoint(run.directory.best(phase))["epoch"])
+    return {
+        "name": run.config.name,
+        "protocol": datamodule.protocol,
+        "selected": phase,
+        "phases": {phase: {"epoch": epoch, "figures": {cfg.split: figures}}},
+    }
+
+
+@hydra.main(config_path=conf_dir(), config_name="evaluate", version_base="1.3")
+def _main(cfg: DictConfig) -> None:
+    """Score as the command line says, and print the table."""
+    Console().print(results_table(evaluate(cfg)))
+
+
+def main() -> None:
+    """Entry point of the command."""
+    run_main(_main)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""How well probabilities predict responses: pure functions, and a store that feeds them batch by batch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.functional.classification import binary_auroc, binary_calibration_error
+from torchmetrics.utilities import dim_zero_cat
+
+CALIBRATION_BINS = 10
+ENCODERS = ("encoder1", "encoder2")
+FIGURES = ("auc", "accuracy", "log_loss", "rmse", "calibration_error")
+
+
+def prediction_metrics(probability_N: Tensor, response_N: Tensor) -> dict[str, float]:
+    """AUC, accuracy at .5, log loss (nats), RMSE and expected calibration error (10 equal bins) of predictions.
+
+    AUC is exact, and nan where only one class occurs. Calibration error is the mean over bins, weighted by their
+    counts, of |share right - mean probability|.
+
+    Args:
+        probability_N: float32 in [0, 1].
+        response_N: 1 right, 0 wrong.
+
+    Raises:
+        ValueError: there is nothing to score, or a probability is not finite.
+    """
+    if not len(probability_N):
+        raise ValueError("no scored steps: every history is shorter than two steps")
+    bad = int((~torch.isfinite(probability_N)).sum())
+    if bad:
+        raise ValueError(f"{bad} of {len(probability_N)} predictions are not finite: training diverged; lower the rate")
+    target = response_N.long()
+    p, y = probability_N.double(), response_N.double()
+    log_loss = torch.nn.functional.binary_cross_entropy(p, y)  # clamps each logarithm at -100
+    both = 0 < int(target.sum()) < len(target)
+    return {
+        "auc": float(binary_auroc(probability_N, target, validate_args=False)) if both else float("nan"),
+        "accuracy": float(((p >= 0.5) == (y > 0.5)).double().mean()),
+        "log_loss": float(log_loss),
+        "rmse": float(((p - y) ** 2).mean().sqrt()),
+        "calibration_error": float(
+            binary_calibration_error(probability_N, target, n_bins=CALIBRATION_BINS, validate_args=False)
+        ),
+    }
+
+
+class PredictionMetrics(Metric):
+    """`prediction_metrics` of both encoders over all batches since the last reset; 9 bytes a scored step."""
+
+    higher_is_better = None
+    is_differentiable = False
+    full_state_update = False
+
+    probability1: list[Tensor]
+    probability2: list[Tensor]
+    response: list[Tensor]
+
+    def __init__(self) -> None:
+        """Start empty."""
+        super().__init__()
+        for state in ("probability1", "probability2", "response"):
+            self.add_state(state, default=[], dist_reduce_fx="cat")
+
+    def update(self, probability1: Tensor, probability2: Tensor, response: Tensor) -> None:
+        """Add scored steps: both encoders' probabilities and the responses, [N] each."""
+        self.probability1.append(probability1)
+        self.probability2.append(probability2)
+        self.response.append(response.to(torch.uint8))
+
+    def compute(self) -> dict[str, float]:
+        """Figures by name, `encoder1_auc` and so on, and the combined score E1 AUC + 0.5 E2 AUC."""
+        response = dim_zero_cat(self.response)
+        figures = {
+            f"{encoder}_{name}": value
+            for encoder, probability in zip(ENCODERS, (self.probability1, self.probability2), strict=True)
+            for name, value in prediction_metrics(dim_zero_cat(probability), response).items()
+        }
+        return {**figures, "combined_score": figures["encoder1_auc"] + 0.5 * figures["encoder2_auc"]}

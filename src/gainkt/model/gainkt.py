@@ -1,0 +1,117 @@
+"""GainKT: Encoder 1 predicts; Encoder 2 reads gains, practice, mastery and a prediction off the history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from gainkt.batch import Batch, shift
+from gainkt.errors import ConfigError
+from gainkt.model.encoders import ResponseHead, Size
+from gainkt.model.gains import AllSkills, ScalarGain
+from gainkt.model.skill_axis import SkillAxis, all_skills, cheaper_axis
+
+
+@dataclass(slots=True)
+class Output:
+    """What the model says about a batch; probabilities are `sigmoid(logit)`."""
+
+    logit1_BT: Tensor
+    """Encoder 1's logit of a right response to each step, from the steps before it."""
+    logit2_BT: Tensor
+    """Encoder 2's."""
+    mastery_before_BTS: Tensor
+    """Mastery of each step's skills before the step: what `logit2_BT` is read from; in [0, 1]."""
+    gains_BTC: Tensor
+    """Gain that each column's skill received at the step, in [0, 1]: the tensor that practice sums."""
+    practice_BTC: Tensor
+    """Gains so far, this step's included."""
+    axis: SkillAxis
+    """Which skills the columns are."""
+    velocity: Tensor
+    """Learning velocity, to broadcast to [B, T, C]."""
+    value_BTD: Tensor
+    """Value stream of Encoder 2 after each step."""
+    beta_K: Tensor
+    """Steepness of each skill's curve ([1] where all share one)."""
+
+
+class GainKT(nn.Module):
+    """Two encoders side by side, nothing shared. Encoder 2 is a pipeline of interchangeable parts.
+
+    history -> encoder2 -> gain_head -> receivers -> practice -> curve (with velocity) -> readout -> prediction
+    """
+
+    def __init__(
+        self,
+        *,
+        num_skills: int,
+        num_students: int,
+        size: Size,
+        encoder1: Callable[..., nn.Module],
+        encoder2: Callable[..., nn.Module],
+        gain_head: Callable[..., nn.Module],
+        receivers: nn.Module,
+        velocity: Callable[..., nn.Module],
+        curve: Callable[..., nn.Module],
+        readout: Callable[..., nn.Module],
+    ) -> None:
+        """Build the parts, which come without the sizes that the data decides.
+
+        Raises:
+            ConfigError: parts that do not go together.
+        """
+        super().__init__()
+        self.num_skills = num_skills
+        self.encoder1 = encoder1(num_skills, size)
+        self.response_head = ResponseHead(num_skills, size)
+        self.encoder2 = encoder2(num_skills, size)
+        self.gain_head = gain_head(num_skills, size)
+        self.receivers = receivers
+        self.velocity = velocity(num_students)
+        self.curve = curve(num_skills)
+        self.readout = readout(num_skills)
+        if isinstance(self.gain_head, ScalarGain) and isinstance(receivers, AllSkills):
+            raise ConfigError(
+                "model/gain_head=scalar with model/receivers=all: one number given to every skill makes all mastery "
+                "curves the same; use model/receivers=practised"
+            )
+
+    def forward(self, batch: Batch, *, every_skill: bool = False) -> Output:
+        """Predict each step of the batch from the steps before it.
+
+        Args:
+            batch: windows of histories.
+            every_skill: give gains and practice a column for every skill, not only for those that are read.
+        """
+        context1, value1 = self.encoder1(batch)
+        logit1 = self.response_head(shift(context1), shift(value1), batch)
+        _, value = self.encoder2(batch)
+        axis = all_skills(batch, self.num_skills) if every_skill else cheaper_axis(batch, self.num_skills)
+        gains = self.gain_head(value, axis, batch)
+        # Sums over a long history and differences near a threshold do not survive half precision.
+        with torch.autocast(gains.device.type, enabled=False):
+            gains = self.receivers(gains.float(), axis, batch)
+            practice = gains.cumsum(1)
+            velocity = self.velocity(batch)
+            before = axis.read(shift(practice))
+            mastery = self.curve(before, batch.skills_BTS, velocity)
+            logit2 = self.readout(mastery, batch)
+        return Output(
+            logit1_BT=logit1.float(),
+            logit2_BT=logit2,
+            mastery_before_BTS=mastery,
+            gains_BTC=gains,
+            practice_BTC=practice,
+            axis=axis,
+            velocity=velocity,
+            value_BTD=value,
+            beta_K=self.curve.beta(),
+        )
+
+    def mastery_after(self, output: Output) -> Tensor:
+        """Mastery of every column's skill after each step, [B, T, C]."""
+        return self.curve(output.practice_BTC, output.axis.skills_BC[:, None], output.velocity)

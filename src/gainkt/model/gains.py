@@ -1,0 +1,121 @@
+"""Gain heads: what a step adds to each skill; and receivers: which skills may take it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from gainkt.batch import Batch
+from gainkt.model.encoders import Size
+from gainkt.model.skill_axis import SkillAxis
+
+
+class ScalarGain(nn.Module):
+    """V0's gain, one number a step for every skill: g[t, k] = sigmoid(mean over D of relu(v[t])).
+
+    No parameters of its own. v is layer-normed, so the number can hardly leave .585-.60 whatever is learnt.
+    """
+
+    def __init__(self, num_skills: int, size: Size) -> None:
+        """Take the sizes that every gain head takes; none is needed."""
+        super().__init__()
+
+    def forward(self, value_BTD: Tensor, axis: SkillAxis, batch: Batch) -> Tensor:
+        """Gains in [0, 1], [B, T, C]."""
+        return left_over(value_BTD)[..., None].expand(-1, -1, axis.size)
+
+
+def left_over(value_BTD: Tensor) -> Tensor:
+    """The research line's reported "gain", sigmoid(mean over D of relu(v)), [B, T]; a probe, read by no V1-V3 model."""
+    return torch.sigmoid(torch.relu(value_BTD.float()).mean(-1))
+
+
+class _SkillOutput(nn.Module):
+    """A linear map to one logit a skill, computed for the columns in use only."""
+
+    def __init__(self, width: int, num_skills: int, weight_std: float | None, bias_std: float) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, num_skills)
+        if weight_std is not None:
+            nn.init.normal_(self.linear.weight, std=weight_std)
+        # std 0 gives zeros: the same draw for every setting, so that a seed means the same model.
+        nn.init.normal_(self.linear.bias)
+        with torch.no_grad():
+            self.linear.bias.mul_(bias_std)
+
+    def forward(self, x_BTD: Tensor, axis: SkillAxis) -> Tensor:
+        if axis.is_all:
+            return self.linear(x_BTD)
+        weight_BCD = self.linear.weight[axis.skills_BC]
+        return torch.baddbmm(self.linear.bias[axis.skills_BC][:, None], x_BTD, weight_BCD.transpose(1, 2))
+
+
+class LinearGain(nn.Module):
+    """V1's gain: g[t, k] = sigmoid(w[k] . v[t] + b[k])."""
+
+    def __init__(
+        self, num_skills: int, size: Size, *, weight_std: float | None = None, bias_std: float = 0.0
+    ) -> None:
+        """Start the weights at N(0, weight_std), or PyTorch's uniform default where None, and biases at N(0, bias_std)."""
+        super().__init__()
+        self.output = _SkillOutput(size.d_model, num_skills, weight_std, bias_std)
+
+    def forward(self, value_BTD: Tensor, axis: SkillAxis, batch: Batch) -> Tensor:
+        """Gains in [0, 1], [B, T, C]."""
+        return torch.sigmoid(self.output(value_BTD, axis).float())
+
+
+class MLPGain(nn.Module):
+    """A gain head with a hidden layer: g[t] = sigmoid(Linear(Dropout(ReLU(Linear(v[t])))))."""
+
+    def __init__(self, num_skills: int, size: Size) -> None:
+        """Build a hidden layer of `size.d_ff`."""
+        super().__init__()
+        self.hidden = nn.Sequential(nn.Linear(size.d_model, size.d_ff), nn.ReLU(), nn.Dropout(size.dropout))
+        self.output = _SkillOutput(size.d_ff, num_skills, None, 0.0)
+
+    def forward(self, value_BTD: Tensor, axis: SkillAxis, batch: Batch) -> Tensor:
+        """Gains in [0, 1], [B, T, C]."""
+        return torch.sigmoid(self.output(self.hidden(value_BTD), axis).float())
+
+
+class SkillAttentionGain(nn.Module):
+    """Gains by attention over skills: g[t, k] = sigmoid(q(v[t]) . e[k] / sqrt(D) + mean over S[t] of sim[s, k]).
+
+    sim is a learnt skill-to-skill bias, started at 0.
+    """
+
+    def __init__(self, num_skills: int, size: Size) -> None:
+        """Build the query, the skills' keys e and the similarity."""
+        super().__init__()
+        self.scale = size.d_model**-0.5
+        self.query = nn.Linear(size.d_model, size.d_model)
+        self.keys = nn.Parameter(torch.randn(num_skills, size.d_model))
+        self.similarity = nn.Parameter(torch.zeros(num_skills, num_skills))
+
+    def forward(self, value_BTD: Tensor, axis: SkillAxis, batch: Batch) -> Tensor:
+        """Gains in [0, 1], [B, T, C]."""
+        keys_BCD = self.keys[axis.skills_BC].expand(len(batch), -1, -1)
+        score = self.scale * torch.bmm(self.query(value_BTD), keys_BCD.transpose(1, 2))
+        # One slot at a time: [B, T, S, C] at once would multiply memory by the most skills that an item has.
+        count = batch.has_skill_BTS.sum(-1, keepdim=True).clamp_min(1)
+        for slot in range(batch.skills_BTS.shape[2]):
+            bias = self.similarity[batch.skills_BTS[..., slot, None], axis.skills_BC[:, None]]
+            score = score + bias * batch.has_skill_BTS[..., slot, None] / count
+        return torch.sigmoid(score.float())
+
+
+class Practised(nn.Module):
+    """Only the skills that the step practises receive its gain."""
+
+    def forward(self, gains_BTC: Tensor, axis: SkillAxis, batch: Batch) -> Tensor:
+        """Gains received, [B, T, C]."""
+        return gains_BTC * axis.practised(batch.has_skill_BTS)
+
+
+class AllSkills(nn.Module):
+    """Every skill receives the step's gain for it."""
+
+    def forward(self, gains_BTC: Tensor, axis: SkillAxis, batch: Batch) -> Tensor:
+        """Gains received, [B, T, C]."""
+        return gains_BTC * batch.valid_BT[..., None]

@@ -1,0 +1,124 @@
+"""From practice to mastery to a prediction: velocity, learning curve, readout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gainkt.batch import Batch
+from gainkt.errors import ConfigError, nearest
+from gainkt.model.parameters import Bounded
+
+BoundedFactory = Callable[[int], Bounded]
+
+
+class StudentVelocity(nn.Module):
+    """A learning velocity gamma > 0 learnt for each training student; a new student gets their mean."""
+
+    def __init__(self, num_students: int, *, mean: float = 1.1) -> None:
+        """Start every student at `mean`."""
+        super().__init__()
+        self.gamma = Bounded(max(num_students, 1), mean=mean, low=0.0)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Velocity of each window's student, [B, 1, 1], to broadcast over steps and skills."""
+        gamma, student = self.gamma(), batch.trained_student_B
+        return torch.where(student >= 0, gamma[student.clamp_min(0)], gamma.mean())[:, None, None]
+
+
+class FixedVelocity(nn.Module):
+    """The same velocity for every student."""
+
+    def __init__(self, num_students: int, *, mean: float = 1.0) -> None:
+        """Keep the value."""
+        super().__init__()
+        self.register_buffer("gamma", torch.tensor(mean), persistent=False)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Velocity, [1, 1, 1]."""
+        return self.gamma.view(1, 1, 1)
+
+
+class SigmoidCurve(nn.Module):
+    """The learning curve m = M_sat[k] sigmoid(beta[k] gamma[i] P - offset[k]): mastery in (0, M_sat), rising with P."""
+
+    def __init__(
+        self, num_skills: int, *, beta: BoundedFactory, saturation: BoundedFactory, offset: BoundedFactory
+    ) -> None:
+        """Build the parameters.
+
+        Args:
+            num_skills: K.
+            beta: steepness per unit of practice, > 0.
+            saturation: level M_sat that mastery tends to, in (0, 1].
+            offset: inflection; practice offset / (beta gamma) brings mastery to half of M_sat.
+        """
+        super().__init__()
+        self.beta, self.saturation, self.offset = beta(num_skills), saturation(num_skills), offset(num_skills)
+
+    def forward(self, practice: Tensor, skills: Tensor, velocity: Tensor) -> Tensor:
+        """Mastery after the given practice of the given skills, in the shape they broadcast to."""
+        steepness = self.beta.at(skills) * velocity
+        return self.saturation.at(skills) * torch.sigmoid(steepness * practice - self.offset.at(skills))
+
+
+def minimum(x_BTS: Tensor, has_skill_BTS: Tensor) -> Tensor:
+    """The least over a step's skills, [B, T]: a step is answered well only if all its skills are mastered."""
+    return x_BTS.masked_fill(~has_skill_BTS, torch.inf).amin(-1).nan_to_num(posinf=0.0)
+
+
+def soft_minimum(x_BTS: Tensor, has_skill_BTS: Tensor) -> Tensor:
+    """A smooth least, -log(mean(exp(-x))), [B, T]; between least and mean, equal to x for one skill."""
+    count = has_skill_BTS.sum(-1).clamp_min(1)
+    least = -torch.logsumexp((-x_BTS).masked_fill(~has_skill_BTS, -torch.inf), -1) + count.log()
+    return torch.where(has_skill_BTS.any(-1), least, 0.0)
+
+
+def mean(x_BTS: Tensor, has_skill_BTS: Tensor) -> Tensor:
+    """The mean over a step's skills, [B, T]."""
+    return (x_BTS * has_skill_BTS).sum(-1) / has_skill_BTS.sum(-1).clamp_min(1)
+
+
+REDUCTIONS = {"minimum": minimum, "soft_minimum": soft_minimum, "mean": mean}
+
+
+class ThresholdReadout(nn.Module):
+    """logit p2 = reduce over the step's skills of (m[k] - theta[k]) / temperature."""
+
+    def __init__(
+        self,
+        num_skills: int,
+        *,
+        threshold: BoundedFactory,
+        temperature: BoundedFactory,
+        reduce: str = "minimum",
+    ) -> None:
+        """Build the parameters.
+
+        Args:
+            num_skills: K.
+            threshold: mastery theta at which a right response is as likely as not, in (0, 1).
+            temperature: mastery that takes the logit from 0 to 1, > 0.
+            reduce: how the skills of one step combine: minimum, soft_minimum or mean.
+
+        Raises:
+            ConfigError: there is no such reduction.
+        """
+        super().__init__()
+        if reduce not in REDUCTIONS:
+            raise ConfigError(f"model.readout.reduce={reduce}: no such reduction{nearest(reduce, REDUCTIONS)}")
+        self.threshold, self.temperature = threshold(num_skills), temperature(num_skills)
+        self.reduce = reduce
+
+    def forward(self, mastery_BTS: Tensor, batch: Batch) -> Tensor:
+        """Logit of a right response to each step from the mastery of its skills before it, [B, T]."""
+        margin = (mastery_BTS - self.threshold.at(batch.skills_BTS)) / self.temperature.at(batch.skills_BTS)
+        return REDUCTIONS[self.reduce](margin, batch.has_skill_BTS)
+
+
+def probability(logit: Tensor) -> Tensor:
+    """Probability of a right response in float32, whatever the precision of the logit."""
+    return F.sigmoid(logit.float())

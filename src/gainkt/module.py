@@ -1,0 +1,129 @@
+"""GainKTModule: adapts model, loss and optimiser to Lightning; holds no science."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from gainkt.batch import Batch
+from gainkt.evaluation.metrics import PredictionMetrics
+from gainkt.losses import Loss, needs_every_skill
+from gainkt.model import GainKT, Output
+from gainkt.model.mastery import probability
+from gainkt.model.parameters import Bounded
+
+ON_BAR = ("encoder1_auc", "encoder2_auc")
+"""Figures that the progress bar shows."""
+
+
+class GainKTModule(LightningModule):
+    """Trains a GainKT by the weighted sum of loss terms and logs both encoders' figures every epoch."""
+
+    def __init__(
+        self,
+        model: GainKT,
+        loss: Loss,
+        optimizer: Callable[[nn.Module], Optimizer],
+        *,
+        gradient_every: int = 25,
+    ) -> None:
+        """Keep the parts.
+
+        Args:
+            model: the two encoders.
+            loss: named terms and their base weights.
+            optimizer: makes an optimiser for the model.
+            gradient_every: steps between measurements of each term's gradient norm; 0 for never.
+        """
+        super().__init__()
+        self.model, self.loss, self.make_optimizer = model, loss, optimizer
+        self.gradient_every = gradient_every
+        self.weights = dict(loss.weights)
+        self.metrics = nn.ModuleDict({f"on_{split}": PredictionMetrics() for split in ("train", "val")})
+
+    def forward(self, batch: Batch) -> Output:
+        """Predict a batch."""
+        return self.model(batch)
+
+    def configure_optimizers(self) -> Optimizer:
+        """Return the optimiser."""
+        return self.make_optimizer(self.model)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the weighted loss of a batch and log its terms."""
+        output = self.model(batch, every_skill=needs_every_skill(self.weights))
+        raw = self.loss(output, batch, self.weights)
+        weighted = {name: self.weights[name] * value for name, value in raw.items()}
+        if self.gradient_every and batch_idx % self.gradient_every == 0:
+            self._log_gradients(weighted, output)
+        total = torch.stack(list(weighted.values())).sum()
+        if not torch.isfinite(total):
+            broken = [name for name, value in raw.items() if not torch.isfinite(value)]
+            raise ValueError(
+                f"epoch {self.current_epoch}, batch {batch_idx}: loss term {', '.join(broken) or 'sum'} is not finite; "
+                "lower optimizer.lr or trainer.gradient_clip_val"
+            )
+        logged = {f"loss/{name}": value.detach() for name, value in raw.items()}
+        logged |= {f"weighted_loss/{name}": value.detach() for name, value in weighted.items()}
+        self.log_dict(logged, on_step=False, on_epoch=True, batch_size=int(batch.scored_BT.sum()))
+        self._score("on_train", output, batch)
+        return total
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Keep the predictions of a batch."""
+        self._score("on_val", self.model(batch), batch)
+
+    def on_train_epoch_end(self) -> None:
+        """Log the training figures, and mean and spread of every learnt curve and readout parameter."""
+        self._log_figures("train")
+        for name, part in self.model.named_modules():
+            if isinstance(part, Bounded):
+                value = part().detach()
+                self.log(f"parameter/{name}_mean", value.mean())
+                self.log(f"parameter/{name}_std", value.std(correction=0))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the validation figures."""
+        self._log_figures("val")
+
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: Any = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clip the gradient's norm as Lightning would, and log it as it was before."""
+        norm = nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val or float("inf"))
+        self.log("gradient/norm_max", norm, on_step=False, on_epoch=True, reduce_fx="max")
+
+    def _score(self, store: str, output: Output, batch: Batch) -> None:
+        scored = batch.scored_BT
+        self.metrics[store].update(
+            probability(output.logit1_BT[scored]).detach(),
+            probability(output.logit2_BT[scored]).detach(),
+            batch.response_BT[scored],
+        )
+
+    def _log_figures(self, split: str) -> None:
+        store = self.metrics[f"on_{split}"]
+        for name, value in store.compute().items():
+            self.log(f"{split}/{name}", value, prog_bar=split == "val" and name in ON_BAR)
+        store.reset()
+
+    def _log_gradients(self, weighted: dict[str, Tensor], output: Output) -> None:
+        """Norm of each weighted term's gradient at the gain head and in the whole of Encoder 2's stream.
+
+        V0's head has no parameters; the value stream that it reads stands in for it.
+        """
+        head = [p for p in self.model.gain_head.parameters() if p.requires_grad] or [output.value_BTD]
+        stream = [p for p in self.model.encoder2.parameters() if p.requires_grad]
+        for name, value in weighted.items():
+            if not value.requires_grad:
+                continue
+            gradients = torch.autograd.grad(value, [*head, *stream], retain_graph=True, allow_unused=True)
+            for place, part in (("gain_head", gradients[: len(head)]), ("encoder2", gradients[len(head) :])):
+                squares = [g.detach().float().square().sum() for g in part if g is not None]
+                norm = torch.stack(squares).sum().sqrt() if squares else torch.zeros((), device=self.device)
+                self.log(f"gradient/{name}_at_{place}", norm, on_step=False, on_epoch=True, batch_size=1)

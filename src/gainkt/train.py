@@ -1,0 +1,205 @@
+"""Train a variant: `python -m gainkt.train experiment=v3_inverse_warmup`, or `train(cfg)` from Python."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hydra
+import pandas as pd
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from lightning import Trainer, seed_everything
+from lightning.pytorch.loggers import Logger
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from gainkt.callbacks import MetricsTable, PhaseCheckpoint, ReseedEachEpoch, WholeCheckpointIO
+from gainkt.config import check_keys, conf_dir, register_resolvers, run_main
+from gainkt.data.datamodule import KTDataModule
+from gainkt.errors import ConfigError
+from gainkt.files import write_json, write_whole
+from gainkt.loggers import build_loggers, close_loggers
+from gainkt.module import GainKTModule
+from gainkt.progress import progress_callbacks
+from gainkt.reporting.tables import results_table
+from gainkt.run import (
+    Run,
+    RunDirectory,
+    build_datamodule,
+    build_model,
+    load_run,
+    read_checkpoint,
+)
+from gainkt.schedules import LossScheduleCallback
+from gainkt.score import score
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a training run leaves behind."""
+
+    metrics: dict[str, float]
+    """Figures of the last phase's best checkpoint: `val/encoder1_auc`, `test/encoder2_auc`, ..."""
+    results: dict[str, Any]
+    """Figures of every phase's best checkpoint, as in results.json."""
+    run: Run
+    """The run's folder, config and way to its models."""
+    datamodule: KTDataModule
+    """The data."""
+    module: GainKTModule
+    """The module as the last epoch left it."""
+    trainer: Trainer
+    """Lightning's trainer."""
+
+
+def train(cfg: DictConfig) -> RunResult:
+    """Train the variant of a composed config, and score each phase's best checkpoint.
+
+    Args:
+        cfg: composed from conf/train.yaml; with `run.resume` set, the config saved in that folder is used instead.
+
+    Raises:
+        ConfigError: a setting that cannot be used.
+        DataError: data that cannot be used.
+        OSError: the run's folder cannot be written; the last good checkpoint stays readable.
+    """
+    resume = cfg.run.resume
+    if resume:
+        cfg = load_run(resume).config
+        cfg.run.dir, cfg.run.resume = str(Path(resume).expanduser().resolve()), resume
+    check_keys(cfg)
+    directory = RunDirectory(Path(cfg.run.dir))
+    seed_everything(cfg.seed, verbose=False)
+    datamodule = build_datamodule(cfg.dataset)
+    datamodule.setup()
+    model = build_model(cfg.model, datamodule.sizes)
+    module = GainKTModule(
+        model,
+        hydra.utils.instantiate(cfg.loss),
+        hydra.utils.instantiate(cfg.optimizer),
+        gradient_every=cfg.gradient_every,
+    )
+    schedule = LossScheduleCallback(hydra.utils.instantiate(cfg.schedule))
+    schedule.schedule.phases(cfg.trainer.max_epochs)
+    if not resume:
+        directory.create(cfg, datamodule)
+    last = directory.checkpoints / "last.ckpt"
+    if resume and last.exists():
+        read_checkpoint(last)
+
+    table, loggers = MetricsTable(directory.metrics), build_loggers(cfg)
+    chosen = [hydra.utils.instantiate(entry) for entry in cfg.callbacks.values()]
+    for callback in chosen:
+        if isinstance(callback, PhaseCheckpoint):
+            callback.dirpath = directory.checkpoints
+    callbacks = [schedule, ReseedEachEpoch(cfg.seed), *progress_callbacks(), table, *chosen]
+    trainer = _build_trainer(cfg.trainer, callbacks, loggers)
+    log.info("training %s on %s", cfg.name, datamodule.protocol)
+    status = "failed"
+    try:
+        trainer.fit(module, datamodule=datamodule, ckpt_path=last if resume and last.exists() else None)
+        results = _score_phases(load_run(directory.path), datamodule, trainer)
+        _record(results, directory, loggers)
+        status = "success"
+    finally:
+        close_loggers(loggers, status)
+    figures = results["phases"][results["selected"]]["figures"]
+    metrics = {f"{part}/{name}": value for part, values in figures.items() for name, value in values.items()}
+    return RunResult(metrics, results, load_run(directory.path), datamodule, module, trainer)
+
+
+def _build_trainer(cfg: DictConfig, callbacks: list[Any], loggers: list[Logger]) -> Trainer:
+    # Batches are gathered in-process on purpose, and an epoch here may be shorter than a logging interval.
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*number of training batches.*")
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return hydra.utils.instantiate(
+        cfg,
+        callbacks=callbacks,
+        logger=loggers or False,
+        plugins=[WholeCheckpointIO()],
+        enable_progress_bar=any(type(c).__name__ == "RunProgressBar" for c in callbacks),
+    )
+
+
+def _score_phases(run: Run, datamodule: KTDataModule, trainer: Trainer) -> dict[str, Any]:
+    """Figures of each phase's best checkpoint on validation and test."""
+    phases = {}
+    for phase in run.phases:
+        model = run.model(phase)
+        epoch = int(read_checkpoint(run.directory.best(phase))["epoch"])
+        device = trainer.strategy.root_device
+        figures = {
+            "val": score(model, datamodule.loader("valid"), device),
+            "test": score(model, datamodule.loader("test"), device),
+        }
+        phases[phase] = {"epoch": epoch, "figures": figures}
+    return {
+        "name": run.config.name,
+        "protocol": datamodule.protocol,
+        "selected": run.phases[-1],
+        "phases": phases,
+    }
+
+
+def _record(results: dict[str, Any], directory: RunDirectory, loggers: list[Logger]) -> None:
+    """Write results.json, and the test figures into metrics.csv and the loggers at the epochs they belong to."""
+    write_json(directory.results, results)
+    table = pd.read_csv(directory.metrics)
+    for entry in results["phases"].values():
+        test = {f"test/{name}": value for name, value in entry["figures"]["test"].items()}
+        for name, value in test.items():
+            table.loc[table.epoch == entry["epoch"], name] = value
+        for logger in loggers:
+            logger.log_metrics({**test, "epoch": entry["epoch"]})
+    write_whole(directory.metrics, lambda building: table.to_csv(building, index=False))
+
+
+def _refuse_what_hydra_cannot_do(cfg: DictConfig) -> None:
+    """Stop before work that would go wrong: DDP in a sweep, and overrides beside a resumed run."""
+    hydra_cfg = HydraConfig.get()
+    devices = cfg.trainer.devices
+    many = cfg.trainer.strategy not in ("auto", "single_device") or devices not in (1, "1", "auto")
+    if hydra_cfg.mode == RunMode.MULTIRUN and many:
+        raise ConfigError(
+            f"trainer.devices={devices} trainer.strategy={cfg.trainer.strategy} under --multirun: every process of a "
+            "distributed job would start the sweep again; give each job one device (trainer.devices=1), or run single "
+            "jobs with torchrun"
+        )
+    extra = [o for o in hydra_cfg.overrides.task if not o.lstrip("+").startswith("run.resume=")]
+    if cfg.run.resume and extra:
+        raise ConfigError(
+            f"run.resume={cfg.run.resume}: a resumed run keeps the settings it was started with; leave out "
+            f"{' '.join(extra)}, or start a new run"
+        )
+
+
+@hydra.main(config_path=conf_dir(), config_name="train", version_base="1.3")
+def _main(cfg: DictConfig) -> float:
+    """Train as the command line says, print the summary, and hand the monitored figure to a sweeper."""
+    _refuse_what_hydra_cannot_do(cfg)
+    if not cfg.run.resume:
+        OmegaConf.update(cfg, "run.dir", str(Path(HydraConfig.get().runtime.output_dir).resolve()))
+    result = train(cfg)
+    console = Console()
+    console.print(results_table(result.results))
+    console.print(f"run: {result.run.directory.path}", soft_wrap=True)
+    return result.metrics["val/combined_score"]
+
+
+def main() -> None:
+    """Entry point of the command."""
+    run_main(_main)
+
+
+register_resolvers()
+
+if __name__ == "__main__":
+    main()

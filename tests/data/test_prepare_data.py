@@ -1,0 +1,50 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gainkt.data.readers import read_log
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "prepare_data.py"
+
+
+@pytest.fixture
+def run(tmp_path):
+    def call(*arguments):
+        command = [sys.executable, str(SCRIPT), *map(str, arguments)]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    return call
+
+
+def test_csv_to_log_and_table(run, tmp_path):
+    (tmp_path / "a.csv").write_text("uid,kc,ok,q\n1,x,1,7\n1,y,1,7\n1,x,0,8\n")
+    done = run(
+        "csv", "a.csv", "out/log", "--student", "uid", "--skill", "kc", "--correct", "ok", "--item", "q"
+    )
+    assert done.returncode == 0, done.stderr
+    log = read_log(tmp_path / "out" / "log")
+    assert log.num_steps == 2
+    for shown in ("50.0%", log.digest, "steps with several skills"):
+        assert shown in done.stdout
+
+    again = run("csv", "a.csv", "out/log")
+    assert again.returncode == 1
+    assert again.stderr == "out/log: exists already; remove it or choose another folder for the log\n"
+
+
+def test_errors_take_one_line(run, tmp_path):
+    (tmp_path / "a.csv").write_text("student,skill,correct\n1,x,2\n1,y,1\n")
+    done = run("csv", "a.csv", "log")
+    assert done.returncode == 1
+    assert done.stderr == "a.csv: line 2: response is '2', not 0 or 1; correct it or leave the row out\n"
+    assert done.stdout == ""
+    assert not (tmp_path / "log").exists()
+
+
+@pytest.mark.parametrize(("form", "folder"), [("pykt", "assist2015_pykt"), ("akt", "assist2009_akt")])
+def test_real_data(run, shared_data, tmp_path, form, folder):
+    done = run(form, shared_data / folder, "log")
+    assert done.returncode == 0, done.stderr
+    assert read_log(tmp_path / "log").name == folder
