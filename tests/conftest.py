@@ -1,8 +1,34 @@
 """Fixtures for all tests."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from gainkt.batch import Batch
+from gainkt.config import conf_dir, register_resolvers
+from gainkt.data.log import InteractionLog, offsets_of
+
+EXPERIMENTS = sorted(path.stem for path in Path(conf_dir(), "experiment").glob("*.yaml"))
+
+TINY = (
+    "dataset.read.num_students=60",
+    "dataset.read.num_skills=6",
+    "dataset.read.num_items=18",
+    "dataset.read.max_length=40",
+    "dataset.tokens_per_batch=400",
+    "model.size.d_model=16",
+    "model.size.num_heads=2",
+    "model.size.num_blocks=1",
+    "model.size.d_ff=16",
+    "trainer.max_epochs=2",
+    "trainer.accelerator=cpu",
+)
+"""A run of a second on simulated students."""
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +38,59 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}")
     return folder
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Callable[..., DictConfig]:
+    """Compose a tiny run's config: config("v1_per_skill", "seed=1")."""
+    register_resolvers()
+
+    def make(experiment: str, *overrides: str, tiny: bool = True) -> DictConfig:
+        chosen = [f"experiment={experiment}", *(TINY if tiny else ()), f"run.root={tmp_path}/outputs", *overrides]
+        with initialize_config_dir(conf_dir(), version_base="1.3"):
+            return compose("train", chosen)
+
+    return make
+
+
+def random_log(num_students: int = 30, num_skills: int = 7, longest: int = 25, slots: int = 3, seed: int = 0) -> InteractionLog:
+    """A log of random histories of 2 to `longest` steps with 1 to `slots` different skills a step."""
+    draw = np.random.default_rng(seed)
+    lengths = draw.integers(2, longest + 1, num_students)
+    steps = int(lengths.sum())
+    counts = draw.integers(1, slots + 1, steps)
+    skills = np.concatenate([draw.choice(num_skills, count, replace=False) for count in counts])
+    return InteractionLog(
+        name="random",
+        offsets=offsets_of(lengths),
+        responses=draw.integers(0, 2, steps).astype(np.uint8),
+        skill_offsets=offsets_of(counts),
+        skills=skills.astype(np.int32),
+        items=draw.integers(0, 11, steps).astype(np.int32),
+        students=np.array([f"s{i}" for i in range(num_students)]),
+        skill_names=np.array([f"k{i}" for i in range(num_skills)]),
+        item_names=np.array([f"i{i}" for i in range(11)]),
+        folds=np.full(num_students, -2, dtype=np.int16),
+    )
+
+
+def random_batch(b: int = 4, t: int = 9, s: int = 2, num_skills: int = 7, seed: int = 0) -> Batch:
+    """A batch of random windows of different lengths, the first one full."""
+    draw = torch.Generator().manual_seed(seed)
+    length = torch.randint(2, t + 1, (b,), generator=draw)
+    length[0] = t
+    valid = torch.arange(t) < length[:, None]
+    order = torch.rand(b, t, num_skills, generator=draw).argsort(-1)[..., :s]
+    count = torch.randint(1, s + 1, (b, t, 1), generator=draw)
+    has_skill = (torch.arange(s) < count) & valid[..., None]
+    return Batch(
+        student_B=torch.arange(b),
+        trained_student_B=torch.arange(b) - 1,
+        start_B=torch.zeros(b, dtype=torch.long),
+        skills_BTS=torch.where(has_skill, order, 0),
+        has_skill_BTS=has_skill,
+        item_BT=torch.where(valid, torch.randint(0, 5, (b, t), generator=draw), -1),
+        response_BT=torch.where(valid, torch.randint(0, 2, (b, t), generator=draw), 0).float(),
+        valid_BT=valid,
+        scored_BT=valid & (torch.arange(t) > 0),
+    )

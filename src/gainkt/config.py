@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import hydra
 from hydra.errors import ConfigCompositionException, HydraException, InstantiationException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -56,6 +57,19 @@ def check_keys(cfg: DictConfig) -> None:
                 raise ConfigError(f"{path}.{key}: {node['_target_']} takes no such setting{nearest(str(key), known)}")
 
 
+def build(cfg: DictConfig, **sizes: Any) -> Any:
+    """Build the object that a config node describes; errors that its constructor raises come through as they are."""
+    try:
+        return hydra.utils.instantiate(cfg, **sizes)
+    except InstantiationException as error:
+        cause: BaseException | None = error
+        while isinstance(cause, InstantiationException):
+            cause = cause.__cause__
+        if isinstance(cause, ValueError):
+            raise cause from None
+        raise
+
+
 def _targets(node: Any, path: str) -> Iterator[tuple[str, DictConfig]]:
     if not isinstance(node, DictConfig) or node._is_missing() or node._is_none():
         return
@@ -97,8 +111,6 @@ def run_main(main: Callable[[], None]) -> None:
 
 def one_line(error: BaseException) -> str:
     """Say in one line what went wrong, with the nearest valid key or option where one was unknown."""
-    if isinstance(error, InstantiationException) and error.__cause__ is not None:
-        return one_line(error.__cause__)
     text = str(error)
     if isinstance(error, (ConfigCompositionException, OverrideParseException, HydraException)):
         text = _composition(error)

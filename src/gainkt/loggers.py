@@ -5,16 +5,17 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-import hydra
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
+
+from gainkt.config import build
 
 
 def build_loggers(cfg: DictConfig) -> list[Logger]:
     """Build the loggers of a run's config; each gets the resolved config, W&B an explicit epoch axis."""
     loggers: list[Logger] = []
     for entry in (cfg.logger or {}).values():
-        logger = hydra.utils.instantiate(entry)
+        logger = build(entry)
         config: Any = OmegaConf.to_container(cfg, resolve=True)
         logger.log_hyperparams(config)
         if _is_wandb(logger):

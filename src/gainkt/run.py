@@ -14,11 +14,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import hydra
 import torch
 from omegaconf import DictConfig, OmegaConf
 
 from gainkt import __version__
+from gainkt.config import build
 from gainkt.data.datamodule import KTDataModule, Sizes
 from gainkt.errors import ConfigError, nearest
 from gainkt.files import write_json, write_whole
@@ -104,12 +104,12 @@ def _git_state() -> dict[str, Any] | None:
 
 def build_model(cfg: DictConfig, sizes: Sizes) -> GainKT:
     """Build the model of a config for data of the given sizes."""
-    return hydra.utils.instantiate(cfg, num_skills=sizes.num_skills, num_students=sizes.num_students)
+    return build(cfg, num_skills=sizes.num_skills, num_students=sizes.num_students)
 
 
 def build_datamodule(cfg: DictConfig) -> KTDataModule:
     """Build the datamodule of a `dataset` config."""
-    return hydra.utils.instantiate(cfg)
+    return build(cfg)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -166,7 +166,7 @@ class Run:
     @property
     def phases(self) -> list[str]:
         """Phases that have a best checkpoint, in the order in which they were trained."""
-        schedule = hydra.utils.instantiate(self.config.schedule)
+        schedule = build(self.config.schedule)
         names = [name for name, _ in schedule.phases(self.config.trainer.max_epochs)]
         return [name for name in names if self.directory.best(name).is_file()]
 

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from gainkt.callbacks import MetricsTable, PhaseCheckpoint, ReseedEachEpoch, WholeCheckpointIO
-from gainkt.config import check_keys, conf_dir, register_resolvers, run_main
+from gainkt.config import build, check_keys, conf_dir, register_resolvers, run_main
 from gainkt.data.datamodule import KTDataModule
 from gainkt.errors import ConfigError
 from gainkt.files import write_json, write_whole
@@ -81,11 +81,11 @@ def train(cfg: DictConfig) -> RunResult:
     model = build_model(cfg.model, datamodule.sizes)
     module = GainKTModule(
         model,
-        hydra.utils.instantiate(cfg.loss),
-        hydra.utils.instantiate(cfg.optimizer),
+        build(cfg.loss),
+        build(cfg.optimizer),
         gradient_every=cfg.gradient_every,
     )
-    schedule = LossScheduleCallback(hydra.utils.instantiate(cfg.schedule))
+    schedule = LossScheduleCallback(build(cfg.schedule))
     schedule.schedule.phases(cfg.trainer.max_epochs)
     if not resume:
         directory.create(cfg, datamodule)
@@ -94,7 +94,7 @@ def train(cfg: DictConfig) -> RunResult:
         read_checkpoint(last)
 
     table, loggers = MetricsTable(directory.metrics), build_loggers(cfg)
-    chosen = [hydra.utils.instantiate(entry) for entry in cfg.callbacks.values()]
+    chosen = [build(entry) for entry in cfg.callbacks.values()]
     for callback in chosen:
         if isinstance(callback, PhaseCheckpoint):
             callback.dirpath = directory.checkpoints
@@ -120,7 +120,7 @@ def _build_trainer(cfg: DictConfig, callbacks: list[Any], loggers: list[Logger])
     warnings.filterwarnings("ignore", message=".*number of training batches.*")
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    return hydra.utils.instantiate(
+    return build(
         cfg,
         callbacks=callbacks,
         logger=loggers or False,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from lightning import LightningDataModule
@@ -14,19 +13,11 @@ from torch.utils.data import DataLoader
 from gainkt.batch import Batch
 from gainkt.data.batches import TokenBudgetSampler, WindowDataset, make_loader
 from gainkt.data.log import InteractionLog
-from gainkt.data.splits import Split
+from gainkt.data.splits import SplitRule
 from gainkt.data.windows import Windows, cut_windows
 from gainkt.errors import ConfigError, DataError, nearest
 
 PARTS = ("train", "valid", "test")
-
-
-class SplitRule(Protocol):
-    """Decides which students train, validate and test."""
-
-    def split(self, log: InteractionLog, fold: int) -> Split:
-        """Return the three parts for one fold."""
-        ...
 
 
 @dataclass(frozen=True)

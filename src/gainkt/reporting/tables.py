@@ -7,25 +7,25 @@ from typing import Any
 
 from rich.table import Table
 
-from gainkt.evaluation.metrics import ENCODERS
-
-SHOWN = {"auc": "AUC", "accuracy": "accuracy", "calibration_error": "calibration error", "log_loss": "log loss"}
+SHOWN = {"auc": "AUC", "accuracy": "accuracy", "calibration_error": "calib. error"}
 
 
 def results_table(results: Mapping[str, Any]) -> Table:
     """Return both encoders' figures, phase by phase, on each part of the data that was scored."""
-    table = Table(title=f"{results['name']}: {results['protocol']}", title_justify="left", caption_justify="left")
-    table.add_column("phase")
-    table.add_column("epoch", justify="right")
-    table.add_column("scored on")
-    table.add_column("encoder")
-    for title in SHOWN.values():
-        table.add_column(title, justify="right")
+    table = Table(
+        title=f"{results['name']}: {results['protocol']}",
+        caption="E1 predicts, E2 reads mastery. Accuracy at .5; calibration error over 10 bins.",
+        title_justify="left",
+        caption_justify="left",
+    )
+    for title in ("phase", "epoch", "split"):
+        table.add_column(title, justify="right" if title == "epoch" else "left", no_wrap=True)
+    for encoder in ("E1", "E2"):
+        for title in SHOWN.values():
+            table.add_column(f"{encoder} {title}", justify="right")
     for phase, entry in results["phases"].items():
-        for part, figures in entry["figures"].items():
-            for number, encoder in enumerate(ENCODERS):
-                cells = [f"{figures[f'{encoder}_{name}']:.4f}" for name in SHOWN]
-                first = (phase, str(entry["epoch"]), part) if number == 0 else ("", "", "")
-                label = "1 performance" if encoder == "encoder1" else "2 mastery"
-                table.add_row(*first, label, *cells, end_section=number == 1)
+        for row, (split, figures) in enumerate(entry["figures"].items()):
+            label = (phase, str(entry["epoch"])) if row == 0 else ("", "")
+            cells = [f"{figures[f'{encoder}_{name}']:.4f}" for encoder in ("encoder1", "encoder2") for name in SHOWN]
+            table.add_row(*label, split, *cells, end_section=row == len(entry["figures"]) - 1)
     return table

@@ -1,0 +1,76 @@
+"""The tables that a scored run leaves on disk: every column with its meaning, unit and range.
+
+predictions   one row a (student, step): what was predicted, and a summary of the gains over all skills
+trajectories  one row a (student, step, skill the student meets): what a teacher reads
+skills        one row a skill: learnt parameters and mean gains
+
+The scorecard, the diagnosis and all pictures are computed from these tables and know no model.
+Rows of one student stand together in order of steps.
+"""
+
+import pyarrow as pa
+
+FLOAT = pa.float32()
+
+PREDICTIONS = pa.schema(
+    [
+        # -- what happened
+        ("student", pa.string()),  # the student's name in the data
+        ("step", pa.int32()),  # number of the step in the student's history, from 0
+        ("skills", pa.string()),  # names of the step's skills, joined by ";"
+        ("item", pa.string()),  # name of the item; null where the data has none
+        ("response", pa.int8()),  # 1 right, 0 wrong
+        ("scored", pa.bool_()),  # False on the first step of a history
+        # -- what was predicted before it
+        ("p1", FLOAT),  # Encoder 1's probability of a right response, [0, 1]
+        ("p2", FLOAT),  # Encoder 2's
+        ("mastery", FLOAT),  # least mastery over the step's skills before the step, [0, 1]
+        ("mastery_mean", FLOAT),  # mean mastery over the step's skills before the step
+        # -- what the step did to all K skills
+        ("gain_practised", FLOAT),  # mean gain over the step's own skills, [0, 1]
+        ("gain_mean", FLOAT),  # mean gain over all skills
+        ("gain_std", FLOAT),  # standard deviation of the gains over all skills
+        ("active_skills", pa.int32()),  # skills with a gain over .1
+        ("mastery_falls", pa.int32()),  # skills whose mastery fell by more than 1e-6 at this step
+        ("saturated_practised", FLOAT),  # share of the step's own skills whose curve slope is under .01 before the step
+        ("saturated_other", FLOAT),  # the same share of all other skills
+        ("left_over", FLOAT),  # probe: sigmoid(mean of relu(v)), which the research line reported as the gain
+        # -- Encoder 2's probability had a part been put out of action (what carries the prediction)
+        ("p2_gains_permuted", FLOAT),  # gains permuted over the steps of the student (window)
+        ("p2_velocity_mean", FLOAT),  # velocity replaced by its mean; null where the model infers none
+        ("p2_readiness_mean", FLOAT),  # readiness replaced by its mean; null where the model has none
+        ("p2_wrong_skill", FLOAT),  # read from the skill practised last instead of the step's own
+    ]
+)
+
+TRAJECTORIES = pa.schema(
+    [
+        ("student", pa.string()),
+        ("step", pa.int32()),
+        ("skill", pa.string()),  # a skill that the student meets in this history
+        ("relevant", pa.bool_()),  # True where the step practises the skill
+        ("response", pa.int8()),
+        ("p1", FLOAT),  # of the step, repeated for each skill
+        ("p2", FLOAT),
+        ("gain", FLOAT),  # gain that the skill received at the step, [0, 1]
+        ("practice", FLOAT),  # sum of gains so far, this step's included
+        ("mastery", FLOAT),  # mastery after the step, [0, 1]
+    ]
+)
+
+SKILLS = pa.schema(
+    [
+        ("skill", pa.string()),
+        ("steps", pa.int64()),  # scored or not, steps of the split
+        ("practised_steps", pa.int64()),  # steps that practise the skill
+        ("responses_right", FLOAT),  # share of right responses at them
+        ("gain_mean", FLOAT),  # mean gain over all steps of all students
+        ("gain_practised_mean", FLOAT),  # mean gain at the steps that practise it
+        ("beta", FLOAT),  # learnt parameters of its curve and readout
+        ("saturation", FLOAT),
+        ("offset", FLOAT),
+        ("threshold", FLOAT),
+        ("temperature", FLOAT),
+        ("velocity", FLOAT),  # mean over training students (the velocity of a new one)
+    ]
+)

@@ -1,0 +1,71 @@
+"""Curve and readouts against cases worked out by hand."""
+
+from functools import partial
+
+import pytest
+import torch
+
+from conftest import random_batch
+from gainkt.errors import ConfigError
+from gainkt.model.mastery import SigmoidCurve, StudentVelocity, ThresholdReadout, mean, minimum, soft_minimum
+from gainkt.model.parameters import Bounded
+
+X = torch.tensor([[[1.0, 3.0], [2.0, 9.0], [5.0, 5.0]]])
+HAS = torch.tensor([[[True, True], [True, False], [False, False]]])
+
+
+def test_reductions_by_hand() -> None:
+    assert minimum(X, HAS).tolist() == [[1.0, 2.0, 0.0]]
+    assert mean(X, HAS).tolist() == [[2.0, 2.0, 0.0]]
+    soft = soft_minimum(X, HAS)[0]
+    assert 1.0 < soft[0] < 2.0
+    assert soft[1] == pytest.approx(2.0)
+    assert soft[2] == 0.0
+
+
+def test_reductions_leave_no_nan_gradient_on_padding() -> None:
+    for reduce in (minimum, soft_minimum, mean):
+        x = X.clone().requires_grad_()
+        reduce(x, HAS).sum().backward()
+        assert x.grad is not None
+        assert torch.isfinite(x.grad).all()
+        assert (x.grad[~HAS] == 0).all()
+
+
+def test_curve_by_hand() -> None:
+    curve = SigmoidCurve(
+        2,
+        beta=partial(Bounded, mean=2.5, low=0.0),
+        saturation=partial(Bounded, mean=0.7, low=0.0, high=1.0),
+        offset=partial(Bounded, mean=1.5, per_skill=False),
+    )
+    value = curve(torch.tensor([0.0, 1.0]), torch.tensor([0, 1]), torch.tensor(1.1))
+    expected = 0.7 * torch.sigmoid(torch.tensor([-1.5, 2.5 * 1.1 - 1.5]))
+    assert torch.allclose(value, expected, atol=1e-5)
+
+
+def test_readout_reads_the_least_mastered_skill() -> None:
+    readout = ThresholdReadout(
+        7, threshold=partial(Bounded, mean=0.85, per_skill=False), temperature=partial(Bounded, mean=1.0, per_skill=False)
+    )
+    batch = random_batch()
+    mastery = torch.rand(batch.skills_BTS.shape)
+    least = mastery.masked_fill(~batch.has_skill_BTS, 9).amin(-1)
+    logit = readout(mastery, batch)
+    assert torch.allclose(logit[batch.valid_BT], (least - 0.85)[batch.valid_BT], atol=1e-5)
+
+
+def test_unknown_reduction_names_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="minimum"):
+        ThresholdReadout(7, threshold=partial(Bounded, mean=0.5), temperature=partial(Bounded, mean=1.0), reduce="minimun")
+
+
+def test_new_students_get_the_mean_velocity() -> None:
+    velocity = StudentVelocity(3, mean=1.1)
+    with torch.no_grad():
+        velocity.gamma.raw.copy_(torch.tensor([0.0, 1.0, 2.0]))
+    batch = random_batch()
+    batch.trained_student_B = torch.tensor([2, -1, 0, -1])
+    gamma = velocity.gamma()
+    expected = torch.stack([gamma[2], gamma.mean(), gamma[0], gamma.mean()])
+    assert torch.equal(velocity(batch)[:, 0, 0], expected)

@@ -1,0 +1,40 @@
+"""The benchmark compares equals: the naive baseline computes what gainkt computes."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from gainkt.config import build
+from gainkt.losses import bce1, bce2
+from conftest import random_batch
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+from naive_baseline import NaiveGainKT, pad_to
+
+
+@pytest.mark.parametrize("experiment", ["v0_scalar", "v1_per_skill"])
+@pytest.mark.parametrize("slots", [1, 2])
+def test_naive_baseline_computes_the_same_predictions_loss_and_gradients(config, experiment, slots):
+    torch.manual_seed(0)
+    cfg = config(experiment, "model.size.dropout=0", "model.size.num_blocks=2")
+    # 30 skills: more than twice what a window meets, so that gainkt gathers columns where the baseline takes all.
+    model = build(cfg.model, num_skills=30, num_students=5)
+    batch = random_batch(b=5, t=9, s=slots, num_skills=6)
+    padded = pad_to(batch, 40)
+
+    ours, naive = model(batch), NaiveGainKT(model)(padded)
+    real = batch.valid_BT
+    assert not ours.axis.is_all
+    for name in ("logit1_BT", "logit2_BT"):
+        theirs = getattr(naive, name)[:, :9].sigmoid()
+        torch.testing.assert_close(getattr(ours, name).sigmoid()[real], theirs[real], atol=1e-5, rtol=0)
+
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    gradients = []
+    for output, given in ((ours, batch), (naive, padded)):
+        loss = 0.7 * bce1(output, given) + 0.3 * bce2(output, given)
+        gradients.append((loss, *torch.autograd.grad(loss, parameters, materialize_grads=True)))
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
