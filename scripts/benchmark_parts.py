@@ -1,8 +1,7 @@
-"""Parts of the training benchmark: one training step, samples that stand for an epoch, times and peak memory."""
+"""Parts of the training benchmark: a training step, samples that stand for an epoch, times, peak memory."""
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -14,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
-from naive_baseline import NaiveGainKT, pad_to
 from torch import nn
 
 from gainkt.batch import Batch
@@ -23,6 +21,7 @@ from gainkt.data.batches import TokenBudgetSampler, WindowDataset
 from gainkt.data.datamodule import KTDataModule
 from gainkt.model import GainKT
 from gainkt.run import build_datamodule, build_model
+from naive_baseline import NaiveGainKT, pad_to
 
 PADDED_LENGTH, PADDED_BATCH = 200, 64
 
@@ -65,15 +64,12 @@ class Speed:
 
     rounds: list[float]
     """Real steps a second, by round."""
+    best: float
+    """With each batch's best time: whatever else runs on the machine can only add to a time."""
     real_share: float
     """Share of the batches' cells that are real steps, over the epoch."""
     epoch_steps: int
     """Real steps in an epoch."""
-
-    @property
-    def median(self) -> float:
-        """Median over the rounds."""
-        return statistics.median(self.rounds)
 
 
 class Run:
@@ -100,7 +96,7 @@ class Run:
         self._lay_out(data)
 
     def _lay_out(self, data: KTDataModule) -> None:
-        """Window numbers of each batch of an epoch, from the longest batch to the shortest, and their sums."""
+        """Window numbers of each batch of an epoch, longest batch first; and their sums."""
         windows = data.windows("train")
         self.dataset = WindowDataset(data.log_, windows, data.trained_student, data.trained_item)
         if self.padded:
@@ -144,8 +140,8 @@ class Run:
 def compare(case: Case, *, batches: int, padded_batches: int, rounds: int) -> dict[str, Speed]:
     """Time every way of training, step by step in turn, so that all meet the same disturbances.
 
-    Speed is the epoch's real steps over the time of the epoch, which is the mean time of the sampled batches times
-    their number; a round times the whole sample once.
+    Speed is the epoch's real steps over the time of the epoch: the mean time of the sampled batches times the
+    number of batches. A round times the whole sample once; the best takes each batch's best time.
 
     Args:
         case: what to train.
@@ -158,14 +154,20 @@ def compare(case: Case, *, batches: int, padded_batches: int, rounds: int) -> di
     for name, run in runs.items():
         for rows in samples[name][:1]:
             run.step(rows)
-    speeds: dict[str, list[float]] = {name: [] for name in WAYS}
+    seconds: dict[str, list[list[float]]] = {name: [] for name in WAYS}
     for _ in range(rounds):
-        seconds: dict[str, list[float]] = {name: [] for name in WAYS}
+        for name in WAYS:
+            seconds[name].append([])
         for name, rows in _in_turn(samples):
-            seconds[name].append(runs[name].step(rows))
-        for name, run in runs.items():
-            speeds[name].append(run.epoch_steps / (len(run.batches) * statistics.mean(seconds[name])))
-    return {name: Speed(speeds[name], run.real_share, run.epoch_steps) for name, run in runs.items()}
+            seconds[name][-1].append(runs[name].step(rows))
+    return {name: _speed(run, np.array(seconds[name])) for name, run in runs.items()}
+
+
+def _speed(run: Run, seconds: np.ndarray) -> Speed:
+    """Speed from the seconds of [rounds, sampled batches]."""
+    rounds = run.epoch_steps / (len(run.batches) * seconds.mean(1))
+    best = run.epoch_steps / (len(run.batches) * seconds.min(0).mean())
+    return Speed(rounds.tolist(), float(best), run.real_share, run.epoch_steps)
 
 
 def _in_turn(samples: dict[str, list[np.ndarray]]) -> Iterator[tuple[str, np.ndarray]]:

@@ -4,10 +4,10 @@ Same parameters, same results (tests/test_benchmark.py); what differs is how the
 
 - every window is padded to 200 steps, 64 windows a batch;
 - attention forms the [T, T] scores, masks them, takes their softmax and drops weights out;
-- gains have a column for every skill, practice is summed by a Python loop over steps, and the curve of every skill
-  is computed at each of them.
+- gains have a column for every skill, practice is summed by a Python loop over steps, and the curve of every
+  skill is computed at each of them.
 
-The loop keeps a list and stacks it, since writing into slices of one tensor would make backward quadratic in T.
+The loop keeps a list and stacks it: writing into slices of one tensor would make backward quadratic in T.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class NaiveGainKT(nn.Module):
 
         Args:
             model: with attention encoders, as in V0-V3.
-            attention_dropout: probability of dropping an attention weight; the model's own dropout where None.
+            attention_dropout: probability of dropping an attention weight; the model's own where None.
         """
         super().__init__()
         self.model = model
@@ -67,7 +67,7 @@ class NaiveGainKT(nn.Module):
                 practice = practice + gains[:, t]
                 curve.append(m.curve(practice, axis.skills_BC, velocity))
             mastery = torch.stack(curve, dim=1)
-            # Before the first step practice is 0; that step is never scored, but the results are kept the same.
+            # Before the first step practice is 0; never scored, but kept the same.
             first = m.curve(torch.zeros_like(practice), axis.skills_BC, velocity)[:, None]
             before = shift(mastery, first).gather(2, batch.skills_BTS)
             logit2 = m.readout(before, batch)

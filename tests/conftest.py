@@ -46,14 +46,21 @@ def config(tmp_path: Path) -> Callable[..., DictConfig]:
     register_resolvers()
 
     def make(experiment: str, *overrides: str, tiny: bool = True) -> DictConfig:
-        chosen = [f"experiment={experiment}", *(TINY if tiny else ()), f"run.root={tmp_path}/outputs", *overrides]
+        chosen = [
+            f"experiment={experiment}",
+            *(TINY if tiny else ()),
+            f"run.root={tmp_path}/outputs",
+            *overrides,
+        ]
         with initialize_config_dir(conf_dir(), version_base="1.3"):
             return compose("train", chosen)
 
     return make
 
 
-def random_log(num_students: int = 30, num_skills: int = 7, longest: int = 25, slots: int = 3, seed: int = 0) -> InteractionLog:
+def random_log(
+    num_students: int = 30, num_skills: int = 7, longest: int = 25, slots: int = 3, seed: int = 0
+) -> InteractionLog:
     """A log of random histories of 2 to `longest` steps with 1 to `slots` different skills a step."""
     draw = np.random.default_rng(seed)
     lengths = draw.integers(2, longest + 1, num_students)

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from conftest import random_batch
 from gainkt.config import build
 from gainkt.losses import bce1, bce2
-from conftest import random_batch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 from naive_baseline import NaiveGainKT, pad_to
@@ -19,7 +19,7 @@ from naive_baseline import NaiveGainKT, pad_to
 def test_naive_baseline_computes_the_same_predictions_loss_and_gradients(config, experiment, slots):
     torch.manual_seed(0)
     cfg = config(experiment, "model.size.dropout=0", "model.size.num_blocks=2")
-    # 30 skills: more than twice what a window meets, so that gainkt gathers columns where the baseline takes all.
+    # 30 skills, of which a window meets few: gainkt gathers columns where the baseline takes all.
     model = build(cfg.model, num_skills=30, num_students=5)
     batch = random_batch(b=5, t=9, s=slots, num_skills=6)
     padded = pad_to(batch, 40)

@@ -14,13 +14,20 @@ ENV = {**os.environ, "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}
 
 def gainkt(command: str, *overrides: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", f"gainkt.{command}", *overrides], cwd=folder, env=ENV, capture_output=True, text=True
+        [sys.executable, "-m", f"gainkt.{command}", *overrides],
+        cwd=folder,
+        env=ENV,
+        capture_output=True,
+        text=True,
     )
 
 
 BAD_TRAINING = {
     "unknown key": (["loss.bce11=0.3"], ["loss.bce11", "did you mean 'loss.bce1'"]),
-    "unknown option": (["experiment=v3_inverse_warmpu"], ["experiment=v3_inverse_warmpu", "did you mean 'v3_inverse_warmup'"]),
+    "unknown option": (
+        ["experiment=v3_inverse_warmpu"],
+        ["experiment=v3_inverse_warmpu", "did you mean 'v3_inverse_warmup'"],
+    ),
     "unknown group": (["datset=csv"], ["datset", "did you mean 'dataset'"]),
     "setting nobody takes": (["+model.curve.slope=3"], ["model.curve.slope", "takes no such setting"]),
     "scalar gain for all": (["experiment=v0_scalar", "model/receivers=all"], ["receivers=practised"]),
@@ -41,7 +48,12 @@ BAD_TRAINING = {
 def test_bad_training_command(tmp_path: Path, case: str) -> None:
     overrides, expected = BAD_TRAINING[case]
     small = [] if any(o.startswith(("dataset=", "run.resume")) for o in overrides) else TINY
-    done = gainkt("train", *[o for o in small if o.split("=")[0] not in {x.split("=")[0] for x in overrides}], *overrides, folder=tmp_path)
+    done = gainkt(
+        "train",
+        *[o for o in small if o.split("=")[0] not in {x.split("=")[0] for x in overrides}],
+        *overrides,
+        folder=tmp_path,
+    )
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     message = [line for line in done.stderr.splitlines() if line.startswith("gainkt: error:")]

@@ -13,7 +13,10 @@ def model() -> nn.ModuleDict:
 
 def test_a_named_part_learns_faster() -> None:
     optimizer = adam(model(), lr=0.01, weight_decay=0.0, lr_scale={"gain_head": 3.0})
-    assert {group["name"]: group["lr"] for group in optimizer.param_groups} == {"encoder2": 0.01, "gain_head": 0.03}
+    assert {group["name"]: group["lr"] for group in optimizer.param_groups} == {
+        "encoder2": 0.01,
+        "gain_head": 0.03,
+    }
 
 
 def test_unknown_part_and_bad_rate() -> None:

@@ -41,7 +41,13 @@ def test_every_experiment_trains(config: Config, experiment: str) -> None:
         assert path.is_file()
     table = pd.read_csv(folder.metrics)
     assert list(table.epoch) == [0, 1]
-    for column in ("phase", "train/encoder1_auc", "val/encoder1_auc", "val/encoder2_auc", "test/encoder2_auc"):
+    for column in (
+        "phase",
+        "train/encoder1_auc",
+        "val/encoder1_auc",
+        "val/encoder2_auc",
+        "test/encoder2_auc",
+    ):
         assert column in table
     active = [name for name, weight in result.module.weights.items() if weight]
     for name in active:
@@ -66,7 +72,9 @@ def test_the_best_checkpoint_reproduces_its_figures(config: Config) -> None:
         for name, value in entry["figures"]["val"].items():
             assert row[f"val/{name}"] == pytest.approx(value, abs=1e-12), name
         for part, key in (("test", "test"), ("valid", "val")):
-            again = evaluate(evaluation(f"run={result.run.directory.path}", f"split={part}", f"phase={phase}", "device=cpu"))
+            again = evaluate(
+                evaluation(f"run={result.run.directory.path}", f"split={part}", f"phase={phase}", "device=cpu")
+            )
             assert again["phases"][phase]["figures"][part] == entry["figures"][key]
 
 
@@ -92,7 +100,12 @@ def test_a_seed_means_a_run(config: Config) -> None:
 
 def test_resumed_equals_uninterrupted(config: Config, tmp_path: Path) -> None:
     """Killed with SIGKILL in the middle of an epoch, then resumed: the same weights, to the bit."""
-    settings = [*TINY, "experiment=v3_inverse_warmup", "trainer.max_epochs=6", "dataset.read.num_students=800"]
+    settings = [
+        *TINY,
+        "experiment=v3_inverse_warmup",
+        "trainer.max_epochs=6",
+        "dataset.read.num_students=800",
+    ]
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     command = [sys.executable, "-m", "gainkt.train", *settings]
     subprocess.run([*command, f"hydra.run.dir={whole}"], check=True, env=QUIET, capture_output=True)

@@ -32,16 +32,19 @@ class WholeCheckpointIO(TorchCheckpointIO):
         write_whole(path, lambda building: torch.save(checkpoint, building))
 
 
-class ReseedEachEpoch(Callback):
-    """Makes every epoch's randomness a function of (seed, epoch), so that a resumed run repeats it to the bit."""
+class ReseedEachBatch(Callback):
+    """Makes every batch's randomness a function of (seed, epoch, batch), so that a resumed run repeats it to the bit.
+
+    Seeding epochs would not do: a loader draws from the same stream when it starts, earlier or later on resuming.
+    """
 
     def __init__(self, seed: int) -> None:
         """Keep the run's seed."""
         self.seed = seed
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Seed PyTorch for the epoch; each process of a distributed run differently."""
-        torch.manual_seed(hash((self.seed, trainer.current_epoch, trainer.global_rank)) % 2**63)
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Seed PyTorch for the batch; each process of a distributed run differently."""
+        torch.manual_seed(hash((self.seed, trainer.current_epoch, batch_idx, trainer.global_rank)) % 2**63)
 
 
 class Watch:
@@ -153,12 +156,6 @@ class MetricsTable(Checkpoint):
         self.path = path
         self.rows: list[dict[str, Any]] = []
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take over the rows of the run that is resumed; epochs that run again replace theirs."""
-        if self.path.exists():
-            table = pd.read_csv(self.path)
-            self.rows = table[table.epoch < trainer.current_epoch].to_dict("records")
-
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Add the epoch's row and write the table."""
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
@@ -166,3 +163,11 @@ class MetricsTable(Checkpoint):
         if trainer.is_global_zero:
             table = pd.DataFrame(self.rows)
             write_whole(self.path, lambda building: table.to_csv(building, index=False))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rows: a checkpoint knows the epochs that led to it, whatever the file on disk has seen since."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over the rows of the run that is resumed."""
+        self.rows = list(state_dict["rows"])

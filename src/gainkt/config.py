@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import os
@@ -11,15 +12,23 @@ import uuid
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, TypeVar
 
 import hydra
-from hydra.errors import ConfigCompositionException, HydraException, InstantiationException, OverrideParseException
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    InstantiationException,
+    OverrideParseException,
+)
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from rich.console import Console
 
 from gainkt.errors import ConfigError, nearest
+
+T = TypeVar("T")
 
 
 def conf_dir() -> str:
@@ -51,7 +60,10 @@ def check_keys(cfg: DictConfig) -> None:
     """
     for path, node in _targets(cfg, ""):
         target = _locate(str(node["_target_"]), path)
-        known = set(inspect.signature(target).parameters) - {"self"}
+        parameters = inspect.signature(target).parameters
+        if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+            continue  # a library's constructor that passes settings on: it checks them itself
+        known = set(parameters)
         for key in node:
             if str(key) not in known | {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}:
                 raise ConfigError(f"{path}.{key}: {node['_target_']} takes no such setting{nearest(str(key), known)}")
@@ -88,25 +100,48 @@ def _locate(target: str, path: str) -> Callable[..., Any]:
         raise ConfigError(f"{path}._target_={target}: cannot be imported ({error})") from error
 
 
+USER_ERRORS = (ValueError, OSError, HydraException, OmegaConfBaseException)
+
+
 def run_main(main: Callable[[], None]) -> None:
     """Run a Hydra command; what a user can cause ends in one line on standard error and exit status 1.
 
     Set GAINKT_DEBUG=1 to see the traceback instead.
     """
     register_resolvers()
-    if os.environ.get("GAINKT_DEBUG"):
-        os.environ["HYDRA_FULL_ERROR"] = "1"
+    # Hydra would print a report of its own and exit; with this it lets the exception through.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    if _debugging():
         main()
         return
-    # Hydra would print its own report and exit; with this it lets the exception through.
-    os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         main()
-    except (ValueError, OSError, HydraException, OmegaConfBaseException) as error:
-        Console(stderr=True, soft_wrap=True, highlight=False).print(
-            f"[red]gainkt: error:[/] {one_line(error)}".replace("\n", " "), markup=True
-        )
-        sys.exit(1)
+    except USER_ERRORS as error:
+        _fail(error)
+
+
+def one_line_errors(task: Callable[[DictConfig], T]) -> Callable[[DictConfig], T]:
+    """Wrap a Hydra task so that a single run ends in one line; in a sweep Hydra collects the jobs' errors itself."""
+
+    @functools.wraps(task)
+    def run(cfg: DictConfig) -> T:
+        try:
+            return task(cfg)
+        except USER_ERRORS as error:
+            if _debugging() or HydraConfig.get().mode == RunMode.MULTIRUN:
+                raise
+            _fail(error)
+
+    return run
+
+
+def _debugging() -> bool:
+    return bool(os.environ.get("GAINKT_DEBUG"))
+
+
+def _fail(error: BaseException) -> NoReturn:
+    print(f"gainkt: error: {one_line(error)}", file=sys.stderr)
+    sys.exit(1)
 
 
 def one_line(error: BaseException) -> str:
@@ -116,7 +151,7 @@ def one_line(error: BaseException) -> str:
         text = _composition(error)
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.filename or 'disk'}: {error.strerror}; free space, or choose another folder"
-    return " ".join(text.replace("[", r"\[").split())
+    return " ".join(text.split())
 
 
 def _composition(error: BaseException) -> str:

@@ -9,7 +9,7 @@ import hydra
 from omegaconf import DictConfig
 from rich.console import Console
 
-from gainkt.config import check_keys, conf_dir, run_main
+from gainkt.config import check_keys, conf_dir, one_line_errors, run_main
 from gainkt.reporting.tables import results_table
 from gainkt.run import build_datamodule, load_run, read_checkpoint
 from gainkt.score import pick_device, score
@@ -26,14 +26,15 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         DataError: the data cannot be used, or has skills that the model does not know.
     """
     run = load_run(Path(hydra.utils.to_absolute_path(cfg.run)))
-    phase = cfg.phase or (run.phases[-1] if run.phases else None)
+    phase = run.choose_phase(cfg.phase)
     model = run.model(phase)
-    dataset = run.config.dataset if cfg.dataset is None else cfg.dataset
+    other = cfg.get("dataset")
+    dataset = run.config.dataset if other is None else other
     if cfg.path is not None:
         dataset.path = cfg.path
     check_keys(dataset)
     datamodule = build_datamodule(dataset)
-    if cfg.dataset is not None:
+    if other is not None:
         datamodule.conform(run.sizes.skill_names, run.sizes.item_names)
     figures = score(model, datamodule.loader(cfg.split), pick_device(cfg.device))
     epoch = int(read_checkpoint(run.directory.best(phase))["epoch"])
@@ -46,6 +47,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
 
 
 @hydra.main(config_path=conf_dir(), config_name="evaluate", version_base="1.3")
+@one_line_errors
 def _main(cfg: DictConfig) -> None:
     """Score as the command line says, and print the table."""
     Console().print(results_table(evaluate(cfg)))

@@ -15,7 +15,7 @@ def build_loggers(cfg: DictConfig) -> list[Logger]:
     """Build the loggers of a run's config; each gets the resolved config, W&B an explicit epoch axis."""
     loggers: list[Logger] = []
     for entry in (cfg.logger or {}).values():
-        logger = build(entry)
+        logger: Any = build(entry)
         config: Any = OmegaConf.to_container(cfg, resolve=True)
         logger.log_hyperparams(config)
         if _is_wandb(logger):
@@ -25,7 +25,7 @@ def build_loggers(cfg: DictConfig) -> list[Logger]:
     return loggers
 
 
-def close_loggers(loggers: list[Logger], status: str) -> None:
+def close_loggers(loggers: list[Any], status: str) -> None:
     """Flush and close: W&B keeps one run open in a process until finish() is called."""
     for logger in loggers:
         logger.finalize(status)

@@ -44,7 +44,7 @@ class GainKTModule(LightningModule):
         self.model, self.loss, self.make_optimizer = model, loss, optimizer
         self.gradient_every = gradient_every
         self.weights = dict(loss.weights)
-        self.metrics = nn.ModuleDict({f"on_{split}": PredictionMetrics() for split in ("train", "val")})
+        self.train_metrics, self.val_metrics = PredictionMetrics(), PredictionMetrics()
 
     def forward(self, batch: Batch) -> Output:
         """Predict a batch."""
@@ -71,16 +71,16 @@ class GainKTModule(LightningModule):
         logged = {f"loss/{name}": value.detach() for name, value in raw.items()}
         logged |= {f"weighted_loss/{name}": value.detach() for name, value in weighted.items()}
         self.log_dict(logged, on_step=False, on_epoch=True, batch_size=int(batch.scored_BT.sum()))
-        self._score("on_train", output, batch)
+        self._score(self.train_metrics, output, batch)
         return total
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Keep the predictions of a batch."""
-        self._score("on_val", self.model(batch), batch)
+        self._score(self.val_metrics, self.model(batch), batch)
 
     def on_train_epoch_end(self) -> None:
         """Log the training figures, and mean and spread of every learnt curve and readout parameter."""
-        self._log_figures("train")
+        self._log_figures("train", self.train_metrics)
         for name, part in self.model.named_modules():
             if isinstance(part, Bounded):
                 value = part().detach()
@@ -89,7 +89,7 @@ class GainKTModule(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the validation figures."""
-        self._log_figures("val")
+        self._log_figures("val", self.val_metrics)
 
     def configure_gradient_clipping(
         self, optimizer: Optimizer, gradient_clip_val: Any = None, gradient_clip_algorithm: str | None = None
@@ -98,26 +98,26 @@ class GainKTModule(LightningModule):
         norm = nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val or float("inf"))
         self.log("gradient/norm_max", norm, on_step=False, on_epoch=True, reduce_fx="max")
 
-    def _score(self, store: str, output: Output, batch: Batch) -> None:
+    def _score(self, metrics: PredictionMetrics, output: Output, batch: Batch) -> None:
         scored = batch.scored_BT
-        self.metrics[store].update(
+        metrics.update(
             probability(output.logit1_BT[scored]).detach(),
             probability(output.logit2_BT[scored]).detach(),
             batch.response_BT[scored],
         )
 
-    def _log_figures(self, split: str) -> None:
-        store = self.metrics[f"on_{split}"]
-        for name, value in store.compute().items():
-            self.log(f"{split}/{name}", value, prog_bar=split == "val" and name in ON_BAR)
-        store.reset()
+    def _log_figures(self, split: str, metrics: PredictionMetrics) -> None:
+        for name, value in metrics.compute().items():
+            exact = torch.tensor(value, dtype=torch.float64)
+            self.log(f"{split}/{name}", exact, prog_bar=split == "val" and name in ON_BAR)
+        metrics.reset()
 
     def _log_gradients(self, weighted: dict[str, Tensor], output: Output) -> None:
         """Norm of each weighted term's gradient at the gain head and in the whole of Encoder 2's stream.
 
         V0's head has no parameters; the value stream that it reads stands in for it.
         """
-        head = [p for p in self.model.gain_head.parameters() if p.requires_grad] or [output.value_BTD]
+        head: list[Tensor] = [p for p in self.model.gain_head.parameters() if p.requires_grad] or [output.value_BTD]
         stream = [p for p in self.model.encoder2.parameters() if p.requires_grad]
         for name, value in weighted.items():
             if not value.requires_grad:

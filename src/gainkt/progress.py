@@ -15,7 +15,7 @@ from gainkt.module import ON_BAR
 class RunProgressBar(RichProgressBar):
     """A rich bar an epoch with the latest validation AUCs, the active phase and the current loss weights."""
 
-    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:  # type: ignore[override]
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
         """Figures to show beside the bar."""
         figures: dict[str, Any] = {"phase": phase_callback(trainer).phase}
         weights = getattr(pl_module, "weights", {})

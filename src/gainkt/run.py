@@ -83,7 +83,11 @@ def provenance(cfg: DictConfig, datamodule: KTDataModule) -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
         "machine": {"platform": platform.platform(), "threads": torch.get_num_threads()},
-        "data": {"name": datamodule.log_.name, "digest": datamodule.log_.digest, "protocol": datamodule.protocol},
+        "data": {
+            "name": datamodule.log_.name,
+            "digest": datamodule.log_.digest,
+            "protocol": datamodule.protocol,
+        },
         "seed": cfg.seed,
         "command": " ".join([Path(sys.executable).name, *sys.orig_argv[1:]]),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -96,7 +100,9 @@ def _git_state() -> dict[str, Any] | None:
     command = ["git", "-C", str(here)]
     try:
         head = subprocess.run([*command, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
-        state = subprocess.run([*command, "status", "--porcelain", str(here)], capture_output=True, text=True, check=True)
+        state = subprocess.run(
+            [*command, "status", "--porcelain", str(here)], capture_output=True, text=True, check=True
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
     return {"commit": head.stdout.strip(), "dirty": bool(state.stdout.strip())}
@@ -170,20 +176,26 @@ class Run:
         names = [name for name, _ in schedule.phases(self.config.trainer.max_epochs)]
         return [name for name in names if self.directory.best(name).is_file()]
 
+    def choose_phase(self, phase: str | None = None) -> str:
+        """Return the phase, or the last one where None.
+
+        Raises:
+            ConfigError: the run has no best checkpoint of it.
+        """
+        if not self.phases:
+            raise ConfigError(f"{self.directory.path}: no best checkpoint yet; the first epoch did not finish")
+        if phase is not None and phase not in self.phases:
+            raise ConfigError(f"phase={phase}: the run has no best checkpoint of it{nearest(phase, self.phases)}")
+        return phase or self.phases[-1]
+
     def model(self, phase: str | None = None) -> GainKT:
         """Return the best model of a phase, the last one if none is named, ready to predict.
 
         Raises:
-            ConfigError: there is no such phase or checkpoint.
+            ConfigError: there is no such phase, or its checkpoint cannot be read.
         """
-        if phase is None:
-            if not self.phases:
-                raise ConfigError(f"{self.directory.path}: no best checkpoint yet; the first epoch did not finish")
-            phase = self.phases[-1]
-        elif phase not in self.phases:
-            raise ConfigError(f"phase={phase}: the run has no best checkpoint of it{nearest(phase, self.phases)}")
+        path = self.directory.best(self.choose_phase(phase))
         model = build_model(self.config.model, self.sizes)
-        path = self.directory.best(phase)
         load_weights(model, read_checkpoint(path), path)
         return model.eval()
 
@@ -197,8 +209,10 @@ def load_run(directory: str | Path) -> Run:
     run = RunDirectory(Path(directory).expanduser())
     for needed in (run.config, run.sizes):
         if not needed.is_file():
-            raise ConfigError(f"{run.path}: not the folder of a run ({needed.name} is missing); a run's folder lies "
-                              "under outputs/<name>/ and is printed when training ends")
+            raise ConfigError(
+                f"{run.path}: not the folder of a run ({needed.name} is missing); a run's folder lies "
+                "under outputs/<name>/ and is printed when training ends"
+            )
     config = OmegaConf.load(run.config)
     assert isinstance(config, DictConfig)
     sizes = json.loads(run.sizes.read_text())

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import cos, pi
 from typing import Any, Protocol
 
-from lightning import Callback, LightningModule, Trainer
+from lightning import Callback, Trainer
 
 from gainkt.errors import ConfigError
 
@@ -175,12 +175,12 @@ class LossScheduleCallback(Callback):
         self.schedule = schedule
         self.phase = ""
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Check every epoch's weights before the first is trained."""
         for epoch in range(_num_epochs(trainer)):
             pl_module.loss.check(self.schedule.weights(epoch, _num_epochs(trainer), pl_module.loss.weights))
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Switch to the epoch's weights and phase."""
         epoch, num_epochs = trainer.current_epoch, _num_epochs(trainer)
         pl_module.weights = self.schedule.weights(epoch, num_epochs, pl_module.loss.weights)

@@ -17,8 +17,8 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from gainkt.callbacks import MetricsTable, PhaseCheckpoint, ReseedEachEpoch, WholeCheckpointIO
-from gainkt.config import build, check_keys, conf_dir, register_resolvers, run_main
+from gainkt.callbacks import MetricsTable, PhaseCheckpoint, ReseedEachBatch, WholeCheckpointIO
+from gainkt.config import build, check_keys, conf_dir, one_line_errors, register_resolvers, run_main
 from gainkt.data.datamodule import KTDataModule
 from gainkt.errors import ConfigError
 from gainkt.files import write_json, write_whole
@@ -98,7 +98,7 @@ def train(cfg: DictConfig) -> RunResult:
     for callback in chosen:
         if isinstance(callback, PhaseCheckpoint):
             callback.dirpath = directory.checkpoints
-    callbacks = [schedule, ReseedEachEpoch(cfg.seed), *progress_callbacks(), table, *chosen]
+    callbacks = [schedule, ReseedEachBatch(cfg.seed), *progress_callbacks(), table, *chosen]
     trainer = _build_trainer(cfg.trainer, callbacks, loggers)
     log.info("training %s on %s", cfg.name, datamodule.protocol)
     status = "failed"
@@ -182,6 +182,7 @@ def _refuse_what_hydra_cannot_do(cfg: DictConfig) -> None:
 
 
 @hydra.main(config_path=conf_dir(), config_name="train", version_base="1.3")
+@one_line_errors
 def _main(cfg: DictConfig) -> float:
     """Train as the command line says, print the summary, and hand the monitored figure to a sweeper."""
     _refuse_what_hydra_cannot_do(cfg)

@@ -36,9 +36,7 @@ def exact(simulation, student, velocity_V, initial_VK, prior_V, mean_of):
             log.items[m],
             log.responses[m],
         )
-        mastery = world.saturation_K / (
-            1 + np.exp(-(world.steepness_K * velocity_V[:, None] * practice + initial_VK))
-        )
+        mastery = world.saturation_K / (1 + np.exp(-(world.steepness_K * velocity_V[:, None] * practice + initial_VK)))
         lowest = mastery[:, skills].min(axis=1)
         solved = 1 / (1 + np.exp(-(lowest - world.difficulty_I[item]) / world.temperature))
         p = world.guess_I[item] + (1 - world.slip_I[item] - world.guess_I[item]) * solved
@@ -171,9 +169,7 @@ def test_it_is_calibrated_and_under_the_oracle(simulation, followed):
     for b in np.unique(bins):
         inside = bins == b
         # Responses of a student hang together, so the error is wider than that of independent draws.
-        assert right[inside].mean() == pytest.approx(
-            probability[inside].mean(), abs=5 * np.sqrt(0.25 / inside.sum())
-        )
+        assert right[inside].mean() == pytest.approx(probability[inside].mean(), abs=5 * np.sqrt(0.25 / inside.sum()))
     assert 0.72 < auc(right, probability) < auc(right, oracle) - 0.01
     item_rate = np.bincount(log.items, weights=right) / np.bincount(log.items)
     constant = np.full(log.num_steps, right.mean())

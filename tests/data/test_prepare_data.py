@@ -20,9 +20,7 @@ def run(tmp_path):
 
 def test_csv_to_log_and_table(run, tmp_path):
     (tmp_path / "a.csv").write_text("uid,kc,ok,q\n1,x,1,7\n1,y,1,7\n1,x,0,8\n")
-    done = run(
-        "csv", "a.csv", "out/log", "--student", "uid", "--skill", "kc", "--correct", "ok", "--item", "q"
-    )
+    done = run("csv", "a.csv", "out/log", "--student", "uid", "--skill", "kc", "--correct", "ok", "--item", "q")
     assert done.returncode == 0, done.stderr
     log = read_log(tmp_path / "out" / "log")
     assert log.num_steps == 2

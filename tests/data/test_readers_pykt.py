@@ -44,9 +44,7 @@ def test_one_file_and_extra_columns(folder):
 def test_joined_concepts_and_expanded_questions_are_one_step(folder):
     joined = read_pykt(folder('fold,uid,questions,concepts,responses\n0,4,"9,9,5","1_2,1_2,3","1,1,0"\n'))
     assert steps(joined) == [(["1", "2"], 1), (["1", "2"], 1), (["3"], 0)]
-    expanded = read_pykt(
-        folder('fold,uid,questions,concepts,responses\n0,4,"9,9,9,9,5","1,2,1,2,3","1,1,1,1,0"\n')
-    )
+    expanded = read_pykt(folder('fold,uid,questions,concepts,responses\n0,4,"9,9,9,9,5","1,2,1,2,3","1,1,1,1,0"\n'))
     assert steps(expanded) == steps(joined)
     assert expanded.item_names[expanded.items].tolist() == ["9", "9", "5"]
     assert expanded.digest == joined.digest

@@ -152,14 +152,9 @@ def test_mastery_is_the_curve_of_the_gains(forgetting):
                 k = log.skills[slot]
                 practice[k] += steps.gain_L[slot]
                 practice += world.transfer_KK[k] * steps.gain_L[slot]
-            logit = (
-                world.steepness_K * truth.students.velocity_N[i] * practice
-                + truth.students.initial_logit_NK[i]
-            )
+            logit = world.steepness_K * truth.students.velocity_N[i] * practice + truth.students.initial_logit_NK[i]
             np.testing.assert_allclose(curve[t + 1], world.saturation_K / (1 + np.exp(-logit)), atol=1e-12)
-            np.testing.assert_allclose(
-                curve[t + 1, log.skills[slots]], steps.mastery_after_L[slots], atol=1e-12
-            )
+            np.testing.assert_allclose(curve[t + 1, log.skills[slots]], steps.mastery_after_L[slots], atol=1e-12)
         assert curve.shape == (log.lengths[i] + 1, 4)
         np.testing.assert_allclose(curve[0], truth.initial_mastery_NK[i])
         fell += (np.diff(curve, axis=0) < -1e-12).sum()
@@ -230,9 +225,7 @@ def test_saved_files_hold_the_log_and_the_truth(small, tmp_path):
     log = small.log
     assert list(table.columns) == ["student", "order", "item", "skill", "correct"]
     np.testing.assert_array_equal(table["student"], log.students[student_of_step(log)])
-    np.testing.assert_array_equal(
-        table["order"], np.arange(log.num_steps) - log.offsets[student_of_step(log)]
-    )
+    np.testing.assert_array_equal(table["order"], np.arange(log.num_steps) - log.offsets[student_of_step(log)])
     np.testing.assert_array_equal(table["item"], log.item_names[log.items])
     np.testing.assert_array_equal(table["correct"], log.responses)
     skills = table["skill"].str.split(";")

@@ -14,9 +14,7 @@ def make_log(folds, length=3, responses=None) -> InteractionLog:
     return InteractionLog(
         name="made",
         offsets=offsets_of(np.full(n, length)),
-        responses=np.tile([0, 1, 0], n).astype(np.uint8)
-        if responses is None
-        else np.array(responses, np.uint8),
+        responses=np.tile([0, 1, 0], n).astype(np.uint8) if responses is None else np.array(responses, np.uint8),
         skill_offsets=np.arange(steps + 1),
         skills=np.zeros(steps, dtype=np.int32),
         items=np.full(steps, -1, dtype=np.int32),
@@ -126,9 +124,7 @@ def test_students_without_steps_do_no_harm():
     assert parts(GivenFolds().split(log, 0)) == ([1], [0], [2, 3])
 
 
-@pytest.mark.parametrize(
-    "settings", [{"num_folds": 1}, {"test_share": 0.0}, {"test_share": 1.0}, {"seed": -1}]
-)
+@pytest.mark.parametrize("settings", [{"num_folds": 1}, {"test_share": 0.0}, {"test_share": 1.0}, {"seed": -1}])
 def test_settings_that_make_no_sense(settings):
     with pytest.raises(ConfigError, match=next(iter(settings))):
         SeededFolds(**settings)

@@ -13,7 +13,9 @@ def test_every_step_but_the_first_is_scored_once(length: int, context: int) -> N
     log = random_log(longest=40)
     windows = cut_windows(log, np.arange(log.num_students), length, context)
     seen = np.zeros(log.num_steps, dtype=int)
-    for student, start, stop, first in zip(windows.student, windows.start, windows.stop, windows.first_scored, strict=True):
+    for student, start, stop, first in zip(
+        windows.student, windows.start, windows.stop, windows.first_scored, strict=True
+    ):
         assert stop - start <= length
         assert start <= first < stop
         seen[log.offsets[student] + first : log.offsets[student] + stop] += 1

@@ -36,7 +36,10 @@ def test_a_response_moves_only_later_predictions(model: GainKT) -> None:
     moved = {1: 0, 2: 0}
     for step in range(batch.response_BT.shape[1]):
         after = model(flip(batch, 0, step))
-        for number, (x, y) in {1: (before.logit1_BT, after.logit1_BT), 2: (before.logit2_BT, after.logit2_BT)}.items():
+        for number, (x, y) in {
+            1: (before.logit1_BT, after.logit1_BT),
+            2: (before.logit2_BT, after.logit2_BT),
+        }.items():
             assert torch.equal(x[0, : step + 1], y[0, : step + 1]), f"encoder {number} saw the response of step {step}"
             assert torch.equal(x[1:], y[1:]), "a response moved another student's prediction"
             moved[number] += int((x[0] != y[0]).any())

@@ -46,7 +46,9 @@ def test_curve_by_hand() -> None:
 
 def test_readout_reads_the_least_mastered_skill() -> None:
     readout = ThresholdReadout(
-        7, threshold=partial(Bounded, mean=0.85, per_skill=False), temperature=partial(Bounded, mean=1.0, per_skill=False)
+        7,
+        threshold=partial(Bounded, mean=0.85, per_skill=False),
+        temperature=partial(Bounded, mean=1.0, per_skill=False),
     )
     batch = random_batch()
     mastery = torch.rand(batch.skills_BTS.shape)
@@ -57,7 +59,9 @@ def test_readout_reads_the_least_mastered_skill() -> None:
 
 def test_unknown_reduction_names_the_nearest() -> None:
     with pytest.raises(ConfigError, match="minimum"):
-        ThresholdReadout(7, threshold=partial(Bounded, mean=0.5), temperature=partial(Bounded, mean=1.0), reduce="minimun")
+        ThresholdReadout(
+            7, threshold=partial(Bounded, mean=0.5), temperature=partial(Bounded, mean=1.0), reduce="minimun"
+        )
 
 
 def test_new_students_get_the_mean_velocity() -> None:

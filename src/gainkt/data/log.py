@@ -66,9 +66,7 @@ class InteractionLog:
         assert self.offsets[0] == 0, "offsets must start at 0"
         assert self.offsets[-1] == m, "offsets must end at the number of steps"
         assert self.skill_offsets.shape == (m + 1,), "skill_offsets must have one entry more than steps"
-        assert int(self.skill_offsets[-1]) == len(self.skills), (
-            "skill_offsets must end at the number of skill slots"
-        )
+        assert int(self.skill_offsets[-1]) == len(self.skills), "skill_offsets must end at the number of skill slots"
         assert self.items.shape == (m,), "items must be as many as responses"
         assert self.folds.shape == (n,), "folds must be as many as students"
 
@@ -174,9 +172,7 @@ class InteractionLog:
         try:
             meta = json.loads((directory / "meta.json").read_text())
             if meta["format"] != FORMAT:
-                raise DataError(
-                    f"{directory}: format {meta['format']!r}, this version reads {FORMAT!r}; {again}"
-                )
+                raise DataError(f"{directory}: format {meta['format']!r}, this version reads {FORMAT!r}; {again}")
             arrays = {field: np.load(directory / f"{field}.npy", mmap_mode="r") for field in _ARRAYS}
             log = cls(name=meta["name"], **arrays)
             # Known since it was saved: to find them again would mean to read every step.

@@ -46,9 +46,7 @@ class Particles:
         """Mean [rows, Q] and variance [rows, 1] of ability given the initial logits of the skills met."""
         count = self.met_nK[rows].sum(axis=1)
         settings = self.settings
-        return _posterior(
-            0, settings.ability_spread, settings.skill_spread, count, self.sum_readiness_nQ[rows]
-        )
+        return _posterior(0, settings.ability_spread, settings.skill_spread, count, self.sum_readiness_nQ[rows])
 
     def log_velocity(self, rows: Ints) -> tuple[Floats, Floats]:
         """Mean [rows, Q] and variance [rows, 1] of the logarithm of velocity given the gains so far."""
@@ -102,9 +100,7 @@ class Particles:
             rows = np.flatnonzero(skills_nS[:, s] >= 0)
             rate = self.world.gain_RK[response_n[rows], skills_nS[rows, s]].astype(np.float32)[:, None]
             log_noise = np.float32(noise) * self._normal((len(rows), mean.shape[1]))
-            gains[rows, s] = velocity[rows] * np.minimum(
-                rate * np.exp(log_noise - np.float32(0.5 * noise**2)), 1
-            )
+            gains[rows, s] = velocity[rows] * np.minimum(rate * np.exp(log_noise - np.float32(0.5 * noise**2)), 1)
             self.sum_log_gain_nQ[rows] += log_velocity[rows] + log_noise
             self.num_gains_n[rows] += 1
         self.world.advance(self.practice_nKQ[:n], skills_nS, gains)
@@ -113,15 +109,11 @@ class Particles:
         return self.rng.standard_normal(shape, dtype=np.float32)
 
 
-def _posterior(
-    mean: float, spread: float, noise: float, count_n: Ints, total_nQ: Floats
-) -> tuple[Floats, Floats]:
+def _posterior(mean: float, spread: float, noise: float, count_n: Ints, total_nQ: Floats) -> tuple[Floats, Floats]:
     """Mean and variance of u ~ N(mean, spread^2) given `count` values u + N(0, noise^2) of sum `total`."""
     prior, error = spread**2, max(noise**2, _TINY)
     scale = (1 / (error + count_n * prior)).astype(np.float32)[:, None]
-    return (np.float32(error * mean) + np.float32(prior) * total_nQ) * scale, np.float32(
-        prior * error
-    ) * scale
+    return (np.float32(error * mean) + np.float32(prior) * total_nQ) * scale, np.float32(prior * error) * scale
 
 
 def _systematic(weight_nQ: Floats, rng: np.random.Generator) -> Ints:

@@ -134,9 +134,7 @@ class Settings:
                 f"num_items: {self.num_items} is under num_skills = {self.num_skills}; each skill needs one"
             )
         if self.max_length < self.median_length:
-            raise ConfigError(
-                f"max_length: {self.max_length} is under median_length = {self.median_length}; raise it"
-            )
+            raise ConfigError(f"max_length: {self.max_length} is under median_length = {self.median_length}; raise it")
 
     def _check(self, key: str, right_kind: bool, kind: str, low: float, high: float | None) -> None:
         value = getattr(self, key)

@@ -96,9 +96,7 @@ class Practice:
         count = (num_items - 1 - skill) // num_skills + 1
         place = (self.rng.random(n) * count).astype(np.int64)
         repeated = (skill + place * num_skills == self.last_item[:n]) & (count > 1)
-        place = np.where(
-            repeated, (place + 1 + (self.rng.random(n) * (count - 1)).astype(np.int64)) % count, place
-        )
+        place = np.where(repeated, (place + 1 + (self.rng.random(n) * (count - 1)).astype(np.int64)) % count, place)
         self.last_item[:n] = skill + place * num_skills
         return self.last_item[:n].copy()
 

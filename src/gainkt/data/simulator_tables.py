@@ -104,9 +104,7 @@ def from_tables(settings: Settings, tables: dict[str, pd.DataFrame]) -> tuple[Wo
     skills, items, students, rows, edges = (tables[name] for name in TABLES)
     skill_index = pd.Index(skills["skill"])
     transfer = np.zeros((len(skills), len(skills)))
-    transfer[skill_index.get_indexer(edges["skill"]), skill_index.get_indexer(edges["dependent"])] = edges[
-        "strength"
-    ]
+    transfer[skill_index.get_indexer(edges["skill"]), skill_index.get_indexer(edges["dependent"])] = edges["strength"]
     needed = items["skill"].str.split(";").explode()
     q_matrix = np.zeros((len(items), len(skills)), dtype=bool)
     q_matrix[needed.index, skill_index.get_indexer(pd.Index(needed))] = True

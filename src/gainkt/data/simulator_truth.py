@@ -86,9 +86,7 @@ class Truth:
             tables = {name: pd.read_parquet(directory / f"truth_{name}.parquet") for name in TABLES}
             return cls(settings, *from_tables(settings, tables))
         except FileNotFoundError as error:
-            raise DataError(
-                f"{directory}: not a saved simulation ({error}); save one with Simulation.save"
-            ) from error
+            raise DataError(f"{directory}: not a saved simulation ({error}); save one with Simulation.save") from error
         except (ValueError, KeyError, IndexError, TypeError, OSError) as error:
             raise DataError(f"{directory}: damaged ({error}); save the simulation again") from error
 
@@ -112,9 +110,7 @@ class Simulation:
         """
         directory = Path(directory)
         if directory.exists():
-            raise DataError(
-                f"{directory}: exists already; remove it or choose another folder for the simulation"
-            )
+            raise DataError(f"{directory}: exists already; remove it or choose another folder for the simulation")
         building = None
         try:
             directory.parent.mkdir(parents=True, exist_ok=True)

@@ -108,8 +108,7 @@ class World:
         tail = (1,) * (lowest_mastery.ndim - 1)
         dtype = lowest_mastery.dtype
         difficulty, slip, guess = (
-            values[items].astype(dtype).reshape(-1, *tail)
-            for values in (self.difficulty_I, self.slip_I, self.guess_I)
+            values[items].astype(dtype).reshape(-1, *tail) for values in (self.difficulty_I, self.slip_I, self.guess_I)
         )
         return guess + (1 - slip - guess) * sigmoid((lowest_mastery - difficulty) / self.temperature)
 

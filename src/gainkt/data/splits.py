@@ -59,9 +59,7 @@ class GivenFolds:
         labels = np.unique(folds[folds >= 0]).tolist()
         if fold not in labels:
             listed = ", ".join(map(str, labels)) or "a test set only"
-            raise ConfigError(
-                f"fold {fold}: {log.name} has {len(labels)} given folds ({listed}); choose one of them"
-            )
+            raise ConfigError(f"fold {fold}: {log.name} has {len(labels)} given folds ({listed}); choose one of them")
         held_out = bool((folds == -1).any())
         test = -1 if held_out else fold
         valid = fold if held_out else labels[(labels.index(fold) + 1) % len(labels)]
@@ -89,9 +87,7 @@ class SeededFolds:
     def __post_init__(self) -> None:
         """Check the settings."""
         if self.num_folds < 2:
-            raise ConfigError(
-                f"num_folds is {self.num_folds}; give 2 or more: one fold validates, the others train"
-            )
+            raise ConfigError(f"num_folds is {self.num_folds}; give 2 or more: one fold validates, the others train")
         if not 0 < self.test_share < 1:
             raise ConfigError(f"test_share is {self.test_share}; give a share between 0 and 1, such as 0.2")
         if self.seed < 0:
@@ -105,9 +101,7 @@ class SeededFolds:
             DataError: a part cannot be used.
         """
         if not 0 <= fold < self.num_folds:
-            raise ConfigError(
-                f"fold {fold}: there are {self.num_folds} folds; choose one of 0 to {self.num_folds - 1}"
-            )
+            raise ConfigError(f"fold {fold}: there are {self.num_folds} folds; choose one of 0 to {self.num_folds - 1}")
         shuffled = np.random.default_rng(self.seed).permutation(log.num_students)
         num_test = round(self.test_share * log.num_students)
         folds = np.array_split(shuffled[num_test:], self.num_folds)
@@ -145,12 +139,8 @@ def _checked(log: InteractionLog, description: str, **parts: NDArray[np.int64]) 
         if not len(students):
             raise DataError(f"{place} is empty; {advice}")
         if not num_scored:
-            raise DataError(
-                f"{place} has no student with two or more steps, so nothing can be scored; {advice}"
-            )
+            raise DataError(f"{place} has no student with two or more steps, so nothing can be scored; {advice}")
         if num_right in (0, num_scored):
             kind = "right (1)" if num_right else "wrong (0)"
-            raise DataError(
-                f"{place} has {num_scored} scored steps, all {kind}, so no AUC can be computed; {advice}"
-            )
+            raise DataError(f"{place} has {num_scored} scored steps, all {kind}, so no AUC can be computed; {advice}")
     return Split(description=description, **parts)

@@ -1,0 +1,1 @@
+"""From predictions and trajectories to figures: metrics, scorecard, diagnosis; knows tables, no model."""

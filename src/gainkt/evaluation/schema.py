@@ -32,7 +32,10 @@ PREDICTIONS = pa.schema(
         ("gain_std", FLOAT),  # standard deviation of the gains over all skills
         ("active_skills", pa.int32()),  # skills with a gain over .1
         ("mastery_falls", pa.int32()),  # skills whose mastery fell by more than 1e-6 at this step
-        ("saturated_practised", FLOAT),  # share of the step's own skills whose curve slope is under .01 before the step
+        (
+            "saturated_practised",
+            FLOAT,
+        ),  # share of the step's own skills whose curve slope is under .01 before the step
         ("saturated_other", FLOAT),  # the same share of all other skills
         ("left_over", FLOAT),  # probe: sigmoid(mean of relu(v)), which the research line reported as the gain
         # -- Encoder 2's probability had a part been put out of action (what carries the prediction)

@@ -12,6 +12,7 @@ from gainkt.batch import Batch, shift
 from gainkt.errors import ConfigError
 from gainkt.model.encoders import ResponseHead, Size
 from gainkt.model.gains import AllSkills, ScalarGain
+from gainkt.model.mastery import SigmoidCurve
 from gainkt.model.skill_axis import SkillAxis, all_skills, cheaper_axis
 
 
@@ -45,6 +46,8 @@ class GainKT(nn.Module):
     history -> encoder2 -> gain_head -> receivers -> practice -> curve (with velocity) -> readout -> prediction
     """
 
+    curve: SigmoidCurve
+
     def __init__(
         self,
         *,
@@ -56,7 +59,7 @@ class GainKT(nn.Module):
         gain_head: Callable[..., nn.Module],
         receivers: nn.Module,
         velocity: Callable[..., nn.Module],
-        curve: Callable[..., nn.Module],
+        curve: Callable[..., SigmoidCurve],
         readout: Callable[..., nn.Module],
     ) -> None:
         """Build the parts, which come without the sizes that the data decides.

@@ -32,6 +32,8 @@ class StudentVelocity(nn.Module):
 class FixedVelocity(nn.Module):
     """The same velocity for every student."""
 
+    gamma: Tensor
+
     def __init__(self, num_students: int, *, mean: float = 1.0) -> None:
         """Keep the value."""
         super().__init__()

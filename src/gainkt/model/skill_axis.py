@@ -31,7 +31,7 @@ class SkillAxis:
         return x_BTC.gather(2, self.column_BTS)
 
     def practised(self, has_skill_BTS: Tensor) -> Tensor:
-        """bool [B, T, C], True at the columns of the step's own skills."""
+        """Bool [B, T, C], True at the columns of the step's own skills."""
         hit = torch.zeros(*self.column_BTS.shape[:2], self.size, device=self.column_BTS.device)
         return hit.scatter_add(2, self.column_BTS, has_skill_BTS.to(hit.dtype)) > 0
 

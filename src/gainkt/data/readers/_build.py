@@ -68,9 +68,7 @@ def build_log(name: str, rows: Rows, where: Where) -> InteractionLog:
     first_rows = np.flatnonzero(starts)
     lengths = np.bincount(student[first_rows], minlength=len(student_names))
     if lengths.max() < 2:
-        raise DataError(
-            f"{where(0)}: every student has one step only, so no response can be predicted from a history"
-        )
+        raise DataError(f"{where(0)}: every student has one step only, so no response can be predicted from a history")
     return InteractionLog(
         name=name,
         offsets=offsets_of(lengths),
@@ -123,9 +121,7 @@ def step_starts(
     open_rows = np.flatnonzero((shares >= 0) & ~starts)
     known_start = np.maximum.accumulate(np.where(starts, rows, 0))[open_rows]
     found = 0
-    for i, shared, known in zip(
-        open_rows.tolist(), shares[open_rows].tolist(), known_start.tolist(), strict=True
-    ):
+    for i, shared, known in zip(open_rows.tolist(), shares[open_rows].tolist(), known_start.tolist(), strict=True):
         if shared >= max(known, found):
             found = i
             starts[i] = True
@@ -194,9 +190,7 @@ def _student_folds(
         row = int(clash[0])
         one, other = sorted((int(fold[row]), int(folds[student[row]])))
         parts = f"in the test set and in fold {other}" if one == -1 else f"in folds {one} and {other}"
-        raise DataError(
-            f"{where(row)}: student {names[student[row]]!r} is {parts}; keep a student in one of them"
-        )
+        raise DataError(f"{where(row)}: student {names[student[row]]!r} is {parts}; keep a student in one of them")
     return folds
 
 

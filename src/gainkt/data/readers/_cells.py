@@ -41,9 +41,7 @@ class Coded:
         """Return the given rows (numbers or mask), and of the names those that still occur."""
         codes = self.codes[rows]
         used = np.bincount(codes, minlength=len(self.names)) > 0
-        return Coded(
-            (np.cumsum(used) - 1)[codes], [name for name, kept in zip(self.names, used, strict=True) if kept]
-        )
+        return Coded((np.cumsum(used) - 1)[codes], [name for name, kept in zip(self.names, used, strict=True) if kept])
 
 
 def encode(cells: pa.Array) -> Coded:
@@ -85,9 +83,7 @@ def parse_responses(cells: Coded, where: Where) -> NDArray[np.uint8]:
     rows = [cells.first(i) for i, value in enumerate(values) if value is None]
     if rows:
         found = cells.names[cells.codes[min(rows)]]
-        raise DataError(
-            f"{where(min(rows))}: response is {found!r}, not 0 or 1; correct it or leave the row out"
-        )
+        raise DataError(f"{where(min(rows))}: response is {found!r}, not 0 or 1; correct it or leave the row out")
     return np.array(values, dtype=np.uint8)[cells.codes]
 
 
@@ -101,9 +97,7 @@ def parse_folds(cells: Coded, where: Where) -> NDArray[np.int16]:
     for i, name in enumerate(cells.names):
         number = _number(name)
         if number is None or not number.is_integer() or not -1 <= number < 1 << 15:
-            raise DataError(
-                f"{where(cells.first(i))}: fold is {name!r}; it must be 0, 1, .. or -1 for the test set"
-            )
+            raise DataError(f"{where(cells.first(i))}: fold is {name!r}; it must be 0, 1, .. or -1 for the test set")
         values.append(int(number))
     return np.array(values, dtype=np.int16)[cells.codes]
 
@@ -122,9 +116,7 @@ def split_skills(cells: Coded, separator: str, where: Where) -> tuple[Coded, NDA
     for i, cell in enumerate(cells.names):
         names = dict.fromkeys(part.strip() for part in cell.split(separator))
         if not _MISSING.isdisjoint(names):
-            raise DataError(
-                f"{where(cells.first(i))}: skill cell {cell!r} names an empty skill; correct the cell"
-            )
+            raise DataError(f"{where(cells.first(i))}: skill cell {cell!r} names an empty skill; correct the cell")
         flat.extend(known.setdefault(name, len(known)) for name in names)
         sizes.append(len(names))
     counts = np.array(sizes, dtype=np.int64)

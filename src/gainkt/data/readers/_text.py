@@ -86,9 +86,7 @@ def read_columns(
     columns = [*required, *(column for column in optional if column in header)]
     for column in columns:
         if header.count(column) > 1:
-            raise DataError(
-                f"{path}: column {column!r} stands {header.count(column)} times; rename all but one"
-            )
+            raise DataError(f"{path}: column {column!r} stands {header.count(column)} times; rename all but one")
     try:
         table = pa.csv.read_csv(
             path,

@@ -94,9 +94,7 @@ def _files(path: Path) -> list[Path]:
     files = [p for p in path.iterdir() if p.suffix in (".csv", ".txt") and p.is_file()]
     if not files:
         found = ", ".join(sorted(p.name for p in path.iterdir())[:5]) or "nothing"
-        raise DataError(
-            f"{path}: no .csv or .txt file in this folder (found: {found}); give AKT's folder or one file"
-        )
+        raise DataError(f"{path}: no .csv or .txt file in this folder (found: {found}); give AKT's folder or one file")
     return sorted(files, key=lambda p: natural_key(p.name))
 
 
@@ -115,9 +113,7 @@ def _height(contents: list[list[str]]) -> int:
     return max((4, 3), key=share)
 
 
-def _parts(
-    contents: list[list[str]], height: int
-) -> tuple[list[str], dict[str, NDArray[np.int64]], dict[str, Coded]]:
+def _parts(contents: list[list[str]], height: int) -> tuple[list[str], dict[str, NDArray[np.int64]], dict[str, Coded]]:
     """Return the first line of each student, and the counts and parts of each kind of line."""
     heads = [line for lines in contents for line in lines[::height]]
     counts: dict[str, NDArray[np.int64]] = {}

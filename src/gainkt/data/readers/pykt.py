@@ -102,9 +102,7 @@ def _files(path: Path) -> list[Path]:
     train, test = path / "train_valid.csv", path / "test.csv"
     if not train.is_file():
         found = ", ".join(sorted(p.name for p in path.iterdir())[:5]) or "nothing"
-        raise DataError(
-            f"{path}: no train_valid.csv in this folder (found: {found}); give pyKT's folder or one file"
-        )
+        raise DataError(f"{path}: no train_valid.csv in this folder (found: {found}); give pyKT's folder or one file")
     return [train, test] if test.is_file() else [train]
 
 

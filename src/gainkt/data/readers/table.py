@@ -72,9 +72,7 @@ def read_csv(
     def where(row: int) -> str:
         return f"{path}: line {line_of(path, row)}"
 
-    cells = {
-        role: encode(table[column].chunk(0)) for role, column in columns.items() if column and role != "order"
-    }
+    cells = {role: encode(table[column].chunk(0)) for role, column in columns.items() if column and role != "order"}
     for role in ("student", "skill", "item"):
         if role in cells:
             require(cells[role], f"{role} (column {columns[role]!r})", where)
