@@ -50,8 +50,8 @@ class Way:
 
 WAYS = {
     "baseline": Way(True, NaiveGainKT),
-    "baseline without attention dropout": Way(True, lambda model: NaiveGainKT(model, attention_dropout=0.0)),
-    "gainkt's model, baseline's batches": Way(True, None),
+    "baseline, no attention dropout": Way(True, lambda model: NaiveGainKT(model, attention_dropout=0.0)),
+    "gainkt on baseline's batches": Way(True, None),
     "gainkt": Way(False, None),
 }
 ENDS = ("baseline", "gainkt")

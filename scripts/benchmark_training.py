@@ -96,7 +96,7 @@ def speed_table(records: Sequence[Mapping[str, Any]], device: str) -> Table:
     """Tabulate the records; the ratio is to the baseline of the same case."""
     table = Table(title="Training step: forward, loss, backward, clip, Adam", caption=machine(device))
     for name in ("variant", "size", "precision", "way"):
-        table.add_column(name)
+        table.add_column(name, no_wrap=True)
     for name in ("real steps/s", "rounds", "x baseline", "real cells", "epoch s", "peak MiB"):
         table.add_column(name, justify="right")
     baseline = 1.0

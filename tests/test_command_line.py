@@ -3,23 +3,44 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from conftest import TINY
 
-ENV = {**os.environ, "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}
+Command = Callable[..., tuple[int, str, str]]
 
 
-def gainkt(command: str, *overrides: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", f"gainkt.{command}", *overrides],
-        cwd=folder,
-        env=ENV,
-        capture_output=True,
-        text=True,
-    )
+@pytest.fixture
+def gainkt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run a command in an empty folder: gainkt("train", "seed=1") gives exit status, output and errors."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GAINKT_DEBUG", raising=False)
+
+    def run(command: str, *overrides: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["gainkt", *overrides])
+        status = 0
+        try:
+            import_module(f"gainkt.{command}").main()
+        except SystemExit as end:
+            status = int(end.code or 0)
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    return run
+
+
+def assert_one_line(outcome: tuple[int, str, str], *expected: str) -> None:
+    status, _, errors = outcome
+    assert status == 1, errors
+    assert "Traceback" not in errors
+    message = [line for line in errors.splitlines() if line.startswith("gainkt: error:")]
+    assert len(message) == 1, errors
+    for part in expected:
+        assert part in message[0]
 
 
 BAD_TRAINING = {
@@ -45,69 +66,69 @@ BAD_TRAINING = {
 
 
 @pytest.mark.parametrize("case", BAD_TRAINING)
-def test_bad_training_command(tmp_path: Path, case: str) -> None:
+def test_bad_training_command(gainkt: Command, case: str) -> None:
     overrides, expected = BAD_TRAINING[case]
-    small = [] if any(o.startswith(("dataset=", "run.resume")) for o in overrides) else TINY
-    done = gainkt(
-        "train",
-        *[o for o in small if o.split("=")[0] not in {x.split("=")[0] for x in overrides}],
-        *overrides,
-        folder=tmp_path,
-    )
-    assert done.returncode == 1, done.stderr
-    assert "Traceback" not in done.stderr
-    message = [line for line in done.stderr.splitlines() if line.startswith("gainkt: error:")]
-    assert len(message) == 1, done.stderr
-    for part in expected:
-        assert part in message[0]
+    named = {o.split("=")[0] for o in overrides}
+    small = [] if named & {"dataset", "run.resume"} else [o for o in TINY if o.split("=")[0] not in named]
+    assert_one_line(gainkt("train", *small, *overrides), *expected)
 
 
-def test_ddp_in_a_sweep_is_refused(tmp_path: Path) -> None:
-    done = gainkt("train", "-m", "seed=0,1", "trainer.devices=2", "trainer.strategy=ddp", *TINY, folder=tmp_path)
-    assert done.returncode == 1
-    assert "torchrun" in done.stderr
+def test_ddp_in_a_sweep_is_refused(gainkt: Command) -> None:
+    assert_one_line(gainkt("train", "-m", "seed=0,1", "trainer.devices=2", "trainer.strategy=ddp", *TINY), "torchrun")
 
 
-def test_a_run_from_any_folder_then_bad_evaluations(tmp_path: Path) -> None:
-    done = gainkt("train", "experiment=v1_per_skill", *TINY, "hydra.run.dir=here/mine", folder=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "here/mine/results.json").is_file()
-    assert "E2 AUC" in done.stdout
-    assert not (tmp_path / "outputs").exists()
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["here"], "something was left in the working folder"
-    scored = gainkt("evaluate", "run=here/mine", "split=valid", folder=tmp_path)
-    assert scored.returncode == 0, scored.stderr
-    assert "valid" in scored.stdout
-
-    other = tmp_path / "other.csv"
-    other.write_text("student,skill,correct\n" + "".join(f"s{i // 4},new,{i % 2}\n" for i in range(40)))
-    cases = [
-        (["run=here/mine", "split=tset"], "did you mean 'test'"),
-        (["run=here/mine", "phase=jont"], "no best checkpoint"),
-        (["run=here"], "not the folder of a run"),
-        (["run=here/mine", "dataset=csv", "dataset.path=other.csv"], "skill 'new' is unknown to the model"),
-    ]
-    for overrides, expected in cases:
-        bad = gainkt("evaluate", *overrides, folder=tmp_path)
-        assert bad.returncode == 1
-        assert expected in bad.stderr
-        assert "Traceback" not in bad.stderr
-    best = tmp_path / "here/mine/checkpoints/best-train.ckpt"
-    best.write_bytes(best.read_bytes()[:1000])
-    truncated = gainkt("evaluate", "run=here/mine", folder=tmp_path)
-    assert truncated.returncode == 1
-    assert "truncated" in truncated.stderr
-    config = tmp_path / "here/mine/config.yaml"
-    best.write_bytes((tmp_path / "here/mine/checkpoints/last.ckpt").read_bytes())
-    config.write_text(config.read_text().replace("d_model: 16", "d_model: 32"))
-    sizes = gainkt("evaluate", "run=here/mine", folder=tmp_path)
-    assert sizes.returncode == 1
-    assert "in the checkpoint and" in sizes.stderr
-
-
-def test_an_unwritable_folder_is_one_error(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_one_error(gainkt: Command, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
-    done = gainkt("train", *TINY, "hydra.run.dir=file/run", folder=tmp_path)
-    assert done.returncode == 1
-    assert "gainkt: error:" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert_one_line(gainkt("train", *TINY, "hydra.run.dir=file/run"), "file/run")
+
+
+def test_a_run_then_bad_evaluations(gainkt: Command, tmp_path: Path) -> None:
+    status, printed, errors = gainkt("train", "experiment=v1_per_skill", *TINY, "hydra.run.dir=here/mine")
+    assert status == 0, errors
+    assert "E2 AUC" in printed
+    assert (tmp_path / "here/mine/results.json").is_file()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["here"], "something was left in the working folder"
+    status, printed, errors = gainkt("evaluate", "run=here/mine", "split=valid")
+    assert status == 0, errors
+    assert "valid" in printed
+
+    (tmp_path / "other.csv").write_text(
+        "student,skill,correct\n" + "".join(f"s{i // 4},new,{i % 2}\n" for i in range(40))
+    )
+    assert_one_line(gainkt("evaluate", "run=here/mine", "split=tset"), "did you mean 'test'")
+    assert_one_line(gainkt("evaluate", "run=here/mine", "phase=jont"), "no best checkpoint")
+    assert_one_line(gainkt("evaluate", "run=here"), "not the folder of a run")
+    assert_one_line(
+        gainkt("evaluate", "run=here/mine", "dataset=csv", "dataset.path=other.csv"),
+        "skill 'new' is unknown to the model",
+    )
+    best = tmp_path / "here/mine/checkpoints/best-train.ckpt"
+    whole = best.read_bytes()
+    best.write_bytes(whole[:1000])
+    assert_one_line(gainkt("evaluate", "run=here/mine"), "truncated")
+    best.write_bytes(whole)
+    config = tmp_path / "here/mine/config.yaml"
+    config.write_text(config.read_text().replace("d_model: 16", "d_model: 32"))
+    assert_one_line(gainkt("evaluate", "run=here/mine"), "in the checkpoint and")
+
+
+def test_evaluate_on_other_data_with_the_same_skills(gainkt: Command, tmp_path: Path) -> None:
+    rows = "".join(f"s{i // 6},{'ab'[i % 2]},{(i * 7 % 5) % 2}\n" for i in range(240))
+    for name in ("mine.csv", "theirs.csv"):
+        (tmp_path / name).write_text("student,skill,correct\n" + rows)
+    sizes = [o for o in TINY if not o.startswith("dataset.read")]
+    data = ["dataset=csv", "dataset.path=mine.csv"]
+    status, _, errors = gainkt("train", *data, *sizes, "hydra.run.dir=run")
+    assert status == 0, errors
+    status, _, errors = gainkt("evaluate", "run=run", "dataset=csv", "dataset.path=theirs.csv", "split=train")
+    assert status == 0, errors
+    status, _, errors = gainkt("evaluate", "run=run", "path=theirs.csv")
+    assert status == 0, errors
+
+
+def test_the_module_runs_from_a_shell(tmp_path: Path) -> None:
+    """One real process, from a folder that is not the checkout's; the config it would use is printed, not run."""
+    command = [sys.executable, "-m", "gainkt.train", "experiment=v0_scalar", "--cfg", "job", "--resolve"]
+    done = subprocess.run(command, cwd=tmp_path, env=dict(os.environ), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "gainkt.model.gains.ScalarGain" in done.stdout

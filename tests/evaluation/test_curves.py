@@ -53,7 +53,7 @@ def test_what_is_under_the_resolution_is_no_shape() -> None:
     assert share(0.4 + RESOLUTION * sigmoids(12)) == 0
 
 
-@pytest.mark.parametrize("n", (30, 150))
+@pytest.mark.parametrize("n", [30, 150])
 def test_noise_alone_rarely_passes(n: int) -> None:
     noise = np.random.default_rng(0).normal(0, 0.02, (NUM_CURVES, n))
     assert share(0.5 + noise) < 0.05

@@ -1,0 +1,48 @@
+# gainkt: `make demo` shows it at work, `make test` checks it, `make help` lists the rest.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help setup demo test test-slow lint types format wheel clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## make .venv and install gainkt into it, with everything that development needs
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "gainkt needs Python 3.11 or newer; set PYTHON=/path/to/it")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+demo: $(READY) ## train a variant on simulated students and show what comes out (under 3 minutes)
+	$(BIN)/python -m gainkt.train experiment=v3_inverse_warmup
+
+test: $(READY) lint types ## run lint, types and tests
+	$(BIN)/python -m pytest -n 2
+
+test-slow: $(READY) ## run the slow tests too
+	$(BIN)/python -m pytest -n 2 -m 'slow or not slow'
+
+lint: $(READY) ## check style and format
+	$(BIN)/ruff check src tests scripts
+	$(BIN)/ruff format --check src tests scripts
+
+types: $(READY) ## check types
+	$(BIN)/mypy
+
+format: $(READY) ## put the code into its format
+	$(BIN)/ruff check --fix src tests scripts
+	$(BIN)/ruff format src tests scripts
+
+wheel: $(READY) ## build a wheel into dist/
+	$(BIN)/python -m build --wheel --no-isolation
+
+clean: ## remove what the targets made, runs excepted
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache
