@@ -96,7 +96,7 @@ def test_practice_sums_the_reported_gain(model: GainKT) -> None:
 def test_mastery_never_falls_and_is_what_the_prediction_reads(model: GainKT) -> None:
     batch = random_batch(t=20)
     output = model(batch, every_skill=True)
-    mastery = model.mastery_after(output)
+    mastery = model.curve(output.practice_BTC, output.axis.skills_BC[:, None], output.velocity)
     assert (mastery.diff(dim=1) >= -1e-6).all()
     assert ((mastery >= 0) & (mastery <= 1)).all()
     has = batch.has_skill_BTS[:, 1:]

@@ -41,14 +41,11 @@ def carries(evidence: Evidence) -> dict[str, Any]:
 
 
 def _fall(evidence: Evidence, column: str) -> dict[str, Any]:
-    if evidence.scored[column].isna().all():
+    if len(evidence.scored) and evidence.scored[column].isna().all():
         raise Unmeasurable("the model has no such part")
     with_it, without = evidence.auc("p2"), evidence.auc(column)
     fall = with_it - without
-    logit, logit_without = (
-        _logit(column_of(evidence.scored, "p2")),
-        _logit(column_of(evidence.scored, column)),
-    )
+    logit, logit_without = (_logit(column_of(evidence.scored, name)) for name in ("p2", column))
     share = (logit - logit_without).var() / logit.var() if logit.std() > 1e-7 else None
     return {
         "auc_without": without.value,

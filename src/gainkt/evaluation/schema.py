@@ -11,6 +11,12 @@ Rows of one student stand together in order of steps.
 import pyarrow as pa
 
 FLOAT = pa.float32()
+ACTIVE_GAIN = 0.1
+"""Gain over which a skill counts as active at a step."""
+FALL = 1e-6
+"""Mastery lost at a step over which it counts as a fall."""
+SATURATED_SLOPE = 0.01
+"""Slope dm/dP under which practice no longer moves mastery."""
 
 PREDICTIONS = pa.schema(
     [

@@ -25,12 +25,12 @@ SMALLEST_GAIN = 1e-3
 def differentiation(evidence: Evidence) -> Measured:
     """T1: std of the gains over all K skills at a step, mean over steps; and CV over skills of mean gains."""
     found = evidence.bootstrap.mean(evidence.code(evidence.predictions), column_of(evidence.predictions, "gain_std"))
-    gain = column_of(evidence.skills, "gain_mean")
+    gain = evidence.skills["gain_mean"]
     ceiling, reason = _std_ceiling(float(column_of(evidence.predictions, "active_skills").mean()), evidence)
     return Measured(
         value=found.value,
         interval=found.interval,
-        further={"cv_of_mean_gain": gain.std() / gain.mean() if gain.mean() > 0 else None},
+        further={"cv_of_mean_gain": gain.std(ddof=0) / gain.mean() if gain.mean() > 0 else None},
         ceiling=ceiling,
         ceiling_reason=reason,
         reading=f"At a step the gains of the {evidence.num_skills} skills differ by {found.value:.4f} (std), "

@@ -100,9 +100,7 @@ class GainKT(nn.Module):
             gains = self.receivers(gains.float(), axis, batch)
             practice = gains.cumsum(1)
             velocity = self.velocity(batch)
-            before = axis.read(shift(practice))
-            mastery = self.curve(before, batch.skills_BTS, velocity)
-            logit2 = self.readout(mastery, batch)
+            mastery, logit2 = self.read_out(practice, batch, axis, velocity)
         return Output(
             logit1_BT=logit1.float(),
             logit2_BT=logit2,
@@ -115,6 +113,13 @@ class GainKT(nn.Module):
             beta_K=self.curve.beta(),
         )
 
-    def mastery_after(self, output: Output) -> Tensor:
-        """Mastery of every column's skill after each step, [B, T, C]."""
-        return self.curve(output.practice_BTC, output.axis.skills_BC[:, None], output.velocity)
+    def read_out(
+        self, practice_BTC: Tensor, batch: Batch, axis: SkillAxis, velocity: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Mastery of each step's skills before it, [B, T, S], and the logit of a right response, [B, T].
+
+        Apart from `forward`, so that one can ask what would be predicted from other gains, skills or velocities.
+        """
+        before = axis.read(shift(practice_BTC))
+        mastery = self.curve(before, batch.skills_BTS, velocity)
+        return mastery, self.readout(mastery, batch)

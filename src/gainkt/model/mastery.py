@@ -63,8 +63,16 @@ class SigmoidCurve(nn.Module):
 
     def forward(self, practice: Tensor, skills: Tensor, velocity: Tensor) -> Tensor:
         """Mastery after the given practice of the given skills, in the shape they broadcast to."""
-        steepness = self.beta.at(skills) * velocity
-        return self.saturation.at(skills) * torch.sigmoid(steepness * practice - self.offset.at(skills))
+        return self.saturation.at(skills) * self._level(practice, skills, velocity)
+
+    def slope(self, practice: Tensor, skills: Tensor, velocity: Tensor) -> Tensor:
+        """What a unit of practice would add to mastery at that point, dm/dP = M_sat beta gamma s (1 - s)."""
+        level = self._level(practice, skills, velocity)
+        return self.saturation.at(skills) * self.beta.at(skills) * velocity * level * (1 - level)
+
+    def _level(self, practice: Tensor, skills: Tensor, velocity: Tensor) -> Tensor:
+        """Share of M_sat reached, in (0, 1)."""
+        return torch.sigmoid(self.beta.at(skills) * velocity * practice - self.offset.at(skills))
 
 
 def minimum(x_BTS: Tensor, has_skill_BTS: Tensor) -> Tensor:
