@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -18,8 +20,6 @@ from gainkt.model.gains import AllSkills, LinearGain
 from gainkt.model.mastery import SigmoidCurve, StudentVelocity, ThresholdReadout, probability
 from gainkt.model.parameters import Bounded
 from gainkt.model.skill_axis import SkillAxis, all_skills, met_skills
-
-os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # the profiler tells on standard error when it starts and stops
 
 SKILLS_A_STUDENT, BLOCK = 10, 5
 REPEATS = 15
@@ -103,10 +103,12 @@ def measure_cell(cell: Cell) -> dict[str, Any]:
         start = time.perf_counter()
         logit = path(value, axes[name](), batch)
         loss = nn.functional.binary_cross_entropy_with_logits(logit, batch.response_BT, reduction="none")
+        (loss * batch.scored_BT).sum().backward()
+        took = 1000 * (time.perf_counter() - start)
+        # Freed here, not before the next step, so that each step's allocations balance.
         path.zero_grad()
         value.grad = None
-        (loss * batch.scored_BT).sum().backward()
-        return 1000 * (time.perf_counter() - start)
+        return took
 
     seconds: dict[str, list[float]] = {name: [] for name in axes}
     for repeat in range(REPEATS + 1):
@@ -127,7 +129,7 @@ def measure_cell(cell: Cell) -> dict[str, Any]:
 
 def _peak(step: partial[float]) -> float:
     """Most MiB that the tensors made in a step hold at once, by the profiler's record of the allocator."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+    with _silent(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
         step()
     results = record.profiler.kineto_results if record.profiler else None
     assert results is not None
@@ -137,3 +139,16 @@ def _peak(step: partial[float]) -> float:
         held += nbytes
         peak = max(peak, held)
     return peak / 2**20
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep standard error quiet: torch's profiler tells there, from C++, when it starts and stops."""
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

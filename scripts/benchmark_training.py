@@ -151,7 +151,7 @@ def scaling_table(records: Sequence[Mapping[str, Any]]) -> Table:
         table.add_row(
             *(f"{r[key]:,}" for key in ("num_skills", "length", "windows", "columns")),
             *(f"{met['ms']:.1f}", f"{every['ms']:.1f}", f"{every['ms'] / met['ms']:.1f}"),
-            *(f"{met['peak_mib']:.0f}", f"{every['peak_mib']:.0f}", f"{r['difference']:.0e}"),
+            *(f"{met['peak_mib']:.1f}", f"{every['peak_mib']:.1f}", f"{r['difference']:.0e}"),
             end_section=r["length"] == records[-1]["length"],
         )
     return table
@@ -162,7 +162,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.getLogger("lightning").setLevel(logging.ERROR)
     arguments = parser().parse_args(argv)
     console = Console()
-    console.width = max(console.width, 130)
+    console.width = max(console.width, 150)
     errors = Console(stderr=True, soft_wrap=True)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)

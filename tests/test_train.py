@@ -75,7 +75,7 @@ def test_the_best_checkpoint_reproduces_its_figures(config: Config) -> None:
             again = evaluate(
                 evaluation(f"run={result.run.directory.path}", f"split={part}", f"phase={phase}", "device=cpu")
             )
-            assert again["phases"][phase]["figures"][part] == entry["figures"][key]
+            assert again.results["phases"][phase]["figures"][part] == entry["figures"][key]
 
 
 def test_a_phase_without_encoder1_leaves_it_alone(config: Config) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,27 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from gainkt.config import check_keys, conf_dir, one_line_errors, run_main
+from gainkt.judge import judge
+from gainkt.reporting.scorecard_table import scorecard_view
 from gainkt.reporting.tables import results_table
 from gainkt.run import build_datamodule, load_run, read_checkpoint
-from gainkt.score import pick_device, score
+from gainkt.score import figures_of, pick_device, predict
 
 
-def evaluate(cfg: DictConfig) -> dict[str, Any]:
-    """Return the figures of a run's checkpoint on a part of its data, or of another data set.
+@dataclass(frozen=True)
+class Evaluation:
+    """What scoring a run again gives."""
+
+    results: dict[str, Any]
+    """Figures of the checkpoint, laid out as in results.json."""
+    scorecard: dict[str, Any] | None
+    """The scorecard; None with trajectories.write=false."""
+    folder: Path | None
+    """Where the tables are."""
+
+
+def evaluate(cfg: DictConfig) -> Evaluation:
+    """Score a run's checkpoint on a part of its data, or of another data set.
 
     Args:
         cfg: composed from conf/evaluate.yaml.
@@ -36,21 +51,33 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     datamodule = build_datamodule(dataset)
     if other is not None:
         datamodule.conform(run.sizes.skill_names, run.sizes.item_names)
-    figures = score(model, datamodule.loader(cfg.split), pick_device(cfg.device))
+    device = pick_device(cfg.device)
+    figures = figures_of(predict(model, datamodule.loader(cfg.split), device))
     epoch = int(read_checkpoint(run.directory.best(phase))["epoch"])
-    return {
+    results = {
         "name": run.config.name,
         "protocol": datamodule.protocol,
         "selected": phase,
         "phases": {phase: {"epoch": epoch, "figures": {cfg.split: figures}}},
     }
+    if not cfg.trajectories.write:
+        return Evaluation(results, None, None)
+    folder = run.directory.path / "evaluation" / f"{datamodule.log_.name}-{cfg.split}-{phase}"
+    if cfg.output is not None:
+        folder = Path(hydra.utils.to_absolute_path(cfg.output))
+    card = judge(run, model, datamodule, cfg.split, folder, trajectories=cfg.trajectories, device=device)
+    return Evaluation(results, card, folder)
 
 
 @hydra.main(config_path=conf_dir(), config_name="evaluate", version_base="1.3")
 @one_line_errors
 def _main(cfg: DictConfig) -> None:
     """Score as the command line says, and print the table."""
-    Console().print(results_table(evaluate(cfg)))
+    console, done = Console(), evaluate(cfg)
+    console.print(results_table(done.results))
+    if done.scorecard is not None:
+        console.print(scorecard_view(done.scorecard))
+        console.print(f"tables: {done.folder}", soft_wrap=True)
 
 
 def main() -> None:

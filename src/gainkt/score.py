@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import pandas as pd
 import torch
 
 from gainkt.batch import Batch
@@ -13,28 +14,44 @@ from gainkt.model.mastery import probability
 
 
 @torch.inference_mode()
-def score(model: GainKT, batches: Iterable[Batch], device: torch.device | str = "cpu") -> dict[str, float]:
-    """Return both encoders' figures over the scored steps of the batches.
+def predict(model: GainKT, batches: Iterable[Batch], device: torch.device | str = "cpu") -> pd.DataFrame:
+    """Return both encoders' predictions of the scored steps, in the order of the batches.
 
     Args:
         model: moved to `device` and put into evaluation mode.
         batches: of one part of the data.
         device: where to compute, in float32.
 
-    Raises:
-        ValueError: nothing to score, or predictions that are not finite.
+    Returns:
+        Columns student (its number in the log), response, scored (True), p1 and p2 (float32).
     """
     model.to(device).eval()
-    metrics = PredictionMetrics()
+    pieces = []
     for batch in batches:
         batch = batch.to(device)
         output = model(batch)
         scored = batch.scored_BT
-        metrics.update(
-            probability(output.logit1_BT[scored]).cpu(),
-            probability(output.logit2_BT[scored]).cpu(),
-            batch.response_BT[scored].cpu(),
-        )
+        columns = {
+            "student": batch.student_B[:, None].expand_as(scored)[scored],
+            "response": batch.response_BT[scored].to(torch.int8),
+            "p1": probability(output.logit1_BT[scored]),
+            "p2": probability(output.logit2_BT[scored]),
+        }
+        pieces.append(pd.DataFrame({name: x.cpu().numpy() for name, x in columns.items()}))
+    table = (
+        pd.concat(pieces, ignore_index=True) if pieces else pd.DataFrame(columns=["student", "response", "p1", "p2"])
+    )
+    return table.assign(scored=True)
+
+
+def figures_of(predictions: pd.DataFrame) -> dict[str, float]:
+    """Return both encoders' figures over scored predictions.
+
+    Raises:
+        ValueError: nothing to score, or predictions that are not finite.
+    """
+    metrics = PredictionMetrics()
+    metrics.update(*(torch.from_numpy(predictions[name].to_numpy(copy=True)) for name in ("p1", "p2", "response")))
     return metrics.compute()
 
 

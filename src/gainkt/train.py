@@ -22,9 +22,11 @@ from gainkt.config import build, check_keys, conf_dir, one_line_errors, register
 from gainkt.data.datamodule import KTDataModule
 from gainkt.errors import ConfigError
 from gainkt.files import write_json, write_whole
+from gainkt.judge import judge
 from gainkt.loggers import build_loggers, close_loggers
 from gainkt.module import GainKTModule
 from gainkt.progress import progress_callbacks
+from gainkt.reporting.scorecard_table import scorecard_view
 from gainkt.reporting.tables import results_table
 from gainkt.run import (
     Run,
@@ -35,7 +37,7 @@ from gainkt.run import (
     read_checkpoint,
 )
 from gainkt.schedules import LossScheduleCallback
-from gainkt.score import score
+from gainkt.score import figures_of, predict
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +50,8 @@ class RunResult:
     """Figures of the last phase's best checkpoint: `val/encoder1_auc`, `test/encoder2_auc`, ..."""
     results: dict[str, Any]
     """Figures of every phase's best checkpoint, as in results.json."""
+    scorecard: dict[str, Any] | None
+    """The scorecard of the last phase's best checkpoint on test, as in scorecard.json; None with trajectories.write=false."""
     run: Run
     """The run's folder, config and way to its models."""
     datamodule: KTDataModule
@@ -104,14 +108,14 @@ def train(cfg: DictConfig) -> RunResult:
     status = "failed"
     try:
         trainer.fit(module, datamodule=datamodule, ckpt_path=last if resume and last.exists() else None)
-        results = _score_phases(load_run(directory.path), datamodule, trainer)
+        results, card = _score_phases(load_run(directory.path), datamodule, trainer)
         _record(results, directory, loggers)
         status = "success"
     finally:
         close_loggers(loggers, status)
     figures = results["phases"][results["selected"]]["figures"]
     metrics = {f"{part}/{name}": value for part, values in figures.items() for name, value in values.items()}
-    return RunResult(metrics, results, load_run(directory.path), datamodule, module, trainer)
+    return RunResult(metrics, results, card, load_run(directory.path), datamodule, module, trainer)
 
 
 def _build_trainer(cfg: DictConfig, callbacks: list[Any], loggers: list[Logger]) -> Trainer:
@@ -129,24 +133,30 @@ def _build_trainer(cfg: DictConfig, callbacks: list[Any], loggers: list[Logger])
     )
 
 
-def _score_phases(run: Run, datamodule: KTDataModule, trainer: Trainer) -> dict[str, Any]:
-    """Figures of each phase's best checkpoint on validation and test."""
+def _score_phases(run: Run, datamodule: KTDataModule, trainer: Trainer) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Figures of each phase's best checkpoint on validation and test, and the scorecard of the last on test."""
     phases = {}
+    device = trainer.strategy.root_device
     for phase in run.phases:
         model = run.model(phase)
         epoch = int(read_checkpoint(run.directory.best(phase))["epoch"])
-        device = trainer.strategy.root_device
-        figures = {
-            "val": score(model, datamodule.loader("valid"), device),
-            "test": score(model, datamodule.loader("test"), device),
-        }
-        phases[phase] = {"epoch": epoch, "figures": figures}
-    return {
+        validation = predict(model, datamodule.loader("valid"), device)
+        test = predict(model, datamodule.loader("test"), device)
+        phases[phase] = {"epoch": epoch, "figures": {"val": figures_of(validation), "test": figures_of(test)}}
+    results = {
         "name": run.config.name,
         "protocol": datamodule.protocol,
         "selected": run.phases[-1],
         "phases": phases,
     }
+    if not run.config.trajectories.write:
+        return results, None
+    trajectories = run.config.trajectories
+    folder = run.directory.path
+    card = judge(
+        run, model, datamodule, "test", folder, trajectories=trajectories, validation=validation, device=device
+    )
+    return results, card
 
 
 def _record(results: dict[str, Any], directory: RunDirectory, loggers: list[Logger]) -> None:
@@ -191,6 +201,8 @@ def _main(cfg: DictConfig) -> float:
     result = train(cfg)
     console = Console()
     console.print(results_table(result.results))
+    if result.scorecard is not None:
+        console.print(scorecard_view(result.scorecard))
     console.print(f"run: {result.run.directory.path}", soft_wrap=True)
     return result.metrics["val/combined_score"]
 

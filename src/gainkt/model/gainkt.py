@@ -113,9 +113,7 @@ class GainKT(nn.Module):
             beta_K=self.curve.beta(),
         )
 
-    def read_out(
-        self, practice_BTC: Tensor, batch: Batch, axis: SkillAxis, velocity: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def read_out(self, practice_BTC: Tensor, batch: Batch, axis: SkillAxis, velocity: Tensor) -> tuple[Tensor, Tensor]:
         """Mastery of each step's skills before it, [B, T, S], and the logit of a right response, [B, T].
 
         Apart from `forward`, so that one can ask what would be predicted from other gains, skills or velocities.
