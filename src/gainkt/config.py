@@ -87,7 +87,7 @@ def _targets(node: Any, path: str) -> Iterator[tuple[str, DictConfig]]:
         return
     if "_target_" in node:
         yield path, node
-    for key in node:
+    for key in map(str, node):
         if not OmegaConf.is_missing(node, key) and OmegaConf.is_config(node._get_node(key)):
             yield from _targets(node[key], f"{path}.{key}".lstrip("."))
 
@@ -181,7 +181,7 @@ def known_keys() -> list[str]:
         if path:
             yield path
         if isinstance(node, DictConfig):
-            for key in node:
+            for key in map(str, node):
                 yield from walk(node._get_node(key), f"{path}.{key}".lstrip("."))
 
     return list(walk(cfg, ""))

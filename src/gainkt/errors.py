@@ -12,10 +12,15 @@ class ConfigError(ValueError):
     """A setting that cannot be used; the message names the key, the finding and the way out."""
 
 
+LISTED = 12
+"""Known names that a message lists at most."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return "; did you mean 'x'?" for the known name closest to `name`, or the list of known names."""
     known = sorted(known)
+    shown = [*known[:LISTED], f"... ({len(known)} in all)"] if len(known) > LISTED else known
     close = get_close_matches(name, known, n=1, cutoff=0.5)
     if close:
         return f"; did you mean {close[0]!r}?"
-    return f"; known: {', '.join(known)}" if known else ""
+    return f"; known: {', '.join(shown)}" if known else ""

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from lightning import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -28,7 +29,7 @@ class GainKTModule(LightningModule):
         self,
         model: GainKT,
         loss: Loss,
-        optimizer: Callable[[nn.Module], Optimizer],
+        optimizer: Callable[[nn.Module, int], OptimizerLRSchedulerConfig],
         *,
         gradient_every: int = 25,
     ) -> None:
@@ -37,7 +38,7 @@ class GainKTModule(LightningModule):
         Args:
             model: the two encoders.
             loss: named terms and their base weights.
-            optimizer: makes an optimiser for the model.
+            optimizer: makes the optimiser for the model and the number of training steps planned.
             gradient_every: steps between measurements of each term's gradient norm; 0 for never.
         """
         super().__init__()
@@ -50,9 +51,9 @@ class GainKTModule(LightningModule):
         """Predict a batch."""
         return self.model(batch)
 
-    def configure_optimizers(self) -> Optimizer:
-        """Return the optimiser."""
-        return self.make_optimizer(self.model)
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """Return the optimiser and the course of its learning rate."""
+        return self.make_optimizer(self.model, int(self.trainer.estimated_stepping_batches))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the weighted loss of a batch and log its terms."""

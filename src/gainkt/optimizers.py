@@ -1,34 +1,43 @@
-"""Optimisers with a learning rate of its own for a named part of the model."""
+"""Optimisers with a learning rate of its own for a named part of the model, falling along a cosine."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import cos, pi
 
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
 
 from gainkt.errors import ConfigError, nearest
 
 
 def adam(
     model: nn.Module,
+    num_steps: int,
     *,
     lr: float,
     weight_decay: float,
     lr_scale: Mapping[str, float],
+    final_lr: float = 1.0,
     betas: tuple[float, float] = (0.9, 0.999),
-) -> torch.optim.Adam:
-    """Return Adam over the model's parts, the learning rate of each scaled by `lr_scale`.
+) -> OptimizerLRSchedulerConfig:
+    """Return Adam over the model's parts, the learning rate of each scaled by `lr_scale`, and its decay.
+
+    lr(step) = lr lr_scale (final_lr + (1 - final_lr) (1 + cos(pi step / num_steps)) / 2).
 
     Args:
         model: GainKT; its direct children are the parts (encoder1, response_head, encoder2, gain_head, ...).
-        lr: learning rate, > 0.
+        num_steps: training steps planned.
+        lr: learning rate at the start, > 0.
         weight_decay: L2 penalty added to the gradient, >= 0.
         lr_scale: part -> factor on its learning rate; 1 where a part is not named.
+        final_lr: share of the learning rate left at the end, in [0, 1]; 1 keeps it constant.
         betas: decay of the running means of the gradient and of its square.
 
     Raises:
-        ConfigError: lr_scale names a part that the model does not have, or lr is not positive.
+        ConfigError: lr_scale names a part that the model does not have, or a rate is out of range.
     """
     parts = dict(model.named_children())
     for name in lr_scale:
@@ -36,9 +45,16 @@ def adam(
             raise ConfigError(f"optimizer.lr_scale.{name}: the model has no such part{nearest(name, parts)}")
     if not lr > 0:
         raise ConfigError(f"optimizer.lr={lr}: must be positive")
+    if not 0 <= final_lr <= 1:
+        raise ConfigError(f"optimizer.final_lr={final_lr}: a share of the learning rate, from 0 to 1")
     groups = [
         {"params": list(part.parameters()), "lr": lr * lr_scale.get(name, 1.0), "name": name}
         for name, part in parts.items()
         if any(True for _ in part.parameters())
     ]
-    return torch.optim.Adam(groups, lr=lr, weight_decay=weight_decay, betas=betas)
+    optimizer = torch.optim.Adam(groups, lr=lr, weight_decay=weight_decay, betas=betas)
+
+    def decay(step: int) -> float:
+        return final_lr + (1 - final_lr) * (1 + cos(pi * min(step / num_steps, 1))) / 2
+
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, decay), "interval": "step"}}

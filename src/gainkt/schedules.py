@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from math import cos, pi
 from typing import Any, Protocol
 
@@ -61,7 +62,7 @@ class Phases:
         total = sum(phase["share"] for phase in phases)
         if abs(total - 1) > 1e-6 or any(phase["share"] <= 0 for phase in phases):
             raise ConfigError(
-                f"schedule.phases: shares {[phase['share'] for phase in phases]} add up to {total:g}, so that the phases "
+                f"schedule.phases: shares {[phase['share'] for phase in phases]} add up to {total:g}: the phases "
                 "do not cover the epochs; make each positive and their sum 1"
             )
         self.plan = phases
@@ -72,7 +73,7 @@ class Phases:
         for phase in self.plan:
             so_far += phase["share"]
             ends.append(round(so_far * num_epochs))
-        lengths = [end - start for start, end in zip(ends, ends[1:], strict=False)]
+        lengths = [end - start for start, end in pairwise(ends)]
         for phase, length in zip(self.plan, lengths, strict=True):
             if length == 0:
                 raise ConfigError(

@@ -38,10 +38,7 @@ def predict(model: GainKT, batches: Iterable[Batch], device: torch.device | str 
             "p2": probability(output.logit2_BT[scored]),
         }
         pieces.append(pd.DataFrame({name: x.cpu().numpy() for name, x in columns.items()}))
-    table = (
-        pd.concat(pieces, ignore_index=True) if pieces else pd.DataFrame(columns=["student", "response", "p1", "p2"])
-    )
-    return table.assign(scored=True)
+    return pd.concat(pieces, ignore_index=True).assign(scored=True)
 
 
 def figures_of(predictions: pd.DataFrame) -> dict[str, float]:

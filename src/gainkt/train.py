@@ -51,7 +51,7 @@ class RunResult:
     results: dict[str, Any]
     """Figures of every phase's best checkpoint, as in results.json."""
     scorecard: dict[str, Any] | None
-    """The scorecard of the last phase's best checkpoint on test, as in scorecard.json; None with trajectories.write=false."""
+    """Scorecard of the last phase's best checkpoint on test, as in scorecard.json; None where none was asked for."""
     run: Run
     """The run's folder, config and way to its models."""
     datamodule: KTDataModule

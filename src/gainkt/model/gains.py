@@ -54,7 +54,7 @@ class LinearGain(nn.Module):
     """V1's gain: g[t, k] = sigmoid(w[k] . v[t] + b[k])."""
 
     def __init__(self, num_skills: int, size: Size, *, weight_std: float | None = None, bias_std: float = 0.0) -> None:
-        """Start the weights at N(0, weight_std), or PyTorch's uniform default where None, and biases at N(0, bias_std)."""
+        """Start weights at N(0, weight_std), PyTorch's uniform draw where None, and biases at N(0, bias_std)."""
         super().__init__()
         self.output = _SkillOutput(size.d_model, num_skills, weight_std, bias_std)
 

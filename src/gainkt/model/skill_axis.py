@@ -9,6 +9,8 @@ from torch import Tensor
 
 from gainkt.batch import Batch
 
+GATHER_STEPS = 40
+
 
 @dataclass(slots=True)
 class SkillAxis:
@@ -58,6 +60,10 @@ def met_skills(batch: Batch) -> SkillAxis:
 
 
 def cheaper_axis(batch: Batch, num_skills: int) -> SkillAxis:
-    """Return the axis that costs less to compute on: a gathered column costs about twice as much as a plain one."""
-    axis = met_skills(batch)
-    return axis if 2 * axis.size < num_skills else all_skills(batch, num_skills)
+    """Return the axis that costs less to compute on.
+
+    Gathering a column's weights costs about as much as computing GATHER_STEPS more steps of it (measured by
+    scripts/benchmark_training.py at widths 64 and 256, 20 to 500 steps, 100 to 2,000 skills).
+    """
+    axis, steps = met_skills(batch), batch.valid_BT.shape[1]
+    return axis if (steps + GATHER_STEPS) * axis.size < steps * num_skills else all_skills(batch, num_skills)

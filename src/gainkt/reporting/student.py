@@ -1,0 +1,48 @@
+"""One student's trajectory as a table and a small plot for the terminal."""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotext
+from rich.table import Table
+from rich.text import Text
+
+PLOT_HEIGHT = 16
+
+
+def student_table(name: str, rows: pd.DataFrame, steps: int) -> Table:
+    """Return the student's first steps: what was practised, answered and predicted, and what it changed.
+
+    Args:
+        name: of the student.
+        rows: the student's rows of trajectories.parquet.
+        steps: how many steps to show.
+    """
+    own = rows[rows.relevant].sort_values(["step", "skill"])
+    total = own.step.nunique()
+    caption = "p1, p2: probability of a right response before the step. Gain, practice and mastery: after it."
+    if total > steps:
+        caption += f" {total - steps} later steps are not shown (steps={total} shows all)."
+    table = Table(title=f"student {name}: {total} steps, {own.skill.nunique()} skills", caption=caption)
+    for column in ("step", "skill", "response", "p1", "p2", "gain", "practice", "mastery"):
+        table.add_column(column, justify="left" if column in ("skill", "response") else "right")
+    shown = own[own.step.isin(sorted(own.step.unique())[:steps])]
+    for row in shown.to_dict("records"):
+        response = Text("right", "green") if row["response"] else Text("wrong", "red")
+        numbers = [f"{value:.2f}" for value in (row[x] for x in ("p1", "p2", "gain", "practice", "mastery"))]
+        table.add_row(str(row["step"]), row["skill"], response, *numbers)
+    return table
+
+
+def mastery_plot(rows: pd.DataFrame, skills: int, width: int) -> Text:
+    """Return mastery over steps of the skills that the student practises most, drawn with characters."""
+    practised = rows[rows.relevant].skill.value_counts()
+    plotext.clear_figure()
+    plotext.theme("clear")
+    plotext.plotsize(min(width, 110), PLOT_HEIGHT)
+    for marker, skill in zip("ox+*#%@", practised.index[:skills], strict=False):
+        curve = rows[rows.skill == skill].sort_values("step")
+        plotext.plot(curve.step.tolist(), curve.mastery.tolist(), marker=marker, label=str(skill))
+    plotext.ylim(0, 1)
+    plotext.title("mastery after each step")
+    return Text.from_ansi(plotext.build())
