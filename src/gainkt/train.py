@@ -26,6 +26,7 @@ from gainkt.judge import judge
 from gainkt.loggers import build_loggers, close_loggers
 from gainkt.module import GainKTModule
 from gainkt.progress import progress_callbacks
+from gainkt.reporting.figures import save_figure, students_figure, training_figure
 from gainkt.reporting.scorecard_table import scorecard_view
 from gainkt.reporting.tables import results_table
 from gainkt.run import (
@@ -107,9 +108,12 @@ def train(cfg: DictConfig) -> RunResult:
     log.info("training %s on %s", cfg.name, datamodule.protocol)
     status = "failed"
     try:
-        trainer.fit(module, datamodule=datamodule, ckpt_path=last if resume and last.exists() else None)
+        trainer.fit(
+            module, datamodule=datamodule, ckpt_path=last if resume and last.exists() else None, weights_only=True
+        )
         results, card = _score_phases(load_run(directory.path), datamodule, trainer)
         _record(results, directory, loggers)
+        _draw(directory, cfg.name, tables=card is not None)
         status = "success"
     finally:
         close_loggers(loggers, status)
@@ -122,6 +126,7 @@ def _build_trainer(cfg: DictConfig, callbacks: list[Any], loggers: list[Logger])
     # Batches are gathered in-process on purpose, and an epoch here may be shorter than a logging interval.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*number of training batches.*")
+    warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda"):
         logging.getLogger(name).setLevel(logging.WARNING)
     return build(
@@ -157,6 +162,14 @@ def _score_phases(run: Run, datamodule: KTDataModule, trainer: Trainer) -> tuple
         run, model, datamodule, "test", folder, trajectories=trajectories, validation=validation, device=device
     )
     return results, card
+
+
+def _draw(directory: RunDirectory, name: str, *, tables: bool) -> None:
+    """Draw training.png and, where there are tables, students.png."""
+    save_figure(training_figure(pd.read_csv(directory.metrics), name), directory.path / "training.png")
+    if tables:
+        trajectories = pd.read_parquet(directory.path / "trajectories.parquet")
+        save_figure(students_figure(trajectories), directory.path / "students.png")
 
 
 def _record(results: dict[str, Any], directory: RunDirectory, loggers: list[Logger]) -> None:

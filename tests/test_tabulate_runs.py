@@ -1,0 +1,25 @@
+"""The table of finished runs."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from gainkt.train import train
+
+SCRIPT = Path(__file__).parents[1] / "scripts" / "tabulate_runs.py"
+
+
+def test_table_holds_the_runs_and_the_published_figures(config: Callable[..., DictConfig], tmp_path: Path) -> None:
+    result = train(config("v1_per_skill"))
+    (tmp_path / "published.csv").write_text("experiment,E1 val,E2 val,E1 test,E2 test\nv1_per_skill,.6897,.5868,,\n")
+    command = [sys.executable, str(SCRIPT), str(tmp_path / "outputs"), "--published", str(tmp_path / "published.csv")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    row = done.stdout.splitlines()[-1]
+    assert f"{result.metrics['val/encoder1_auc']:.4f} (.6897)" in row
+    assert f"{result.metrics['test/encoder2_auc']:.4f} |" in row
+    nothing = subprocess.run([sys.executable, str(SCRIPT), str(tmp_path / "x")], capture_output=True, text=True)
+    assert nothing.returncode == 1
+    assert "no finished run" in nothing.stderr
