@@ -16,8 +16,9 @@ from torch.profiler import ProfilerActivity, profile
 
 from gainkt.batch import Batch, shift
 from gainkt.model import Size
+from gainkt.model.belief import StudentVelocity
 from gainkt.model.gains import AllSkills, LinearGain
-from gainkt.model.mastery import SigmoidCurve, StudentVelocity, ThresholdReadout, probability
+from gainkt.model.mastery import SigmoidCurve, ThresholdReadout, probability
 from gainkt.model.parameters import Bounded
 from gainkt.model.skill_axis import SkillAxis, all_skills, met_skills
 
@@ -47,7 +48,7 @@ class MasteryPath(nn.Module):
         super().__init__()
         size = Size(d_model=cell.width, num_heads=4, num_blocks=1, d_ff=cell.width, dropout=0.0)
         self.gain_head, self.receivers = LinearGain(cell.num_skills, size), AllSkills()
-        self.velocity = StudentVelocity(num_students)
+        self.velocity = StudentVelocity(num_students, cell.width)
         self.curve = SigmoidCurve(
             cell.num_skills,
             beta=partial(Bounded, mean=2.5, low=0.0),
@@ -63,8 +64,9 @@ class MasteryPath(nn.Module):
     def forward(self, value_BTD: Tensor, axis: SkillAxis, batch: Batch) -> Tensor:
         """Logit of a right response to each step, [B, T]; as GainKT.forward computes it."""
         gains = self.receivers(self.gain_head(value_BTD, axis, batch), axis, batch)
-        before = axis.read(shift(gains.cumsum(1)))
-        return self.readout(self.curve(before, batch.skills_BTS, self.velocity(batch)), batch)
+        before, nothing = axis.read(shift(gains.cumsum(1))), gains.new_zeros(1)
+        mastery = self.curve(before, batch.skills_BTS, self.velocity(batch, value_BTD), nothing)
+        return self.readout(mastery, batch)
 
 
 def blocked_batch(cell: Cell, seed: int = 0) -> Batch:

@@ -60,15 +60,15 @@ class NaiveGainKT(nn.Module):
         gains = m.gain_head(value, axis, batch)
         gains = m.receivers(gains.float(), axis, batch)
         with torch.autocast(value.device.type, enabled=False):
-            velocity = m.velocity(batch)[:, 0]
+            velocity = m.velocity(batch, value)[:, 0]
             practice = torch.zeros_like(gains[:, 0])
             curve = []
             for t in range(gains.shape[1]):
                 practice = practice + gains[:, t]
-                curve.append(m.curve(practice, axis.skills_BC, velocity))
+                curve.append(m.curve(practice, axis.skills_BC, velocity, practice.new_zeros(1)))
             mastery = torch.stack(curve, dim=1)
             # Before the first step practice is 0; never scored, but kept the same.
-            first = m.curve(torch.zeros_like(practice), axis.skills_BC, velocity)[:, None]
+            first = m.curve(torch.zeros_like(practice), axis.skills_BC, velocity, practice.new_zeros(1))[:, None]
             before = shift(mastery, first).gather(2, batch.skills_BTS)
             logit2 = m.readout(before, batch)
         return NaiveOutput(logit1.float(), logit2, mastery)

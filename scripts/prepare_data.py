@@ -24,9 +24,7 @@ from gainkt.errors import ConfigError, DataError
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line: a format, a source, a target, and for CSV the names of the columns."""
-    command = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    command = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     formats = command.add_subparsers(dest="format", required=True)
     for name, what in (("csv", "CSV, one interaction a row"), ("pykt", "pyKT's CSV"), ("akt", "AKT's text")):
         one = formats.add_parser(name, help=what)
@@ -35,14 +33,10 @@ def parser() -> argparse.ArgumentParser:
         one.add_argument("--name", help="name of the data set (default: the source's)")
     table = formats.choices["csv"]
     table.add_argument("--student", default="student", help="column of the student (default: %(default)s)")
-    table.add_argument(
-        "--skill", default="skill", help="column of the skill or skills (default: %(default)s)"
-    )
+    table.add_argument("--skill", default="skill", help="column of the skill or skills (default: %(default)s)")
     table.add_argument("--correct", default="correct", help="column of the response (default: %(default)s)")
     table.add_argument("--item", help="column of the item")
-    table.add_argument(
-        "--order", help="column of a number or timestamp to order by (default: order of the file)"
-    )
+    table.add_argument("--order", help="column of a number or timestamp to order by (default: order of the file)")
     table.add_argument("--fold", help="column of the student's fold (-1: test)")
     table.add_argument("--separator", default=";", help="joins the skills of one cell (default: %(default)s)")
     return command

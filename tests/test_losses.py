@@ -24,7 +24,6 @@ def output_for(batch: Batch, num_skills: int = 7) -> Output:
         gains_BTC=gains,
         practice_BTC=gains.cumsum(1),
         axis=all_skills(batch, num_skills),
-        velocity=torch.ones(1, 1, 1),
         value_BTD=torch.randn(b, t, 4, generator=draw),
         beta_K=torch.linspace(1, 2, num_skills),
     )
@@ -47,6 +46,16 @@ def test_variance_terms_by_hand() -> None:
     torch.testing.assert_close(losses.skill_contrast(output, batch), -steps.mean(0).var(correction=0))
 
 
+def test_sparsity_counts_gains_that_were_not_practised() -> None:
+    batch = random_batch()
+    output = output_for(batch)
+    total = 0.0
+    for b, t in batch.valid_BT.nonzero().tolist():
+        own = batch.skills_BTS[b, t][batch.has_skill_BTS[b, t]].tolist()
+        total += sum(float(output.gains_BTC[b, t, k]) for k in range(7) if k not in own)
+    assert float(losses.gain_sparsity(output, batch)) == pytest.approx(total / int(batch.valid_BT.sum()), rel=1e-5)
+
+
 def test_uniform_gains_have_no_variance_and_no_contrast() -> None:
     batch = random_batch()
     output = output_for(batch)
@@ -58,7 +67,7 @@ def test_uniform_gains_have_no_variance_and_no_contrast() -> None:
 def test_padding_enters_no_term() -> None:
     batch = random_batch()
     output = output_for(batch)
-    terms = Loss(bce1=1, bce2=1, gain_variance=1, skill_contrast=1, beta_spread=1)
+    terms = Loss(bce1=1, bce2=1, gain_variance=1, skill_contrast=1, gain_sparsity=1, beta_spread=1)
     before = terms(output, batch, terms.weights)
     padding = ~batch.valid_BT
     assert padding.any()

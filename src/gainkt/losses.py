@@ -42,6 +42,12 @@ def skill_contrast(output: Output, batch: Batch) -> Tensor:
     return -(total / batch.valid_BT.sum().clamp_min(1)).var(correction=0)
 
 
+def gain_sparsity(output: Output, batch: Batch) -> Tensor:
+    """Mean over valid steps of the summed gains of the skills that the step does not practise (L1)."""
+    others = ~output.axis.practised(batch.has_skill_BTS)
+    return masked_mean((output.gains_BTC * others).sum(-1), batch.valid_BT)
+
+
 class BetaSpread:
     """max(0, target - std over skills of beta)^2: asks the curves' steepness to differ between skills."""
 
@@ -59,10 +65,11 @@ PLAIN_TERMS: dict[str, Term] = {
     "bce2": bce2,
     "gain_variance": gain_variance,
     "skill_contrast": skill_contrast,
+    "gain_sparsity": gain_sparsity,
 }
 """Terms without settings."""
 
-NEED_EVERY_SKILL = frozenset({"gain_variance", "skill_contrast"})
+NEED_EVERY_SKILL = frozenset({"gain_variance", "skill_contrast", "gain_sparsity"})
 """Terms that compare gains over all skills, so that all must be computed."""
 
 
@@ -76,6 +83,7 @@ class Loss:
         bce2: float = 0.0,
         gain_variance: float = 0.0,
         skill_contrast: float = 0.0,
+        gain_sparsity: float = 0.0,
         beta_spread: float = 0.0,
         beta_spread_target: float = 0.3,
     ) -> None:
@@ -86,6 +94,7 @@ class Loss:
             bce2: weight of Encoder 2's cross-entropy.
             gain_variance: weight of the variance of gains over skills within a step.
             skill_contrast: weight of the variance over skills of their mean gains.
+            gain_sparsity: weight of the gains of skills that a step does not practise.
             beta_spread: weight of the shortfall of the spread of beta.
             beta_spread_target: standard deviation of beta at which that shortfall ends.
 
@@ -97,6 +106,7 @@ class Loss:
             "bce2": bce2,
             "gain_variance": gain_variance,
             "skill_contrast": skill_contrast,
+            "gain_sparsity": gain_sparsity,
             "beta_spread": beta_spread,
         }
         self.terms: dict[str, Term] = {**PLAIN_TERMS, "beta_spread": BetaSpread(beta_spread_target)}

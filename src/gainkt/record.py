@@ -5,7 +5,7 @@ Every gain that is written is the tensor that practice sums. Memory stays flat: 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from gainkt.data.datamodule import KTDataModule
 from gainkt.data.log import InteractionLog
 from gainkt.evaluation.schema import ACTIVE_GAIN, FALL, PREDICTIONS, SATURATED_SLOPE, SKILLS, TRAJECTORIES
 from gainkt.files import replacing
-from gainkt.model import GainKT, Output
+from gainkt.model import Belief, GainKT, Output
 from gainkt.model.gains import left_over
 from gainkt.model.mastery import mean, minimum, probability
 from gainkt.model.parameters import Bounded
@@ -61,13 +61,13 @@ def record(
     shown = np.zeros(log.num_students, dtype=bool)
     shown[pick_students(log, datamodule.students(part), num_students, seed)] = True
     draw = torch.Generator().manual_seed(seed)
-    skills = SkillSums(log.num_skills)
+    skills, mean_belief = SkillSums(log.num_skills), MeanBelief(model, datamodule.loader(part), device)
     with (
         _table(paths["predictions"], PREDICTIONS) as predictions,
         _table(paths["trajectories"], TRAJECTORIES) as trajectories,
     ):
         for batch in datamodule.loader(part):
-            trace = Trace.of(model, batch.to(device), draw)
+            trace = Trace.of(model, batch.to(device), draw, mean_belief)
             predictions.write_table(_prediction_rows(trace, log))
             trajectories.write_table(_trajectory_rows(trace, log, shown))
             skills.add(trace)
@@ -98,8 +98,14 @@ class Trace:
 
     batch: Batch
     output: Output
-    mastery_before_BTK: Tensor
-    mastery_after_BTK: Tensor
+    mastery_BTK: Tensor
+    """After each step, as believed then."""
+    mastery_final_BTK: Tensor
+    """After each step, as believed at the end of the window."""
+    falls_BT: Tensor
+    """Skills whose curve at the final belief falls at the step."""
+    belief_falls_BT: Tensor
+    """Skills whose running mastery falls at the step."""
     saturated_BTK: Tensor
     practised_BTK: Tensor
     counterfactual: dict[str, Tensor]
@@ -107,37 +113,79 @@ class Trace:
     """Steps that are written: each step of a history once, context left out."""
 
     @classmethod
-    def of(cls, model: GainKT, batch: Batch, draw: torch.Generator) -> Trace:
+    def of(cls, model: GainKT, batch: Batch, draw: torch.Generator, mean_belief: MeanBelief) -> Trace:
         """Trace a batch."""
         output = model(batch, every_skill=True)
         skills = output.axis.skills_BC[:, None]
-        before = shift(output.practice_BTC)
+        practice, before = output.practice_BTC, shift(output.practice_BTC)
+        state = output.value_BTD.float()
+        last = (batch.valid_BT.sum(1) - 1)[:, None, None].expand(-1, 1, state.shape[2])
+        held, running, final = (model.belief(batch, s) for s in (shift(state), state, state.gather(1, last)))
+        mastery, mastery_final = model.mastery(practice, skills, running), model.mastery(practice, skills, final)
         first = batch.start_B[:, None] + torch.arange(batch.valid_BT.shape[1], device=batch.start_B.device) == 0
         return cls(
             batch,
             output,
-            mastery_before_BTK=model.curve(before, skills, output.velocity),
-            mastery_after_BTK=model.curve(output.practice_BTC, skills, output.velocity),
-            saturated_BTK=model.curve.slope(before, skills, output.velocity) < SATURATED_SLOPE,
+            mastery_BTK=mastery,
+            mastery_final_BTK=mastery_final,
+            falls_BT=_falls(model.mastery(before, skills, final), mastery_final),
+            belief_falls_BT=_falls(model.mastery(before, skills, held), mastery),
+            saturated_BTK=model.curve.slope(before, skills, held.velocity, held.readiness(skills)) < SATURATED_SLOPE,
             practised_BTK=output.axis.practised(batch.has_skill_BTS),
-            counterfactual=counterfactuals(model, batch, output, draw),
+            counterfactual=counterfactuals(model, batch, output, draw, mean_belief),
             shown_BT=batch.scored_BT | (first & batch.valid_BT),
         )
 
 
-def counterfactuals(model: GainKT, batch: Batch, output: Output, draw: torch.Generator) -> dict[str, Tensor]:
+class MeanBelief:
+    """Mean velocity, and mean readiness of each skill, over the scored steps of a part."""
+
+    def __init__(self, model: GainKT, batches: Iterable[Batch], device: torch.device | str) -> None:
+        """Go over the batches once, if the model infers anything at all."""
+        k = model.num_skills
+        self.velocity = torch.ones(1, 1, 1, device=device)
+        self.readiness_K = torch.zeros(k, device=device)
+        self.infers_velocity, self.infers_readiness = model.velocity.inferred, model.readiness.inferred
+        if not (self.infers_velocity or self.infers_readiness):
+            return
+        steps, velocity, readiness = 0, torch.zeros((), device=device), torch.zeros(k, device=device)
+        columns = torch.arange(k, device=device)[None, None]
+        for batch in batches:
+            batch = batch.to(device)
+            belief = model.belief(batch, shift(model.encoder2(batch)[1]))
+            scored = batch.scored_BT
+            steps += int(scored.sum())
+            velocity += belief.velocity.expand(*scored.shape, 1)[scored].sum()
+            readiness += belief.readiness(columns).expand(*scored.shape, k)[scored].sum(0)
+        self.velocity, self.readiness_K = (velocity / steps).view(1, 1, 1), readiness / steps
+
+    def without(self, belief: Belief) -> dict[str, Belief]:
+        """The belief with each inferred part at its mean, by name of the column."""
+        change = {}
+        if self.infers_velocity:
+            change["p2_velocity_mean"] = replace(belief, velocity=self.velocity)
+        if self.infers_readiness:
+            change["p2_readiness_mean"] = replace(belief, readiness=lambda skills: self.readiness_K[skills])
+        return change
+
+
+def counterfactuals(
+    model: GainKT, batch: Batch, output: Output, draw: torch.Generator, mean_belief: MeanBelief
+) -> dict[str, Tensor]:
     """Encoder 2's probabilities had a part been put out of action, [B, T] each, by name of the column."""
-    length = batch.valid_BT.sum(1, keepdim=True)
-    key = torch.rand(batch.valid_BT.shape, generator=draw).to(length.device)
+    belief, axis = model.belief(batch, shift(output.value_BTD.float())), output.axis
+    key = torch.rand(batch.valid_BT.shape, generator=draw).to(batch.valid_BT.device)
     # Padding sorts behind every step, so that steps are permuted among themselves.
     order = key.masked_fill(~batch.valid_BT, 2.0).argsort(1)
     permuted = output.gains_BTC.gather(1, order[..., None].expand_as(output.gains_BTC)).cumsum(1)
     last = replace(batch, skills_BTS=shift(batch.skills_BTS), has_skill_BTS=shift(batch.has_skill_BTS, False))
     last_axis = all_skills(last, model.num_skills)
     read = {
-        "p2_gains_permuted": model.read_out(permuted, batch, output.axis, output.velocity),
-        "p2_wrong_skill": model.read_out(output.practice_BTC, last, last_axis, output.velocity),
+        "p2_gains_permuted": model.read_out(permuted, batch, axis, belief),
+        "p2_wrong_skill": model.read_out(output.practice_BTC, last, last_axis, belief),
     }
+    for name, other in mean_belief.without(belief).items():
+        read[name] = model.read_out(output.practice_BTC, batch, axis, other)
     return {name: probability(logit) for name, (_, logit) in read.items()}
 
 
@@ -145,7 +193,6 @@ def _prediction_rows(trace: Trace, log: InteractionLog) -> pa.Table:
     batch, output, shown = trace.batch, trace.output, trace.shown_BT
     gains, has = output.gains_BTC, batch.has_skill_BTS
     practised, others = trace.practised_BTK, ~trace.practised_BTK
-    falls = trace.mastery_after_BTK < trace.mastery_before_BTK - FALL
     columns: dict[str, Tensor] = {
         "p1": probability(output.logit1_BT),
         "p2": probability(output.logit2_BT),
@@ -155,7 +202,8 @@ def _prediction_rows(trace: Trace, log: InteractionLog) -> pa.Table:
         "gain_mean": gains.mean(-1),
         "gain_std": gains.std(-1, correction=0),
         "active_skills": (gains > ACTIVE_GAIN).sum(-1),
-        "mastery_falls": falls.sum(-1),
+        "mastery_falls": trace.falls_BT,
+        "belief_falls": trace.belief_falls_BT,
         "saturated_practised": _share(trace.saturated_BTK, practised),
         "saturated_other": _share(trace.saturated_BTK, others),
         "left_over": left_over(output.value_BTD),
@@ -195,7 +243,8 @@ def _trajectory_rows(trace: Trace, log: InteractionLog, wanted: NDArray[np.bool_
         "p2": probability(output.logit2_BT)[cell[:2]].cpu().numpy(),
         "gain": output.gains_BTC[cell].cpu().numpy(),
         "practice": output.practice_BTC[cell].cpu().numpy(),
-        "mastery": trace.mastery_after_BTK[cell].cpu().numpy(),
+        "mastery": trace.mastery_BTK[cell].cpu().numpy(),
+        "mastery_final": trace.mastery_final_BTK[cell].cpu().numpy(),
     }
     return _as_table(values, TRAJECTORIES, len(row))
 
@@ -244,6 +293,11 @@ class SkillSums:
             **parameters,
         }
         return _as_table(values, SKILLS, k)
+
+
+def _falls(before_BTK: Tensor, after_BTK: Tensor) -> Tensor:
+    """Number of skills whose mastery fell, [B, T]."""
+    return (after_BTK < before_BTK - FALL).sum(-1)
 
 
 def _share(x_BTK: Tensor, mask_BTK: Tensor) -> Tensor:

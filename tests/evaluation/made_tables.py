@@ -82,6 +82,7 @@ def good_tables(num_students: int = 120, num_skills: int = 8, met: int = 3, step
             "gain_std": practised.ravel() * np.sqrt(1 / num_skills * (1 - 1 / num_skills)),
             "active_skills": 1,
             "mastery_falls": 0,
+            "belief_falls": 0,
             "saturated_practised": 0.0,
             "saturated_other": 0.0,
             "left_over": 0.6,
@@ -103,6 +104,7 @@ def good_tables(num_students: int = 120, num_skills: int = 8, met: int = 3, step
             "gain": gain.ravel(),
             "practice": running.ravel(),
             "mastery": mastery.ravel(),
+            "mastery_final": mastery.ravel(),
         }
     )
     met_steps = np.bincount(skill.ravel(), minlength=num_skills)

@@ -93,8 +93,8 @@ def table(curves: list[np.ndarray]) -> pd.DataFrame:
     parts = []
     for number, curve in enumerate(curves):
         own = pd.DataFrame({"student": f"s{number}", "step": range(len(curve)), "skill": "own", "relevant": True})
-        other = own.assign(skill="other", relevant=False, mastery=0.5)
-        parts.append(pd.concat([own.assign(mastery=curve), other]).sort_values("step", kind="stable"))
+        other = own.assign(skill="other", relevant=False, mastery_final=0.5)
+        parts.append(pd.concat([own.assign(mastery_final=curve), other]).sort_values("step", kind="stable"))
     return pd.concat(parts, ignore_index=True)
 
 

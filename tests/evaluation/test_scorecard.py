@@ -63,7 +63,7 @@ def few_gains(tables: Tables) -> None:
 
 
 def falling_mastery(tables: Tables) -> None:
-    tables.trajectories["mastery"] = 1 - tables.trajectories["mastery"]
+    tables.trajectories["mastery_final"] = 1 - tables.trajectories["mastery_final"]
 
 
 def fall_of_an_unmet_skill(tables: Tables) -> None:
@@ -73,7 +73,7 @@ def fall_of_an_unmet_skill(tables: Tables) -> None:
 def linear_curves(tables: Tables) -> None:
     own = tables.trajectories["relevant"]
     count = tables.trajectories[own].groupby(["student", "skill"]).cumcount()
-    tables.trajectories["mastery"] = (0.1 + 0.05 * count).reindex(tables.trajectories.index, fill_value=0.1)
+    tables.trajectories["mastery_final"] = (0.1 + 0.05 * count).reindex(tables.trajectories.index, fill_value=0.1)
 
 
 def equal_gains_after_right_and_wrong(tables: Tables) -> None:
@@ -306,7 +306,7 @@ def one_student(tables: Tables) -> None:
 
 def not_finite(tables: Tables) -> None:
     tables.predictions[["p1", "p2", "mastery", "gain_practised", "gain_std"]] = np.nan
-    tables.trajectories[["gain", "practice", "mastery"]] = np.nan
+    tables.trajectories[["gain", "practice", "mastery", "mastery_final"]] = np.nan
     tables.skills[["gain_mean", "beta"]] = np.nan
 
 

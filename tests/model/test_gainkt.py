@@ -66,8 +66,8 @@ def test_jacobian_is_strictly_lower_triangular(model: GainKT) -> None:
         assert (jacobian.tril(-1) > 0).any()
 
 
-def _watch(out: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-    return tuple(x.detach().requires_grad_() for x in out)
+def _watch(out: torch.Tensor | tuple[torch.Tensor, ...]) -> torch.Tensor | tuple[torch.Tensor, ...]:
+    return out.detach().requires_grad_() if isinstance(out, torch.Tensor) else tuple(_watch(x) for x in out)
 
 
 def test_padding_changes_nothing(model: GainKT) -> None:
@@ -93,12 +93,39 @@ def test_practice_sums_the_reported_gain(model: GainKT) -> None:
     assert (output.gains_BTC <= 1).all()
 
 
-def test_mastery_never_falls_and_is_what_the_prediction_reads(model: GainKT) -> None:
+def stir(model: GainKT) -> None:
+    """Let parts that start at 0, readiness and velocity, say something."""
+    for part in (model.velocity, model.readiness):
+        for parameter in part.parameters():
+            torch.nn.init.normal_(parameter, std=0.5)
+
+
+def test_mastery_never_falls_under_any_belief(model: GainKT) -> None:
+    stir(model)
     batch = random_batch(t=20)
     output = model(batch, every_skill=True)
-    mastery = model.curve(output.practice_BTC, output.axis.skills_BC[:, None], output.velocity)
-    assert (mastery.diff(dim=1) >= -1e-6).all()
-    assert ((mastery >= 0) & (mastery <= 1)).all()
+    skills = output.axis.skills_BC[:, None]
+    for step in (0, 7, 19):
+        belief = model.belief(batch, output.value_BTD[:, step : step + 1])
+        mastery = model.mastery(output.practice_BTC, skills, belief)
+        assert (mastery.diff(dim=1) >= -1e-6).all()
+        assert ((mastery >= 0) & (mastery <= 1)).all()
+
+
+def test_running_mastery_falls_only_where_beliefs_are_inferred(model: GainKT) -> None:
+    stir(model)
+    batch = random_batch(t=20)
+    output = model(batch, every_skill=True)
+    mastery = model.mastery(output.practice_BTC, output.axis.skills_BC[:, None], model.belief(batch, output.value_BTD))
+    revised = model.velocity.inferred or model.readiness.inferred
+    assert bool((mastery.diff(dim=1) < -1e-6).any()) == revised
+
+
+def test_mastery_is_what_the_prediction_reads(model: GainKT) -> None:
+    stir(model)
+    batch = random_batch(t=20)
+    output = model(batch, every_skill=True)
+    mastery = model.mastery(output.practice_BTC, output.axis.skills_BC[:, None], model.belief(batch, output.value_BTD))
     has = batch.has_skill_BTS[:, 1:]
     read = mastery[:, :-1].gather(2, batch.skills_BTS[:, 1:])  # after step t-1, of the skills of step t
     torch.testing.assert_close(output.mastery_before_BTS[:, 1:][has], read[has])

@@ -7,7 +7,7 @@ import torch
 
 from conftest import random_batch
 from gainkt.errors import ConfigError
-from gainkt.model.mastery import SigmoidCurve, StudentVelocity, ThresholdReadout, mean, minimum, soft_minimum
+from gainkt.model.mastery import SigmoidCurve, ThresholdReadout, mean, minimum, soft_minimum
 from gainkt.model.parameters import Bounded
 
 X = torch.tensor([[[1.0, 3.0], [2.0, 9.0], [5.0, 5.0]]])
@@ -39,8 +39,8 @@ def test_curve_by_hand() -> None:
         saturation=partial(Bounded, mean=0.7, low=0.0, high=1.0),
         offset=partial(Bounded, mean=1.5, per_skill=False),
     )
-    value = curve(torch.tensor([0.0, 1.0]), torch.tensor([0, 1]), torch.tensor(1.1))
-    expected = 0.7 * torch.sigmoid(torch.tensor([-1.5, 2.5 * 1.1 - 1.5]))
+    value = curve(torch.tensor([0.0, 1.0]), torch.tensor([0, 1]), torch.tensor(1.1), torch.tensor([0.0, 0.4]))
+    expected = 0.7 * torch.sigmoid(torch.tensor([-1.5, 2.5 * 1.1 - 1.5 + 0.4]))
     assert torch.allclose(value, expected, atol=1e-5)
 
 
@@ -62,14 +62,3 @@ def test_unknown_reduction_names_the_nearest() -> None:
         ThresholdReadout(
             7, threshold=partial(Bounded, mean=0.5), temperature=partial(Bounded, mean=1.0), reduce="minimun"
         )
-
-
-def test_new_students_get_the_mean_velocity() -> None:
-    velocity = StudentVelocity(3, mean=1.1)
-    with torch.no_grad():
-        velocity.gamma.raw.copy_(torch.tensor([0.0, 1.0, 2.0]))
-    batch = random_batch()
-    batch.trained_student_B = torch.tensor([2, -1, 0, -1])
-    gamma = velocity.gamma()
-    expected = torch.stack([gamma[2], gamma.mean(), gamma[0], gamma.mean()])
-    assert torch.equal(velocity(batch)[:, 0, 0], expected)

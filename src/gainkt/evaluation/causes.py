@@ -8,7 +8,8 @@ import numpy as np
 
 from gainkt.evaluation.findings import Finding, mean_or_none
 from gainkt.evaluation.gain_causes import MOST, elsewhere
-from gainkt.evaluation.stakes import Stake, Tables, auc_of, fit_logistic, log_loss, logit_of, sigmoid
+from gainkt.evaluation.logistic import auc_of, fit_logistic, log_loss, logit_of, sigmoid
+from gainkt.evaluation.stakes import Stake, Tables
 from gainkt.evaluation.views import Unmeasurable, column_of, encoder_agreement
 
 STEP_BINS = ((0, 0), (1, 1), (2, 2), (3, 3), (4, 4), (5, 9), (10, 19), (20, None))

@@ -56,7 +56,7 @@ def curve_shapes(trajectories: pd.DataFrame) -> pd.DataFrame:
     long = length >= MIN_OPPORTUNITIES
     if not long.any():
         raise Unmeasurable(f"no student practises a skill {MIN_OPPORTUNITIES} times or more")
-    mastery = column_of(rows, "mastery")[order]
+    mastery = column_of(rows, "mastery_final")[order]
 
     parts = []
     for n in np.unique(length[long]):

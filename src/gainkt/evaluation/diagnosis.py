@@ -46,7 +46,7 @@ def diagnose(
             line), stake (auc, nats, basis; or null), advice and override (null unless it is a cause).
         changes: what to change, in order of expected effect: by AUC at stake, then by log loss at stake; what no
             table can weigh comes last. Causes with the same change are one entry.
-        protocol: students, scored_steps, trajectories_complete, order.
+        protocol: students, scored_steps, trajectories_complete, at_stake.
 
     Raises:
         ValueError: no step is scored.
@@ -64,8 +64,8 @@ def diagnose(
                 "students": students,
                 "scored_steps": len(tables.scored),
                 "trajectories_complete": trajectories["student"].nunique() == students,
-                "order": "by AUC at stake, then log loss at stake: what information that the cause hides adds to "
-                "Encoder 2's logit by logistic regression on these steps, with no training",
+                "at_stake": "what the information that a cause hides adds to Encoder 2's logit by logistic regression "
+                "on these steps, with no training",
             },
         }
     )

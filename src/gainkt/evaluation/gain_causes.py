@@ -6,7 +6,8 @@ import numpy as np
 
 from gainkt.evaluation.bootstrap import Array
 from gainkt.evaluation.findings import Finding, mean_or_none, mean_std
-from gainkt.evaluation.stakes import Tables, auc_of
+from gainkt.evaluation.logistic import auc_of
+from gainkt.evaluation.stakes import Tables
 from gainkt.evaluation.views import column_of
 
 MOST = 0.5

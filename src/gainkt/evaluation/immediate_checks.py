@@ -17,7 +17,7 @@ GRADIENT_BOUND = 1e3
 """Largest gradient norm, before clipping at 1, that counts as bounded: beyond it a step is all clipping."""
 SCORED_COLUMNS = ("p1", "p2", "mastery", "mastery_mean")
 STEP_COLUMNS = ("gain_practised", "gain_mean", "gain_std")
-CURVE_COLUMNS = ("gain", "practice", "mastery")
+CURVE_COLUMNS = ("gain", "practice", "mastery", "mastery_final")
 
 
 def encoder2_auc(evidence: Evidence) -> Measured:

@@ -37,7 +37,8 @@ PREDICTIONS = pa.schema(
         ("gain_mean", FLOAT),  # mean gain over all skills
         ("gain_std", FLOAT),  # standard deviation of the gains over all skills
         ("active_skills", pa.int32()),  # skills with a gain over .1
-        ("mastery_falls", pa.int32()),  # skills whose mastery fell by more than 1e-6 at this step
+        ("mastery_falls", pa.int32()),  # skills whose curve at the final belief falls by more than 1e-6 at this step
+        ("belief_falls", pa.int32()),  # skills whose running mastery fell: the belief about the student was revised
         (
             "saturated_practised",
             FLOAT,
@@ -63,7 +64,8 @@ TRAJECTORIES = pa.schema(
         ("p2", FLOAT),
         ("gain", FLOAT),  # gain that the skill received at the step, [0, 1]
         ("practice", FLOAT),  # sum of gains so far, this step's included
-        ("mastery", FLOAT),  # mastery after the step, [0, 1]
+        ("mastery", FLOAT),  # mastery after the step as it was believed then, [0, 1]
+        ("mastery_final", FLOAT),  # mastery after the step as it is believed at the end of the history
     ]
 )
 

@@ -83,24 +83,34 @@ def _median_active(evidence: Evidence) -> Callable[[Array], float]:
 
 
 def monotonicity(evidence: Evidence) -> Measured:
-    """T3: times that the mastery of a skill fell: of all K skills when predicting, and in the trajectories."""
+    """T3: times that the mastery of a skill fell, on the curves at the final belief; of all skills, and as written.
+
+    Learning is monotone where the belief is held fixed; how often the running belief was revised downwards is told too.
+    """
     falls = column_of(evidence.predictions, "mastery_falls")
     counted = evidence.bootstrap.of_sums(evidence.code(evidence.predictions), [falls], lambda falls: falls)
     in_table, pairs = _falls(evidence.trajectories)
+    revised = float((column_of(evidence.predictions, "belief_falls") > 0).mean())
     value = max(counted.value, float(in_table))
     where = f"{(falls > 0).mean():.1%} of steps" if value else "all student-skill curves rise or stay"
     return Measured(
         value=value,
         interval=counted.interval if counted.value >= in_table else None,
-        further={"falls_in_table": in_table, "pairs_in_table": pairs, "share_of_steps": (falls > 0).mean()},
+        further={
+            "falls_in_table": in_table,
+            "pairs_in_table": pairs,
+            "share_of_steps": (falls > 0).mean(),
+            "share_of_steps_with_revision": revised,
+        },
         ceiling_reason="0 is attainable: gains are not negative",
-        reading=f"Mastery fell {value:.0f} times ({where}); in the trajectories {in_table} of {pairs} moves are falls.",
+        reading=f"Mastery at the final belief falls {value:.0f} times ({where}); in the trajectories {in_table} of "
+        f"{pairs} moves are falls. The running belief was revised downwards at {revised:.1%} of steps.",
     )
 
 
 def _falls(trajectories: pd.DataFrame) -> tuple[int, int]:
     """Count falls and all moves between successive rows of one student and skill."""
-    mastery = column_of(trajectories, "mastery")
+    mastery = column_of(trajectories, "mastery_final")
     student, skill = pd.factorize(trajectories["student"])[0], pd.factorize(trajectories["skill"])[0]
     curve = student.astype(np.int64) * (int(skill.max()) + 1) + skill
     order = np.argsort(curve, kind="stable")

@@ -1,6 +1,6 @@
 """The model: plain PyTorch, no Lightning and no Hydra."""
 
 from gainkt.model.encoders import Size
-from gainkt.model.gainkt import GainKT, Output
+from gainkt.model.gainkt import Belief, GainKT, Output
 
-__all__ = ["GainKT", "Output", "Size"]
+__all__ = ["Belief", "GainKT", "Output", "Size"]

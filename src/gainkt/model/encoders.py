@@ -136,6 +136,23 @@ class AttentionStream(nn.Module):
         return context, value
 
 
+class LSTMStream(nn.Module):
+    """History to state by an LSTM over embeddings of the interactions; its output is context and value at once."""
+
+    def __init__(self, num_skills: int, size: Size, *, num_layers: int = 1) -> None:
+        """Build the embedding and `num_layers` layers of width D."""
+        super().__init__()
+        self.embedding = SkillEmbedding(num_skills, size.d_model, variants=2)
+        self.lstm = nn.LSTM(size.d_model, size.d_model, num_layers, batch_first=True)
+        self.dropout = nn.Dropout(size.dropout)
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return context and value after each step, [B, T, D], the same tensor; `[:, t]` depends on steps 0..t only."""
+        state, _ = self.lstm(self.embedding(batch, batch.response_BT))
+        state = self.dropout(state)
+        return state, state
+
+
 class ResponseHead(nn.Module):
     """Encoder 1's read-out: logit[t] = MLP([context[t-1], value[t-1], embedding of the skills of step t])."""
 

@@ -17,6 +17,16 @@ from gainkt.model.skill_axis import SkillAxis, all_skills, cheaper_axis
 
 
 @dataclass(slots=True)
+class Belief:
+    """What is believed about the students at some moment."""
+
+    velocity: Tensor
+    """gamma > 0, to broadcast to [B, T, C]."""
+    readiness: Callable[[Tensor], Tensor]
+    """o of the given skills, [B, T, S] slots or [1 or B, 1, C] columns; to broadcast to [B, T, S or C]."""
+
+
+@dataclass(slots=True)
 class Output:
     """What the model says about a batch; probabilities are `sigmoid(logit)`."""
 
@@ -32,10 +42,8 @@ class Output:
     """Gains so far, this step's included."""
     axis: SkillAxis
     """Which skills the columns are."""
-    velocity: Tensor
-    """Learning velocity, to broadcast to [B, T, C]."""
     value_BTD: Tensor
-    """Value stream of Encoder 2 after each step."""
+    """Value stream of Encoder 2 after each step: what gains and beliefs are read off."""
     beta_K: Tensor
     """Steepness of each skill's curve ([1] where all share one)."""
 
@@ -43,7 +51,7 @@ class Output:
 class GainKT(nn.Module):
     """Two encoders side by side, nothing shared. Encoder 2 is a pipeline of interchangeable parts.
 
-    history -> encoder2 -> gain_head -> receivers -> practice -> curve (with velocity) -> readout -> prediction
+    history -> encoder2 -> gain_head -> receivers -> practice -> curve (velocity, readiness) -> readout -> prediction
     """
 
     curve: SigmoidCurve
@@ -59,6 +67,7 @@ class GainKT(nn.Module):
         gain_head: Callable[..., nn.Module],
         receivers: nn.Module,
         velocity: Callable[..., nn.Module],
+        readiness: Callable[..., nn.Module],
         curve: Callable[..., SigmoidCurve],
         readout: Callable[..., nn.Module],
     ) -> None:
@@ -74,7 +83,8 @@ class GainKT(nn.Module):
         self.encoder2 = encoder2(num_skills, size)
         self.gain_head = gain_head(num_skills, size)
         self.receivers = receivers
-        self.velocity = velocity(num_students)
+        self.velocity = velocity(num_students, size.d_model)
+        self.readiness = readiness(num_skills, size.d_model)
         self.curve = curve(num_skills)
         self.readout = readout(num_skills)
         if isinstance(self.gain_head, ScalarGain) and isinstance(receivers, AllSkills):
@@ -99,8 +109,7 @@ class GainKT(nn.Module):
         with torch.autocast(gains.device.type, enabled=False):
             gains = self.receivers(gains.float(), axis, batch)
             practice = gains.cumsum(1)
-            velocity = self.velocity(batch)
-            mastery, logit2 = self.read_out(practice, batch, axis, velocity)
+            mastery, logit2 = self.read_out(practice, batch, axis, self.belief(batch, shift(value.float())))
         return Output(
             logit1_BT=logit1.float(),
             logit2_BT=logit2,
@@ -108,16 +117,28 @@ class GainKT(nn.Module):
             gains_BTC=gains,
             practice_BTC=practice,
             axis=axis,
-            velocity=velocity,
             value_BTD=value,
             beta_K=self.curve.beta(),
         )
 
-    def read_out(self, practice_BTC: Tensor, batch: Batch, axis: SkillAxis, velocity: Tensor) -> tuple[Tensor, Tensor]:
+    def belief(self, batch: Batch, state_BTD: Tensor) -> Belief:
+        """What is believed about the students in the given states of the value stream.
+
+        Apart from `read_out`, so that one can ask what would be predicted from another belief.
+        """
+        return Belief(self.velocity(batch, state_BTD), lambda skills: self.readiness(state_BTD, skills))
+
+    def read_out(
+        self, practice_BTC: Tensor, batch: Batch, axis: SkillAxis, belief_before: Belief
+    ) -> tuple[Tensor, Tensor]:
         """Mastery of each step's skills before it, [B, T, S], and the logit of a right response, [B, T].
 
-        Apart from `forward`, so that one can ask what would be predicted from other gains, skills or velocities.
+        Apart from `forward`, so that one can ask what would be predicted from other gains, skills or beliefs.
         """
         before = axis.read(shift(practice_BTC))
-        mastery = self.curve(before, batch.skills_BTS, velocity)
+        mastery = self.mastery(before, batch.skills_BTS, belief_before)
         return mastery, self.readout(mastery, batch)
+
+    def mastery(self, practice: Tensor, skills: Tensor, belief: Belief) -> Tensor:
+        """Mastery after the given practice under a belief, in the shape that all broadcast to."""
+        return self.curve(practice, skills, belief.velocity, belief.readiness(skills))

@@ -103,6 +103,52 @@ class SkillAttentionGain(nn.Module):
         return torch.sigmoid(score.float())
 
 
+class OwnAndTransferGain(nn.Module):
+    """V4's gains: sigmoid(u[k] . v[t] + a[k]) for the practised skills, sigmoid(w[k] . v[t] + b[k]) for the others.
+
+    b starts so low that a step hardly moves the skills it does not practise; `gain_sparsity` keeps it so.
+    """
+
+    def __init__(self, num_skills: int, size: Size, *, transfer_bias: float = -4.0) -> None:
+        """Start the biases of the transfer gains at `transfer_bias` logits."""
+        super().__init__()
+        self.own = _SkillOutput(size.d_model, num_skills, None, 0.0)
+        self.transfer = _SkillOutput(size.d_model, num_skills, 0.01, 0.0)
+        nn.init.constant_(self.transfer.linear.bias, transfer_bias)
+
+    def forward(self, value_BTD: Tensor, axis: SkillAxis, batch: Batch) -> Tensor:
+        """Gains in [0, 1], [B, T, C]."""
+        practised = axis.practised(batch.has_skill_BTS)
+        logit = torch.where(practised, self.own(value_BTD, axis), self.transfer(value_BTD, axis))
+        return torch.sigmoid(logit.float())
+
+
+class OwnAndMatrixGain(nn.Module):
+    """V4's readable alternative: g[t, j] = max over practised k of own[t, k] M[k, j] for skills j not practised.
+
+    own is as in OwnAndTransferGain; M in (0, 1) says what share of a gain on skill k reaches skill j.
+    """
+
+    def __init__(self, num_skills: int, size: Size, *, transfer_bias: float = -4.0) -> None:
+        """Start every entry of M at sigmoid(transfer_bias)."""
+        super().__init__()
+        self.own = _SkillOutput(size.d_model, num_skills, None, 0.0)
+        self.matrix = nn.Parameter(torch.full((num_skills, num_skills), transfer_bias))
+
+    def transfer(self) -> Tensor:
+        """M, [K, K]: from the row's skill to the column's."""
+        return torch.sigmoid(self.matrix)
+
+    def forward(self, value_BTD: Tensor, axis: SkillAxis, batch: Batch) -> Tensor:
+        """Gains in [0, 1], [B, T, C]."""
+        own, practised = torch.sigmoid(self.own(value_BTD, axis).float()), axis.practised(batch.has_skill_BTS)
+        share, spread = self.transfer(), torch.zeros_like(own)
+        for slot in range(batch.skills_BTS.shape[2]):
+            gain = own.gather(2, axis.column_BTS[..., slot, None]) * batch.has_skill_BTS[..., slot, None]
+            spread = torch.maximum(spread, gain * share[batch.skills_BTS[..., slot, None], axis.skills_BC[:, None]])
+        return torch.where(practised, own, spread)
+
+
 class Practised(nn.Module):
     """Only the skills that the step practises receive its gain."""
 

@@ -1,4 +1,4 @@
-"""From practice to mastery to a prediction: velocity, learning curve, readout."""
+"""From practice to mastery to a prediction: learning curve and readout."""
 
 from __future__ import annotations
 
@@ -15,37 +15,8 @@ from gainkt.model.parameters import Bounded
 BoundedFactory = Callable[[int], Bounded]
 
 
-class StudentVelocity(nn.Module):
-    """A learning velocity gamma > 0 learnt for each training student; a new student gets their mean."""
-
-    def __init__(self, num_students: int, *, mean: float = 1.1) -> None:
-        """Start every student at `mean`."""
-        super().__init__()
-        self.gamma = Bounded(max(num_students, 1), mean=mean, low=0.0)
-
-    def forward(self, batch: Batch) -> Tensor:
-        """Velocity of each window's student, [B, 1, 1], to broadcast over steps and skills."""
-        gamma, student = self.gamma(), batch.trained_student_B
-        return torch.where(student >= 0, gamma[student.clamp_min(0)], gamma.mean())[:, None, None]
-
-
-class FixedVelocity(nn.Module):
-    """The same velocity for every student."""
-
-    gamma: Tensor
-
-    def __init__(self, num_students: int, *, mean: float = 1.0) -> None:
-        """Keep the value."""
-        super().__init__()
-        self.register_buffer("gamma", torch.tensor(mean), persistent=False)
-
-    def forward(self, batch: Batch) -> Tensor:
-        """Velocity, [1, 1, 1]."""
-        return self.gamma.view(1, 1, 1)
-
-
 class SigmoidCurve(nn.Module):
-    """The learning curve m = M_sat[k] sigmoid(beta[k] gamma[i] P - offset[k]): mastery in (0, M_sat), rising with P."""
+    """The learning curve m = M_sat[k] sigmoid(beta[k] gamma P - offset[k] + o): in (0, M_sat), rising with P."""
 
     def __init__(
         self, num_skills: int, *, beta: BoundedFactory, saturation: BoundedFactory, offset: BoundedFactory
@@ -61,18 +32,25 @@ class SigmoidCurve(nn.Module):
         super().__init__()
         self.beta, self.saturation, self.offset = beta(num_skills), saturation(num_skills), offset(num_skills)
 
-    def forward(self, practice: Tensor, skills: Tensor, velocity: Tensor) -> Tensor:
-        """Mastery after the given practice of the given skills, in the shape they broadcast to."""
-        return self.saturation.at(skills) * self._level(practice, skills, velocity)
+    def forward(self, practice: Tensor, skills: Tensor, velocity: Tensor, readiness: Tensor) -> Tensor:
+        """Mastery after the given practice of the given skills, in the shape they broadcast to.
 
-    def slope(self, practice: Tensor, skills: Tensor, velocity: Tensor) -> Tensor:
+        Args:
+            practice: accumulated gains P, >= 0.
+            skills: the skills' numbers.
+            velocity: gamma > 0 of the student.
+            readiness: o of the student, 0 for the average one.
+        """
+        return self.saturation.at(skills) * self._level(practice, skills, velocity, readiness)
+
+    def slope(self, practice: Tensor, skills: Tensor, velocity: Tensor, readiness: Tensor) -> Tensor:
         """What a unit of practice would add to mastery at that point, dm/dP = M_sat beta gamma s (1 - s)."""
-        level = self._level(practice, skills, velocity)
+        level = self._level(practice, skills, velocity, readiness)
         return self.saturation.at(skills) * self.beta.at(skills) * velocity * level * (1 - level)
 
-    def _level(self, practice: Tensor, skills: Tensor, velocity: Tensor) -> Tensor:
+    def _level(self, practice: Tensor, skills: Tensor, velocity: Tensor, readiness: Tensor) -> Tensor:
         """Share of M_sat reached, in (0, 1)."""
-        return torch.sigmoid(self.beta.at(skills) * velocity * practice - self.offset.at(skills))
+        return torch.sigmoid(self.beta.at(skills) * velocity * practice - self.offset.at(skills) + readiness)
 
 
 def minimum(x_BTS: Tensor, has_skill_BTS: Tensor) -> Tensor:

@@ -1,0 +1,195 @@
+"""Leakage guards on what was recorded: chance on shuffled labels, one score a step, students apart, kt-audit.
+
+A guard gives {name, passed (None: not measured), measured, reading}. Guards that need a model are in gainkt.leakage.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gainkt.evaluation.bootstrap import Array, StudentBootstrap
+from gainkt.evaluation.logistic import auc_of
+from gainkt.evaluation.views import column_of
+from gainkt.files import write_whole
+
+Guard = dict[str, Any]
+NUM_SHUFFLES = 20
+AUDIT_ROWS = 200_000
+"""Rows over which kt-audit leaves out its baseline."""
+ABOUT_MODEL = frozenset({"cheap_baseline", "degenerate"})
+"""Checks of kt-audit that find a weak model, not a leak."""
+
+
+def guard(name: str, passed: bool | None, measured: Mapping[str, Any], reading: str) -> Guard:
+    """Return the result of a guard."""
+    return {"name": name, "passed": passed, "measured": dict(measured), "reading": reading}
+
+
+def chance_level(
+    predictions: pd.DataFrame, column: str = "p2", *, labels: Array | None = None, resamples: int = 200, seed: int = 0
+) -> Guard:
+    """Tell whether .5 lies within the 95 % student-bootstrap interval of an AUC.
+
+    For a model that was trained on shuffled labels the labels are its own; a trained model is scored against 20
+    shuffles of them. Their mean AUC must then lie no further from .5 than half of the interval of one is wide (one
+    shuffle alone misses .5 one time in 20).
+
+    Args:
+        predictions: of one part of the data.
+        column: p1 or p2.
+        labels: responses of the scored rows to score against; 20 shuffles of the recorded ones where None.
+        resamples: of the bootstrap.
+        seed: of shuffles and bootstrap.
+    """
+    scored = predictions[predictions["scored"].to_numpy(dtype=bool)]
+    p, student = column_of(scored, column), pd.factorize(scored["student"])[0]
+    draw = np.random.default_rng(seed)
+    tried = (
+        [draw.permutation(column_of(scored, "response")) for _ in range(NUM_SHUFFLES)] if labels is None else [labels]
+    )
+    found = float(np.mean([auc_of(p, y) for y in tried]))
+    estimate = StudentBootstrap(int(student.max()) + 1, resamples, seed).auc(student, p, tried[0])
+    low, high = estimate.interval or (np.nan, np.nan)
+    interval = [found + low - estimate.value, found + high - estimate.value]
+    passed = bool(interval[0] <= 0.5 <= interval[1])
+    what = f"{NUM_SHUFFLES} shuffles of the labels" if labels is None else "these labels"
+    return guard(
+        f"shuffled_labels_{column}",
+        passed,
+        {"auc": found, "interval": interval},
+        f"{column} against {what}: AUC {found:.4f} [{interval[0]:.4f}, {interval[1]:.4f}]"
+        + ("" if passed else ", away from .5: predictions know what they should not"),
+    )
+
+
+def scored_once(predictions: pd.DataFrame, lengths: Mapping[str, int]) -> Guard:
+    """Tell whether each step is scored once, the first of a history never, and no item's skills lie on rows apart.
+
+    Args:
+        predictions: of one part of the data, all steps.
+        lengths: steps of each student of the part, by name.
+    """
+    scored = predictions[predictions["scored"].to_numpy(dtype=bool)]
+    twice = int(scored.duplicated(["student", "step"]).sum())
+    expected = int(sum(max(length - 1, 0) for length in lengths.values()))
+    strangers = int((~predictions["student"].isin(list(lengths))).sum())
+    expanded = _expanded(predictions)
+    several = int(scored["skills"].str.contains(";", regex=False).sum())
+    passed = twice == 0 and len(scored) == expected and strangers == 0 and not expanded
+    return guard(
+        "scored_once",
+        passed,
+        {
+            "scored": len(scored),
+            "expected": expected,
+            "scored_twice": twice,
+            "of_unknown_students": strangers,
+            "steps_of_several_skills": several,
+            "expanded_rows": expanded,
+        },
+        f"{len(scored)} scored steps, {expected} expected (steps less one a student), {twice} of them twice; "
+        f"{several} have several skills; "
+        + (
+            "items are not named"
+            if expanded is None
+            else f"{expanded} rows repeat the item before them for another skill"
+        ),
+    )
+
+
+def _expanded(predictions: pd.DataFrame) -> int | None:
+    """Rows that repeat student, item and response of the row before with a new skill; None without items."""
+    if predictions["item"].isna().all():
+        return None
+    same = (predictions[["student", "item", "response"]] == predictions[["student", "item", "response"]].shift()).all(
+        axis=1
+    )
+    return int((same & (predictions["skills"] != predictions["skills"].shift())).sum())
+
+
+def students_apart(parts: Mapping[str, Array]) -> Guard:
+    """Tell whether no student stands in two parts (or twice in one).
+
+    Args:
+        parts: the students' names by part.
+    """
+    everyone = pd.Series(np.concatenate([np.asarray(names).astype(str) for names in parts.values()]))
+    crossing = int(everyone[everyone.duplicated()].nunique())
+    counts = {name: len(students) for name, students in parts.items()}
+    said = ", ".join(f"{name} {count}" for name, count in counts.items())
+    return guard(
+        "students_apart",
+        crossing == 0,
+        {**counts, "in_two_parts": crossing},
+        f"{crossing} students cross parts ({said})",
+    )
+
+
+def export_audit(parts: Mapping[str, pd.DataFrame], column: str = "p1") -> pd.DataFrame:
+    """Return scored predictions in the format of kt-audit: a row a (student, step), the step number as its time.
+
+    Args:
+        parts: predictions by part of the data (train, valid, test).
+        column: p1 or p2.
+    """
+    pieces = []
+    for name, table in parts.items():
+        rows = table[table["scored"].to_numpy(dtype=bool)]
+        pieces.append(
+            pd.DataFrame(
+                {
+                    "user_id": rows["student"],
+                    "timestamp": rows["step"].astype(np.int64),
+                    "split": name,
+                    "kc_ids": rows["skills"].map(lambda joined: json.dumps(str(joined).split(";"))),
+                    "item_id": rows["item"],
+                    "y_true": rows["response"].astype(np.int64),
+                    "y_pred": rows[column].astype(np.float64),
+                }
+            )
+        )
+    table = pd.concat(pieces, ignore_index=True)
+    return table.drop(columns="item_id") if table["item_id"].isna().all() else table
+
+
+def write_audit(export: pd.DataFrame, path: str | Path) -> None:
+    """Write an export as the CSV file that `kt-audit run` reads, whole or not at all."""
+    write_whole(path, lambda building: export.to_csv(building, index=False))
+
+
+def kt_audit(export: pd.DataFrame, column: str = "p1") -> Guard:
+    """Run the audit of the public package kt-audit over an export; a weak model is no leak, but is told.
+
+    Args:
+        export: as `export_audit` gives it.
+        column: what was exported, for the guard's name.
+    """
+    name = f"kt_audit_{column}"
+    try:
+        import kt_audit as package
+    except ImportError:
+        return guard(name, None, {}, "kt-audit is not installed: pip install 'gainkt[dev]'")
+    report = package.audit_frame(export, package.AuditConfig())
+    found = [
+        {"check": f.check, "severity": f.severity, "message": f.message, "count": int(f.count)} for f in report.findings
+    ]
+    errors = [f for f in found if f["severity"] == "error"]
+    leaks = [f for f in errors if f["check"] not in ABOUT_MODEL]
+    baseline = next(iter(report.baselines.values()), {})
+    said = (
+        "; ".join(f"{f['check']}: {f['message']}" for f in found if f["severity"] != "info") or "no error, no warning"
+    )
+    if baseline:
+        said += f" (a tree over past counts has AUC {baseline['baseline_auc']:.3f})"
+    return guard(
+        name,
+        not leaks,
+        {"verdict": report.verdict, "version": package.__version__, "rows": len(export), "findings": found, **baseline},
+        f"kt-audit {package.__version__}, {len(export)} rows: {said}",
+    )
