@@ -5,6 +5,7 @@ Every gain that is written is the tensor that practice sums. Memory stays flat: 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
+from rich.progress import track
 from torch import Tensor
 
 from gainkt.batch import Batch, shift
@@ -66,7 +68,7 @@ def record(
         _table(paths["predictions"], PREDICTIONS) as predictions,
         _table(paths["trajectories"], TRAJECTORIES) as trajectories,
     ):
-        for batch in datamodule.loader(part):
+        for batch in track(datamodule.loader(part), "recording", transient=True, disable=not sys.stdout.isatty()):
             trace = Trace.of(model, batch.to(device), draw, mean_belief)
             predictions.write_table(_prediction_rows(trace, log))
             trajectories.write_table(_trajectory_rows(trace, log, shown))

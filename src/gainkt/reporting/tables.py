@@ -7,14 +7,14 @@ from typing import Any
 
 from rich.table import Table
 
-SHOWN = {"auc": "AUC", "accuracy": "accuracy", "calibration_error": "calib. error"}
+SHOWN = {"auc": "AUC", "accuracy": "acc", "calibration_error": "ECE"}
 
 
 def results_table(results: Mapping[str, Any]) -> Table:
     """Return both encoders' figures, phase by phase, on each part of the data that was scored."""
     table = Table(
         title=f"{results['name']}: {results['protocol']}",
-        caption="E1 predicts, E2 reads mastery. Accuracy at .5; calibration error over 10 bins.",
+        caption="E1 predicts, E2 reads mastery. acc: accuracy at .5. ECE: calibration error over 10 bins.",
         title_justify="left",
         caption_justify="left",
     )
