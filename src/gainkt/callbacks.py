@@ -130,7 +130,7 @@ class PhaseCheckpoint(Checkpoint):
         """Save the epoch, and keep it as the phase's best if it is."""
         improved = self.watch.see(trainer)
         last = self.dirpath / "last.ckpt"
-        trainer.save_checkpoint(last)
+        trainer.save_checkpoint(last, weights_only=False)
         if improved and trainer.is_global_zero:
             best = self.dirpath / f"best-{self.watch.state['phase']}.ckpt"
             write_whole(best, lambda building: shutil.copyfile(last, building))

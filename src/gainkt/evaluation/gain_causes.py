@@ -48,7 +48,7 @@ def gains(tables: Tables) -> Finding:
     }
     alike = ratio is not None and ratio < LEAST_RATIO
     advice = "let Encoder 2's loss weigh more, so that gains tell right from wrong", "loss.bce1=0.3 loss.bce2=0.7"
-    if spread < LEAST_STD:
+    if _is_left_over(tables):
         advice = "give the gain head weights of its own", "model/gain_head=linear"
     if apart > MOST:
         advice = "give a step's gain to the skills that it practises only", "model/receivers=practised"
@@ -69,7 +69,7 @@ def gains(tables: Tables) -> Finding:
 def left_over(tables: Tables) -> Finding:
     """The number that the research line reported as the gain, sigmoid(mean of relu(v)), beside the real one."""
     probe, gain = (column_of(tables.predictions, name) for name in ("left_over", "gain_practised"))
-    is_gain = bool(np.abs(probe - gain).max() < SAME)
+    is_gain = _is_left_over(tables)
     bins = np.linspace(0, 1, HISTOGRAM_BINS + 1)
     measured = {
         "left_over": mean_std(probe),
@@ -87,6 +87,11 @@ def left_over(tables: Tables) -> Finding:
         advice="give the gain head weights of its own",
         override="model/gain_head=linear",
     )
+
+
+def _is_left_over(tables: Tables) -> bool:
+    probe, gain = (column_of(tables.predictions, name) for name in ("left_over", "gain_practised"))
+    return bool(np.abs(probe - gain).max() < SAME)
 
 
 def _counts(x: Array, bins: Array) -> list[int]:

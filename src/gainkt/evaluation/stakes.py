@@ -53,7 +53,7 @@ class OwnSkills:
     seams: int
     """Steps left out because a long history was cut into windows before them."""
     missing: int
-    """Steps left out because the trajectories lack the student (cut to a few) or a skill."""
+    """Steps left out because the trajectories lack them: they were cut to a few students."""
 
     def least(self, x_N: Array) -> Array:
         """Least over each step's skills, [M]."""
@@ -209,9 +209,10 @@ def _own_skills(tables: Tables) -> OwnSkills:
         raise Unmeasurable("the trajectories are empty")
     now = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
     before = np.maximum(now - 1, 0)
-    found = (key[now] == wanted) & (key[before] == wanted - 1)
+    found, follows = key[now] == wanted, key[before] == wanted - 1
     started = practice[now] - gain[now]
-    seam = found & (np.abs(started - practice[before]) > SEAM * (1 + practice[now]))
+    # A new window starts anew with practice, and with the skills that it meets.
+    seam = found & (~follows | (np.abs(started - practice[before]) > SEAM * (1 + practice[now])))
     number = (np.cumsum(tables.is_scored) - 1)[row]  # among the scored rows
     missing_M = np.bincount(number, ~found, len(tables.scored)) > 0
     seam_M = (np.bincount(number, seam, len(tables.scored)) > 0) & ~missing_M
