@@ -20,12 +20,14 @@ from rich.console import Console
 from gainkt.callbacks import MetricsTable, PhaseCheckpoint, ReseedEachBatch, WholeCheckpointIO
 from gainkt.config import build, check_keys, conf_dir, one_line_errors, register_resolvers, run_main
 from gainkt.data.datamodule import KTDataModule
+from gainkt.diagnose import diagnose_run
 from gainkt.errors import ConfigError
 from gainkt.files import write_json, write_whole
 from gainkt.judge import judge
 from gainkt.loggers import build_loggers, close_loggers
 from gainkt.module import GainKTModule
 from gainkt.progress import progress_callbacks
+from gainkt.reporting.diagnosis_table import diagnosis_view
 from gainkt.reporting.figures import save_figure, students_figure, training_figure
 from gainkt.reporting.scorecard_table import scorecard_view
 from gainkt.reporting.tables import results_table
@@ -53,6 +55,8 @@ class RunResult:
     """Figures of every phase's best checkpoint, as in results.json."""
     scorecard: dict[str, Any] | None
     """Scorecard of the last phase's best checkpoint on test, as in scorecard.json; None where none was asked for."""
+    diagnosis: dict[str, Any] | None
+    """Why Encoder 2 is weak, as in diagnosis.json; None unless `diagnose=true`."""
     run: Run
     """The run's folder, config and way to its models."""
     datamodule: KTDataModule
@@ -117,9 +121,11 @@ def train(cfg: DictConfig) -> RunResult:
         status = "success"
     finally:
         close_loggers(loggers, status)
+    run = load_run(directory.path)
+    diagnosis = diagnose_run(run, datamodule, device=trainer.strategy.root_device).content if cfg.diagnose else None
     figures = results["phases"][results["selected"]]["figures"]
     metrics = {f"{part}/{name}": value for part, values in figures.items() for name, value in values.items()}
-    return RunResult(metrics, results, card, load_run(directory.path), datamodule, module, trainer)
+    return RunResult(metrics, results, card, diagnosis, run, datamodule, module, trainer)
 
 
 def _build_trainer(cfg: DictConfig, callbacks: list[Any], loggers: list[Logger]) -> Trainer:
@@ -216,6 +222,8 @@ def _main(cfg: DictConfig) -> float:
     console.print(results_table(result.results))
     if result.scorecard is not None:
         console.print(scorecard_view(result.scorecard))
+    if result.diagnosis is not None:
+        console.print(diagnosis_view(result.diagnosis))
     console.print(f"run: {result.run.directory.path}", soft_wrap=True)
     return result.metrics["val/combined_score"]
 
