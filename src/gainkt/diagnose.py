@@ -11,13 +11,13 @@ import hydra
 import pandas as pd
 import torch
 from omegaconf import DictConfig
-from rich.console import Console
 
 from gainkt.config import conf_dir, one_line_errors, run_main
 from gainkt.data.datamodule import KTDataModule
 from gainkt.evaluation.diagnosis import diagnose, write_diagnosis
 from gainkt.leakage import check_leakage
 from gainkt.record import TABLES, record
+from gainkt.reporting.console import make_console
 from gainkt.reporting.diagnosis_figures import save_figures
 from gainkt.reporting.diagnosis_table import diagnosis_view
 from gainkt.run import Run, build_datamodule, load_run
@@ -113,7 +113,7 @@ def diagnose_config(cfg: DictConfig) -> Diagnosis:
 @one_line_errors
 def _main(cfg: DictConfig) -> None:
     """Diagnose as the command line says, and print the report."""
-    console, done = Console(), diagnose_config(cfg)
+    console, done = make_console(), diagnose_config(cfg)
     console.print(diagnosis_view(done.content))
     console.print(f"diagnosis: {done.folder / 'diagnosis.json'}", soft_wrap=True)
 

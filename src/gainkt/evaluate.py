@@ -8,10 +8,10 @@ from typing import Any
 
 import hydra
 from omegaconf import DictConfig
-from rich.console import Console
 
 from gainkt.config import check_keys, conf_dir, one_line_errors, run_main
 from gainkt.judge import judge
+from gainkt.reporting.console import make_console
 from gainkt.reporting.scorecard_table import scorecard_view
 from gainkt.reporting.tables import results_table
 from gainkt.run import build_datamodule, load_run, read_checkpoint
@@ -73,7 +73,7 @@ def evaluate(cfg: DictConfig) -> Evaluation:
 @one_line_errors
 def _main(cfg: DictConfig) -> None:
     """Score as the command line says, and print the table."""
-    console, done = Console(), evaluate(cfg)
+    console, done = make_console(), evaluate(cfg)
     console.print(results_table(done.results))
     if done.scorecard is not None:
         console.print(scorecard_view(done.scorecard))

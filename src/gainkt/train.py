@@ -15,7 +15,6 @@ from hydra.types import RunMode
 from lightning import Trainer, seed_everything
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from gainkt.callbacks import MetricsTable, PhaseCheckpoint, ReseedEachBatch, WholeCheckpointIO
 from gainkt.config import build, check_keys, conf_dir, one_line_errors, register_resolvers, run_main
@@ -27,6 +26,7 @@ from gainkt.judge import judge
 from gainkt.loggers import build_loggers, close_loggers
 from gainkt.module import GainKTModule
 from gainkt.progress import progress_callbacks
+from gainkt.reporting.console import make_console
 from gainkt.reporting.diagnosis_table import diagnosis_view
 from gainkt.reporting.figures import save_figure, students_figure, training_figure
 from gainkt.reporting.scorecard_table import scorecard_view
@@ -218,7 +218,7 @@ def _main(cfg: DictConfig) -> float:
     if not cfg.run.resume:
         OmegaConf.update(cfg, "run.dir", str(Path(HydraConfig.get().runtime.output_dir).resolve()))
     result = train(cfg)
-    console = Console()
+    console = make_console()
     console.print(results_table(result.results))
     if result.scorecard is not None:
         console.print(scorecard_view(result.scorecard))

@@ -8,10 +8,10 @@ import hydra
 import pandas as pd
 import pyarrow.parquet as pq
 from omegaconf import DictConfig
-from rich.console import Console
 
 from gainkt.config import conf_dir, one_line_errors, run_main
 from gainkt.errors import ConfigError, nearest
+from gainkt.reporting.console import make_console
 from gainkt.reporting.student import mastery_plot, student_table
 
 
@@ -43,7 +43,7 @@ def _main(cfg: DictConfig) -> None:
     """Print a student's table and plot."""
     path = Path(hydra.utils.to_absolute_path(cfg.run)) / "trajectories.parquet"
     name, rows = read_student(path, None if cfg.student is None else str(cfg.student))
-    console = Console()
+    console = make_console()
     console.print(student_table(name, rows, cfg.steps))
     console.print(mastery_plot(rows, cfg.skills, console.width))
 

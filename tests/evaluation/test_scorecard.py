@@ -368,3 +368,15 @@ def test_the_table_is_readable_without_colour() -> None:
     assert "FAIL" in text
     assert "Level reached: none; not at minimum: Gain std at the practised skill" in text
     assert "…" not in text
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_every_reading_is_shown_at_any_width(width: int) -> None:
+    card = good_tables().card()
+    console = Console(record=True, width=width, file=io.StringIO())
+    console.print(scorecard_view(card))
+    shown = " ".join(console.export_text().split())
+    for check in card["checks"]:
+        assert check["title"].split()[0] in shown
+        words = check["reading"].split()
+        assert sum(word in shown for word in words) > 0.8 * len(words)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -25,12 +25,14 @@ PARTS = {
 }
 ATTEMPTS = {"first": "first attempts at a skill", "later": "later attempts"}
 NUM_IMMEDIATE = 5
+READING_WIDTH = 105
+"""Columns from which the readings fit into the table."""
 
 
 def scorecard_view(card: Mapping[str, Any]) -> RenderableType:
     """Return the whole scorecard: checks, level, what carries the prediction, and further figures."""
     return Group(
-        checks_table(card),
+        Checks(card),
         _ceilings(card),
         level_line(card),
         Text(),
@@ -40,8 +42,24 @@ def scorecard_view(card: Mapping[str, Any]) -> RenderableType:
     )
 
 
-def checks_table(card: Mapping[str, Any]) -> Table:
-    """Return the eleven checks: value with its interval, thresholds, ceiling, verdict and reading."""
+class Checks:
+    """The table of checks; where it is too narrow for the readings, they stand below it."""
+
+    def __init__(self, card: Mapping[str, Any]) -> None:
+        """Keep the scorecard."""
+        self.card = card
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Lay out for the width at hand."""
+        wide = options.max_width >= READING_WIDTH
+        yield checks_table(self.card, readings=wide)
+        if not wide:
+            for check in self.card["checks"]:
+                yield Text(f"{check['title']}: ", style="bold").append(check["reading"], style="not bold")
+
+
+def checks_table(card: Mapping[str, Any], *, readings: bool = True) -> Table:
+    """Return the eleven checks: value with its interval, thresholds, ceiling, verdict and, if wanted, reading."""
     protocol = card["protocol"]
     title = f"Scorecard: {protocol['students']} students, {protocol['scored_steps']} scored steps"
     cut = protocol["students_in_trajectories"]
@@ -54,7 +72,8 @@ def checks_table(card: Mapping[str, Any]) -> Table:
     table.add_column("minimum,\ntarget,\noptimal", min_width=10, no_wrap=True)
     table.add_column("ceiling", justify="right")
     table.add_column("verdict,\nlevel", width=8)
-    table.add_column("reading")
+    if readings:
+        table.add_column("reading")
     for number, check in enumerate(card["checks"], start=1):
         table.add_row(
             check["title"],
@@ -62,7 +81,7 @@ def checks_table(card: Mapping[str, Any]) -> Table:
             _thresholds(check),
             _number(check["ceiling"]),
             _verdict(check),
-            check["reading"],
+            *([check["reading"]] if readings else []),
             end_section=number == NUM_IMMEDIATE,
         )
     return table
@@ -147,9 +166,10 @@ def _ceilings(card: Mapping[str, Any]) -> Text:
     """Explain every threshold that is out of reach, with its arithmetic."""
     lines = Text()
     for check in card["checks"]:
-        levels = " and ".join(check["out_of_reach"])
-        for reason in dict.fromkeys(check["out_of_reach"].values()):
-            lines.append(f"{check['title']}: {levels} out of reach: ", style="yellow")
+        if check["out_of_reach"]:
+            # What rules out the lowest of these levels rules out the higher ones.
+            reason = next(iter(check["out_of_reach"].values()))
+            lines.append(f"{check['title']}: {' and '.join(check['out_of_reach'])} out of reach: ", style="yellow")
             lines.append(f"{reason}.\n", style="default")
     return lines
 
