@@ -86,7 +86,9 @@ def main() -> int:
     folders = parser.parse_args().runs
     lacking = [str(f) for f in folders if not all((f / x).is_file() for x in ("diagnosis.json", "scorecard.json"))]
     if lacking:
-        print(f"error: no diagnosis.json or scorecard.json in {', '.join(lacking)}; run gainkt.diagnose", file=sys.stderr)
+        print(
+            f"error: no diagnosis.json or scorecard.json in {', '.join(lacking)}; run gainkt.diagnose", file=sys.stderr
+        )
         return 1
     print(table_of(folders))
     return 0

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
+
+from gainkt.reporting.console import plain_table
 
 STATUS = {"cause": ("CAUSE", "bold red"), "fine": ("fine", "green"), "unmeasured": ("-", "dim")}
 PASSED = {True: ("pass", "green"), False: ("FAIL", "bold red"), None: ("-", "yellow")}
@@ -37,7 +38,7 @@ def findings_table(diagnosis: Mapping[str, Any]) -> Table:
     caption = f"at stake: {protocol['at_stake']}"
     if not protocol["trajectories_complete"]:
         caption += "; the trajectories hold some of the students only"
-    table = _table(
+    table = plain_table(
         f"Why is Encoder 2 weak? {protocol['students']} students, {protocol['scored_steps']} scored steps", caption
     )
     table.add_column("question", width=24)
@@ -56,7 +57,7 @@ def findings_table(diagnosis: Mapping[str, Any]) -> Table:
 
 def saturation_table(measured: Mapping[str, Any]) -> Table:
     """Return the share of saturated (step, skill) cells by step number."""
-    table = _table("Saturated (step, skill) cells by step number")
+    table = plain_table("Saturated (step, skill) cells by step number")
     table.add_column("skills")
     for bin_ in measured["by_step"]:
         table.add_column(bin_["steps"], justify="right")
@@ -68,7 +69,7 @@ def saturation_table(measured: Mapping[str, Any]) -> Table:
 
 def gradient_table(measured: Mapping[str, Any]) -> Table:
     """Return each loss term's share of the gradient in the first, middle and last epoch."""
-    table = _table("Share of the gradient by loss term")
+    table = plain_table("Share of the gradient by loss term")
     table.add_column("term")
     for place in ("gain head", "Encoder 2"):
         for moment in MOMENTS:
@@ -83,7 +84,7 @@ def gradient_table(measured: Mapping[str, Any]) -> Table:
 def parameter_table(measured: Mapping[str, Any]) -> Table:
     """Return mean and spread of every parameter in the first and the last epoch."""
     epochs = measured["epochs"]
-    table = _table("Parameters of curve, readout and velocity")
+    table = plain_table("Parameters of curve, readout and velocity")
     table.add_column("parameter")
     for which in ("mean", "std"):
         for at, epoch in (("first", epochs[0]), ("last", epochs[-1])):
@@ -97,7 +98,7 @@ def changes_table(changes: Sequence[Mapping[str, Any]]) -> RenderableType:
     """Return what to change, in order of expected effect."""
     if not changes:
         return Text("What to change: none of the known causes was found.", style="bold")
-    table = _table("What to change, in order of expected effect: by AUC at stake, then by nats")
+    table = plain_table("What to change, in order of expected effect: by AUC at stake, then by nats")
     table.add_column("", justify="right")
     table.add_column("change, and the settings of python -m gainkt.train that make it")
     table.add_column("because of")
@@ -116,7 +117,7 @@ def changes_table(changes: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 def leakage_table(guards: Sequence[Mapping[str, Any]]) -> Table:
     """Return a row a leakage guard."""
-    table = _table("Leakage guards")
+    table = plain_table("Leakage guards")
     table.add_column("guard")
     table.add_column("", width=4)
     table.add_column("reading")
@@ -124,18 +125,6 @@ def leakage_table(guards: Sequence[Mapping[str, Any]]) -> Table:
         word, style = PASSED[found["passed"]]
         table.add_row(found["name"].replace("_", " "), Text(word, style=style), found["reading"])
     return table
-
-
-def _table(title: str, caption: str | None = None) -> Table:
-    return Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        caption=caption,
-        caption_justify="left",
-        caption_style="",
-        box=box.HORIZONTALS,
-    )
 
 
 def _signed(value: float | None) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 from gainkt.evaluation.checks import LEVELS
+from gainkt.reporting.console import plain_table
 
 VERDICTS = {
     "pass": ("pass", "green"),
@@ -66,7 +66,7 @@ def checks_table(card: Mapping[str, Any], *, readings: bool = True) -> Table:
     caption = f"intervals: {protocol['intervals']}; a threshold in (parentheses) lies above the ceiling"
     if not protocol["trajectories_complete"]:
         caption += f"; T4 and T5 are computed from {cut} students only: the trajectories were cut"
-    table = _table(title, caption)
+    table = plain_table(title, caption)
     table.add_column("check", width=20)
     table.add_column("value\n[interval]", justify="right", no_wrap=True)
     table.add_column("minimum,\ntarget,\noptimal", min_width=10, no_wrap=True)
@@ -100,7 +100,7 @@ def level_line(card: Mapping[str, Any]) -> Text:
 
 def carries_table(card: Mapping[str, Any]) -> Table:
     """Return what each part of the mastery path carries."""
-    table = _table("What carries Encoder 2's prediction")
+    table = plain_table("What carries Encoder 2's prediction")
     table.add_column("put out of action")
     for name in ("AUC without it", "fall [interval]", "share of the logit"):
         table.add_column(name, justify="right")
@@ -116,7 +116,7 @@ def carries_table(card: Mapping[str, Any]) -> Table:
 def further_table(card: Mapping[str, Any]) -> Table:
     """Return both encoders side by side, and the criteria of earlier phases."""
     more = card["further"]
-    table = _table("Further")
+    table = plain_table("Further")
     table.add_column("figure")
     table.add_column("Encoder 1", justify="right")
     table.add_column("Encoder 2", justify="right")
@@ -148,18 +148,6 @@ def further_table(card: Mapping[str, Any]) -> Table:
     )
     table.add_row("beta spread", "", _criterion(more["beta_spread"]))
     return table
-
-
-def _table(title: str, caption: str | None = None) -> Table:
-    return Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        caption=caption,
-        caption_justify="left",
-        caption_style="",
-        box=box.HORIZONTALS,
-    )
 
 
 def _ceilings(card: Mapping[str, Any]) -> Text:
