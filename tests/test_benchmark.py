@@ -19,8 +19,8 @@ from naive_baseline import NaiveGainKT, pad_to
 def test_naive_baseline_computes_the_same_predictions_loss_and_gradients(config, experiment, slots):
     torch.manual_seed(0)
     cfg = config(experiment, "model.size.dropout=0", "model.size.num_blocks=2")
-    # 30 skills, of which a window meets few: gainkt gathers columns where the baseline takes all.
-    model = build(cfg.model, num_skills=30, num_students=5)
+    # 60 skills, of which a window meets few: gainkt gathers columns where the baseline takes all.
+    model = build(cfg.model, num_skills=60, num_students=5)
     batch = random_batch(b=5, t=9, s=slots, num_skills=6)
     padded = pad_to(batch, 40)
 
