@@ -60,6 +60,11 @@ BAD_TRAINING = {
     "path forgotten": (["dataset=assist2015"], ["dataset.path"]),
     "fold": (["dataset.fold=9"], ["fold", "9"]),
     "run to resume": (["run.resume=nowhere"], ["nowhere", "not the folder of a run"]),
+    "wrong type": (["optimizer.lr=abc"], ["optimizer.lr=abc", "float"]),
+    "wrong type for the trainer": (["trainer.max_epochs=abc"], ["trainer.max_epochs=abc", "int"]),
+    "no heads": (["model.size.num_heads=0"], ["num_heads=0"]),
+    "no such machine": (["trainer.accelerator=tpu"], ["trainer", "torch_xla"]),
+    "negative seed": (["seed=-1"], ["seed=-1"]),
     "negative weight": (["loss.bce1=-1"], ["loss.bce1=-1"]),
     "type": (["trainer.max_epochs=0"], ["max_epochs=0"]),
 }
@@ -74,7 +79,9 @@ def test_bad_training_command(gainkt: Command, case: str) -> None:
 
 
 def test_ddp_in_a_sweep_is_refused(gainkt: Command) -> None:
-    assert_one_line(gainkt("train", "-m", "seed=0,1", "trainer.devices=2", "trainer.strategy=ddp", *TINY), "torchrun")
+    assert_one_line(
+        gainkt("train", "-m", "seed=0,1", "trainer.devices=2", "trainer.strategy=ddp", *TINY), "--multirun", "devices=1"
+    )
 
 
 def test_an_unwritable_folder_is_one_error(gainkt: Command, tmp_path: Path) -> None:

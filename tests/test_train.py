@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from conftest import EXPERIMENTS, TINY
 from gainkt.callbacks import PhaseEarlyStopping
 from gainkt.config import conf_dir
-from gainkt.errors import ConfigError
+from gainkt.errors import ConfigError, DataError
 from gainkt.evaluate import evaluate
 from gainkt.run import load_run, read_checkpoint
 from gainkt.train import train
@@ -143,6 +143,53 @@ def test_early_stopping_counts_within_a_phase(config: Config) -> None:
     assert (table.phase == "joint").sum() == 3, "the first epoch of a phase is its first best"
     with pytest.raises(ConfigError, match="patience=0"):
         PhaseEarlyStopping(monitor="val/encoder1_auc", patience=0)
+
+
+def test_a_run_that_stopped_early_stays_stopped(config: Config) -> None:
+    cfg = config("v1_per_skill", "trainer.max_epochs=9", "optimizer.lr=1e-12", "callbacks.stop.patience=1")
+    first = train(cfg)
+    last = first.run.directory.checkpoints / "last.ckpt"
+    before, epochs = last.read_bytes(), len(pd.read_csv(first.run.directory.metrics))
+    assert epochs < 9
+    again = train(config("v1_per_skill", f"run.resume={first.run.directory.path}/"))
+    assert last.read_bytes() == before
+    assert len(pd.read_csv(first.run.directory.metrics)) == epochs
+    assert again.metrics == first.metrics
+
+
+def test_changed_data_is_not_scored_by_mistake(config: Config, tmp_path: Path) -> None:
+    rows = "".join(f"s{i // 6},{'ab'[i % 2]},{(i * 7 % 5) % 2}\n" for i in range(240))
+    path = tmp_path / "data.csv"
+    path.write_text("student,skill,correct\n" + rows)
+    small = [o for o in TINY if not o.startswith("dataset.read")]
+    data = ["dataset=csv", f"dataset.path={path}", "trajectories.write=false"]
+    result = train(config("v1_per_skill", *small, *data, tiny=False))
+    path.write_text("student,skill,correct\n" + rows.replace(",a,", ",z,"))
+    folder = result.run.directory.path
+    for action in (
+        lambda: evaluate(evaluation(f"run={folder}")),
+        lambda: train(config("v1_per_skill", f"run.resume={folder}")),
+    ):
+        with pytest.raises(DataError, match="the data has changed since the run started"):
+            action()
+
+
+def test_evaluating_again_gives_the_same_scorecard(config: Config) -> None:
+    result = train(config("v1_per_skill"))
+    again = evaluate(evaluation(f"run={result.run.directory.path}", "device=cpu"))
+    assert again.scorecard is not None
+    assert again.scorecard["checks"] == result.scorecard["checks"]
+
+
+def test_histories_cut_into_windows_keep_their_curves(config: Config) -> None:
+    result = train(config("v1_per_skill", "dataset.window_length=12", "dataset.window_context=4"))
+    rows = pd.read_parquet(result.run.directory.path / "trajectories.parquet")
+    assert rows.window.max() > 0
+    before = rows.groupby(["student", "window", "skill"]).practice.shift()
+    follows = before.notna()
+    assert ((rows.practice - before - rows.gain)[follows].abs() < 1e-5).all()
+    t3 = next(check for check in result.scorecard["checks"] if check["name"] == "t3_monotonicity")
+    assert t3["value"] == 0
 
 
 @pytest.mark.parametrize("monitor", ["test/encoder1_auc", "weighted_loss/bce1"])

@@ -101,21 +101,24 @@ class PhaseEarlyStopping(Callback):
         if patience < 1:
             raise ConfigError(f"callbacks.stop.patience={patience}: must be 1 epoch or more")
         self.watch, self.patience, self.min_delta = Watch(monitor, mode), patience, min_delta
+        self.stopped = False
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at the epoch's figure."""
         self.watch.see(trainer, self.min_delta)
         waited = trainer.current_epoch - self.watch.state["best_epoch"]
         if waited >= self.patience and phase_callback(trainer).is_last_phase(trainer):
-            trainer.should_stop = True
+            self.stopped = trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:
-        """Best value and epoch of the present phase."""
-        return dict(self.watch.state)
+        """Best value and epoch of the present phase, and whether it is over."""
+        return {**self.watch.state, "stopped": self.stopped}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a saved state."""
-        self.watch.state = dict(state_dict)
+        state = dict(state_dict)
+        self.stopped = state.pop("stopped")
+        self.watch.state = state
 
 
 class PhaseCheckpoint(Checkpoint):
@@ -129,11 +132,13 @@ class PhaseCheckpoint(Checkpoint):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the epoch, and keep it as the phase's best if it is."""
         improved = self.watch.see(trainer)
-        last = self.dirpath / "last.ckpt"
-        trainer.save_checkpoint(last, weights_only=False)
-        if improved and trainer.is_global_zero:
-            best = self.dirpath / f"best-{self.watch.state['phase']}.ckpt"
-            write_whole(best, lambda building: shutil.copyfile(last, building))
+        last, best = self.dirpath / "last.ckpt", self.dirpath / f"best-{self.watch.state['phase']}.ckpt"
+        if not improved:
+            trainer.save_checkpoint(last, weights_only=False)
+            return
+        # The best first: killed between the two, a resumed run repeats the epoch and finds it again.
+        trainer.save_checkpoint(best, weights_only=False)
+        write_whole(last, lambda building: shutil.copyfile(best, building))
 
     def state_dict(self) -> dict[str, Any]:
         """Best value and epoch of the present phase."""

@@ -12,7 +12,8 @@ import uuid
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from types import UnionType
+from typing import Any, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -23,10 +24,11 @@ from hydra.errors import (
     OverrideParseException,
 )
 from hydra.types import RunMode
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gainkt.errors import ConfigError, nearest
+from gainkt.errors import ConfigError, DataError, nearest
 
 T = TypeVar("T")
 
@@ -67,6 +69,27 @@ def check_keys(cfg: DictConfig) -> None:
         for key in node:
             if str(key) not in known | {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}:
                 raise ConfigError(f"{path}.{key!s}: {node['_target_']} takes no such setting{nearest(str(key), known)}")
+        _check_types(path, node, target)
+
+
+PLAIN = (int, float, bool, str, type(None))
+
+
+def _check_types(path: str, node: DictConfig, target: Callable[..., Any]) -> None:
+    """Compare plain values with the plain types that the constructor asks for."""
+    try:
+        hints = get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    except (NameError, TypeError):
+        return  # annotations that only a type checker can follow
+    for key, hint in hints.items():
+        kinds = get_args(hint) if isinstance(hint, UnionType) or get_origin(hint) is Union else (hint,)
+        if key not in node or OmegaConf.is_missing(node, key) or not set(kinds) <= set(PLAIN):
+            continue
+        value = node[key]
+        fits = type(value) in kinds or (type(value) is int and float in kinds)
+        if not fits and isinstance(value, PLAIN):
+            names = " or ".join("null" if kind is type(None) else kind.__name__ for kind in kinds)
+            raise ConfigError(f"{path}.{key}={value}: must be {names}, found {type(value).__name__}")
 
 
 def build(cfg: DictConfig, **sizes: Any) -> Any:
@@ -77,9 +100,11 @@ def build(cfg: DictConfig, **sizes: Any) -> Any:
         cause: BaseException | None = error
         while isinstance(cause, InstantiationException):
             cause = cause.__cause__
-        if isinstance(cause, ValueError):
+        if isinstance(cause, (ConfigError, DataError)):
             raise cause from None
-        raise
+        where = re.search(r"full_key: (\S+)", str(error))
+        reason = f"{type(cause).__name__}: {cause}" if cause is not None else str(error).splitlines()[0]
+        raise ConfigError(f"{where[1] if where else cfg.get('_target_')}: cannot be built ({reason})") from cause
 
 
 def _targets(node: Any, path: str) -> Iterator[tuple[str, DictConfig]]:
@@ -100,7 +125,7 @@ def _locate(target: str, path: str) -> Callable[..., Any]:
         raise ConfigError(f"{path}._target_={target}: cannot be imported ({error})") from error
 
 
-USER_ERRORS = (ValueError, OSError, HydraException, OmegaConfBaseException)
+USER_ERRORS = (ValueError, OSError, HydraException, OmegaConfBaseException, MisconfigurationException)
 
 
 def run_main(main: Callable[[], None]) -> None:

@@ -64,6 +64,7 @@ def diagnose_run(
     Raises:
         ConfigError: there is no such part, phase or checkpoint.
     """
+    run.require_same_data(datamodule)
     datamodule.students(part)  # a part that does not exist is an error before anything is computed
     phase = run.choose_phase(phase)
     home = run.directory.path
@@ -96,7 +97,7 @@ def diagnose_config(cfg: DictConfig) -> Diagnosis:
     run = load_run(Path(hydra.utils.to_absolute_path(cfg.run)))
     run.choose_phase(cfg.phase)
     if cfg.path is not None:
-        run.config.dataset.path = cfg.path
+        run.config.dataset.path = hydra.utils.to_absolute_path(cfg.path)
     return diagnose_run(
         run,
         build_datamodule(run.config.dataset),

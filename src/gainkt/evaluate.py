@@ -46,11 +46,13 @@ def evaluate(cfg: DictConfig) -> Evaluation:
     other = cfg.get("dataset")
     dataset = run.config.dataset if other is None else other
     if cfg.path is not None:
-        dataset.path = cfg.path
+        dataset.path = hydra.utils.to_absolute_path(cfg.path)
     check_keys(dataset)
     datamodule = build_datamodule(dataset)
     if other is not None:
         datamodule.conform(run.sizes.skill_names, run.sizes.item_names)
+    else:
+        run.require_same_data(datamodule)
     device = pick_device(cfg.device)
     figures = figures_of(predict(model, datamodule.loader(cfg.split), device))
     epoch = int(read_checkpoint(run.directory.best(phase))["epoch"])
@@ -65,7 +67,17 @@ def evaluate(cfg: DictConfig) -> Evaluation:
     folder = run.directory.path / "evaluation" / f"{datamodule.log_.name}-{cfg.split}-{phase}"
     if cfg.output is not None:
         folder = Path(hydra.utils.to_absolute_path(cfg.output))
-    card = judge(run, model, datamodule, cfg.split, folder, trajectories=cfg.trajectories, device=device)
+    validation = predict(model, datamodule.loader("valid"), device) if other is None and cfg.split == "test" else None
+    card = judge(
+        run,
+        model,
+        datamodule,
+        cfg.split,
+        folder,
+        trajectories=cfg.trajectories,
+        validation=validation,
+        device=device,
+    )
     return Evaluation(results, card, folder)
 
 

@@ -68,10 +68,11 @@ def watched_training(run: Run) -> dict[str, Any] | None:
         return None
     table = pd.read_csv(run.directory.metrics)
     watched = table.filter(regex=r"^(loss|gradient|parameter)/")
-    # A term that a phase leaves out has no value there; what is there must be finite.
-    broken = watched.isin([float("inf"), float("-inf")]).any(axis=None) or watched.isna().all().any()
+    # Only the terms of a loss that a phase leaves out have no value there.
+    always = watched.filter(regex=r"^(parameter/|gradient/norm_max$)")
+    broken = bool(always.isna().any(axis=None) or watched.isin([float("inf"), float("-inf")]).any(axis=None))
     return {
         "finite": not broken,
-        "gradient_norm_max": float(table["gradient/norm_max"].max()),
+        "gradient_norm_max": float(table["gradient/norm_max"].max(skipna=False)),
         "epochs": len(table),
     }

@@ -139,6 +139,7 @@ def _trajectory_rows(trace: Trace, log: InteractionLog, wanted: NDArray[np.bool_
     values: dict[str, object] = {
         "student": _names(log.students, student),
         "step": number,
+        "window": batch.start_B.cpu().numpy()[row],
         "skill": _names(log.skill_names, skill),
         "relevant": trace.practised_BTK[cell].cpu().numpy(),
         "response": log.responses[log.offsets[student] + number],

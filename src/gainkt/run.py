@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from gainkt import __version__
 from gainkt.config import build
 from gainkt.data.datamodule import KTDataModule, Sizes
-from gainkt.errors import ConfigError, nearest
+from gainkt.errors import ConfigError, DataError, nearest
 from gainkt.files import write_json, write_whole
 from gainkt.model import GainKT
 
@@ -70,6 +70,9 @@ class RunDirectory:
     def create(self, cfg: DictConfig, datamodule: KTDataModule) -> None:
         """Write what is known before training: config, sizes and provenance."""
         self.checkpoints.mkdir(parents=True, exist_ok=True)
+        if datamodule.path is not None:
+            # The run is read again from other folders than the one it was started in.
+            cfg.dataset.path = str(datamodule.path.resolve())
         write_whole(self.config, lambda building: OmegaConf.save(cfg, building, resolve=True))
         write_json(self.sizes, asdict(datamodule.sizes))
         write_json(self.provenance, provenance(cfg, datamodule))
@@ -168,6 +171,19 @@ class Run:
     def results(self) -> dict[str, Any]:
         """Figures of each phase's best checkpoint, as training left them; empty if it did not finish."""
         return json.loads(self.directory.results.read_text()) if self.directory.results.is_file() else {}
+
+    def require_same_data(self, datamodule: KTDataModule) -> None:
+        """Check that the run's own data is what it was when training started.
+
+        Raises:
+            DataError: it has changed, so that skills and students would be confused.
+        """
+        known = json.loads(self.directory.provenance.read_text())["data"]["digest"]
+        if datamodule.log_.digest != known:
+            raise DataError(
+                f"{datamodule.path or datamodule.log_.name}: the data has changed since the run started (digest "
+                f"{datamodule.log_.digest}, then {known}); restore it, or score the run on it with dataset=..."
+            )
 
     @property
     def phases(self) -> list[str]:

@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 
 from gainkt.batch import Batch
+from gainkt.errors import ConfigError
 from gainkt.evaluation.metrics import PredictionMetrics
 from gainkt.model import GainKT
 from gainkt.model.mastery import probability
@@ -53,7 +54,13 @@ def figures_of(predictions: pd.DataFrame) -> dict[str, float]:
 
 
 def pick_device(name: str) -> torch.device:
-    """Return the device of a name; `auto` is a GPU where there is one."""
+    """Return the device of a name; `auto` is a GPU where there is one.
+
+    Raises:
+        ConfigError: a GPU is asked for where there is none.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise ConfigError(f"device={name}: there is no such GPU here; set device=cpu")
     return torch.device(name)

@@ -10,13 +10,14 @@ from typing import Any
 
 import hydra
 import pandas as pd
+import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from lightning import Trainer, seed_everything
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
-from gainkt.callbacks import MetricsTable, PhaseCheckpoint, ReseedEachBatch, WholeCheckpointIO
+from gainkt.callbacks import MetricsTable, PhaseCheckpoint, PhaseEarlyStopping, ReseedEachBatch, WholeCheckpointIO
 from gainkt.config import build, check_keys, conf_dir, one_line_errors, register_resolvers, run_main
 from gainkt.data.datamodule import KTDataModule
 from gainkt.diagnose import diagnose_run
@@ -37,6 +38,7 @@ from gainkt.run import (
     build_datamodule,
     build_model,
     load_run,
+    load_weights,
     read_checkpoint,
 )
 from gainkt.schedules import LossScheduleCallback
@@ -83,10 +85,14 @@ def train(cfg: DictConfig) -> RunResult:
         cfg = load_run(resume).config
         cfg.run.dir, cfg.run.resume = str(Path(resume).expanduser().resolve()), resume
     check_keys(cfg)
+    if not 0 <= cfg.seed < 2**32:
+        raise ConfigError(f"seed={cfg.seed}: must lie between 0 and {2**32 - 1}")
     directory = RunDirectory(Path(cfg.run.dir))
     seed_everything(cfg.seed, verbose=False)
     datamodule = build_datamodule(cfg.dataset)
     datamodule.setup()
+    if resume:
+        load_run(resume).require_same_data(datamodule)
     model = build_model(cfg.model, datamodule.sizes)
     module = GainKTModule(
         model,
@@ -99,8 +105,9 @@ def train(cfg: DictConfig) -> RunResult:
     if not resume:
         directory.create(cfg, datamodule)
     last = directory.checkpoints / "last.ckpt"
-    if resume and last.exists():
-        read_checkpoint(last)
+    saved = read_checkpoint(last) if resume and last.exists() else None
+    if saved is not None:
+        load_weights(model, saved, last)
 
     table, loggers = MetricsTable(directory.metrics), build_loggers(cfg)
     chosen = [build(entry) for entry in cfg.callbacks.values()]
@@ -112,9 +119,8 @@ def train(cfg: DictConfig) -> RunResult:
     log.info("training %s on %s", cfg.name, datamodule.protocol)
     status = "failed"
     try:
-        trainer.fit(
-            module, datamodule=datamodule, ckpt_path=last if resume and last.exists() else None, weights_only=True
-        )
+        if not _has_stopped(saved):
+            trainer.fit(module, datamodule=datamodule, ckpt_path=last if saved else None, weights_only=True)
         results, card = _score_phases(load_run(directory.path), datamodule, trainer)
         _record(results, directory, loggers)
         _draw(directory, cfg.name, tables=card is not None)
@@ -126,6 +132,12 @@ def train(cfg: DictConfig) -> RunResult:
     figures = results["phases"][results["selected"]]["figures"]
     metrics = {f"{part}/{name}": value for part, values in figures.items() for name, value in values.items()}
     return RunResult(metrics, results, card, diagnosis, run, datamodule, module, trainer)
+
+
+def _has_stopped(saved: dict[str, Any] | None) -> bool:
+    """Tell whether early stopping had ended the run that is resumed."""
+    states = (saved or {}).get("callbacks", {})
+    return any(state.get("stopped", False) for name, state in states.items() if name == PhaseEarlyStopping.__qualname__)
 
 
 def _build_trainer(cfg: DictConfig, callbacks: list[Any], loggers: list[Logger]) -> Trainer:
@@ -191,16 +203,26 @@ def _record(results: dict[str, Any], directory: RunDirectory, loggers: list[Logg
     write_whole(directory.metrics, lambda building: table.to_csv(building, index=False))
 
 
+def _num_devices(trainer: DictConfig) -> int:
+    """Processes that Lightning would start for a trainer config."""
+    if trainer.strategy not in ("auto", "single_device"):
+        return 2
+    if trainer.devices == "auto":
+        return max(torch.cuda.device_count(), 1) if trainer.accelerator in ("auto", "gpu", "cuda") else 1
+    if isinstance(trainer.devices, int):
+        return trainer.devices
+    return len([part for part in str(trainer.devices).strip("[]").split(",") if part.strip()])
+
+
 def _refuse_what_hydra_cannot_do(cfg: DictConfig) -> None:
-    """Stop before work that would go wrong: DDP in a sweep, and overrides beside a resumed run."""
+    """Stop before work that would go wrong: several devices, and overrides beside a resumed run."""
     hydra_cfg = HydraConfig.get()
-    devices = cfg.trainer.devices
-    many = cfg.trainer.strategy not in ("auto", "single_device") or devices not in (1, "1", "auto")
-    if hydra_cfg.mode == RunMode.MULTIRUN and many:
+    if _num_devices(cfg.trainer) > 1:
+        sweep = hydra_cfg.mode == RunMode.MULTIRUN
+        where = " under --multirun (every process would start the sweep again)" if sweep else ""
         raise ConfigError(
-            f"trainer.devices={devices} trainer.strategy={cfg.trainer.strategy} under --multirun: every process of a "
-            "distributed job would start the sweep again; give each job one device (trainer.devices=1), or run single "
-            "jobs with torchrun"
+            f"trainer.devices={cfg.trainer.devices} trainer.strategy={cfg.trainer.strategy}{where}: a run takes one "
+            "device; set trainer.devices=1 and give each GPU a job of its own"
         )
     extra = [o for o in hydra_cfg.overrides.task if not o.lstrip("+").startswith("run.resume=")]
     if cfg.run.resume and extra:

@@ -96,6 +96,7 @@ def good_tables(num_students: int = 120, num_skills: int = 8, met: int = 3, step
         {
             "student": np.repeat(names, steps * met),
             "step": np.tile(np.repeat(np.arange(steps), met), num_students),
+            "window": 0,
             "skill": skill_names[np.broadcast_to(own[:, None], gain.shape)].ravel(),
             "relevant": (slot[..., None] == np.arange(met)).ravel(),
             "response": np.repeat(response.ravel().astype(int), met),

@@ -92,7 +92,8 @@ def table(curves: list[np.ndarray]) -> pd.DataFrame:
     """One student a curve, who also has a row of another skill at each step."""
     parts = []
     for number, curve in enumerate(curves):
-        own = pd.DataFrame({"student": f"s{number}", "step": range(len(curve)), "skill": "own", "relevant": True})
+        own = pd.DataFrame({"student": f"s{number}", "step": range(len(curve)), "window": 0, "skill": "own"})
+        own["relevant"] = True
         other = own.assign(skill="other", relevant=False, mastery_final=0.5)
         parts.append(pd.concat([own.assign(mastery_final=curve), other]).sort_values("step", kind="stable"))
     return pd.concat(parts, ignore_index=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -65,7 +66,7 @@ class KTDataModule(LightningDataModule):
         """
         super().__init__()
         self.read, self.rule, self.fold, self.seed = read, split, fold, seed
-        self.path = None if path is None else Path(path).expanduser()
+        self.path = None if path is None else Path(os.path.expandvars(path)).expanduser()
         self.window_length, self.window_context = window_length, window_context
         self.tokens_per_batch = tokens_per_batch
         self._log: InteractionLog | None = None

@@ -34,6 +34,15 @@ ITERATIONS = 25
 TINY = 1e-12
 
 
+def history_codes(trajectories: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return a number for each row's stretch of summed practice, a student's window, and each number's student."""
+    student, names = pd.factorize(trajectories["student"])
+    window = column_of(trajectories, "window").astype(np.int64)
+    widest = int(window.max(initial=0)) + 1
+    stretch, history = np.unique(student.astype(np.int64) * widest + window, return_inverse=True)
+    return history.astype(np.int64), np.asarray(names)[stretch // widest]
+
+
 def curve_shapes(trajectories: pd.DataFrame) -> pd.DataFrame:
     """Fit the three models to every student-skill curve with at least 8 opportunities.
 
@@ -48,9 +57,9 @@ def curve_shapes(trajectories: pd.DataFrame) -> pd.DataFrame:
         Unmeasurable: no curve is that long, or a mastery is not finite.
     """
     rows = trajectories[trajectories["relevant"]]
-    student, students = pd.factorize(rows["student"])
+    history, students = history_codes(rows)
     skill, skills = pd.factorize(rows["skill"])
-    curve = student.astype(np.int64) * max(len(skills), 1) + skill
+    curve = history * max(len(skills), 1) + skill
     order = np.argsort(curve, kind="stable")
     curves, first, length = np.unique(curve[order], return_index=True, return_counts=True)
     long = length >= MIN_OPPORTUNITIES
@@ -65,7 +74,7 @@ def curve_shapes(trajectories: pd.DataFrame) -> pd.DataFrame:
         parts.append(
             pd.DataFrame(
                 {
-                    "student": np.asarray(students)[curves[mine] // len(skills)],
+                    "student": students[curves[mine] // len(skills)],
                     "skill": np.asarray(skills)[curves[mine] % len(skills)],
                     "opportunities": n,
                     **compare_shapes(y_CN),

@@ -5,7 +5,7 @@ trajectories  one row a (student, step, skill the student meets): what a teacher
 skills        one row a skill: learnt parameters and mean gains
 
 The scorecard, the diagnosis and all pictures are computed from these tables and know no model.
-Rows of one student stand together in order of steps.
+Rows of one student stand in order of steps; those of a history that was cut into windows may stand apart.
 """
 
 import pyarrow as pa
@@ -57,6 +57,10 @@ TRAJECTORIES = pa.schema(
     [
         ("student", pa.string()),
         ("step", pa.int32()),
+        (
+            "window",
+            pa.int32(),
+        ),  # step at which the window starts, within which practice is summed
         ("skill", pa.string()),  # a skill that the student meets in this history
         ("relevant", pa.bool_()),  # True where the step practises the skill
         ("response", pa.int8()),

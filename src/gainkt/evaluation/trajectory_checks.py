@@ -9,7 +9,7 @@ import pandas as pd
 
 from gainkt.evaluation.bootstrap import Array, quantiles_of_weights
 from gainkt.evaluation.checks import LEVELS, Evidence, Measured, Need, Rule, above, known
-from gainkt.evaluation.curves import MIN_OPPORTUNITIES, curve_shapes
+from gainkt.evaluation.curves import MIN_OPPORTUNITIES, curve_shapes, history_codes
 from gainkt.evaluation.views import Unmeasurable, column_of
 
 MOST_ACTIVE = {"minimum": 5, "target": 3, "optimal": 3}
@@ -111,8 +111,8 @@ def monotonicity(evidence: Evidence) -> Measured:
 def _falls(trajectories: pd.DataFrame) -> tuple[int, int]:
     """Count falls and all moves between successive rows of one student and skill."""
     mastery = column_of(trajectories, "mastery_final")
-    student, skill = pd.factorize(trajectories["student"])[0], pd.factorize(trajectories["skill"])[0]
-    curve = student.astype(np.int64) * (int(skill.max()) + 1) + skill
+    history, skill = history_codes(trajectories)[0], pd.factorize(trajectories["skill"])[0]
+    curve = history * (int(skill.max()) + 1) + skill
     order = np.argsort(curve, kind="stable")
     same = np.diff(curve[order]) == 0
     return int((np.diff(mastery[order])[same] < -FALL).sum()), int(same.sum())
