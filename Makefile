@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Idle threads that spin cost more than they save wherever something else runs on the machine.
+export OMP_WAIT_POLICY := passive
 
 .PHONY: help setup demo test test-slow lint types format wheel clean
 
