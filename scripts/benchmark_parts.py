@@ -91,7 +91,8 @@ class Run:
         torch.manual_seed(0)
         model = build_model(cfg.model, data.sizes).to(case.device).train()
         self.forward = way.wrap(model) if way.wrap else model
-        self.loss, self.optimizer = build(cfg.loss), build(cfg.optimizer)(model)
+        self.loss = build(cfg.loss)
+        self.optimizer = build(cfg.optimizer)(model, num_steps=1)["optimizer"]
         self.clip, self.case, self.padded = cfg.trainer.gradient_clip_val, case, way.padded
         self._lay_out(data)
 

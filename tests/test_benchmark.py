@@ -11,6 +11,8 @@ from gainkt.config import build
 from gainkt.losses import bce1, bce2
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+from benchmark_parts import WAYS, Case, Run
+from benchmark_scaling import Cell, measure_cell
 from naive_baseline import NaiveGainKT, pad_to
 
 
@@ -38,3 +40,15 @@ def test_naive_baseline_computes_the_same_predictions_loss_and_gradients(config,
         gradients.append((loss, *torch.autograd.grad(loss, parameters, materialize_grads=True)))
     for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
+
+
+def test_the_speed_benchmark_takes_a_step(shared_data):
+    case = Case("v1_per_skill", "small", str(shared_data / "assist2015_pykt"))
+    run = Run(case, WAYS["gainkt"])
+    assert run.step(run.sample(1)[0]) > 0
+    assert run.real_share > 0.95
+
+
+def test_the_scaling_benchmark_compares_equals():
+    found = measure_cell(Cell(length=20, num_skills=60, tokens=80, width=16))
+    assert found["difference"] < 1e-5
