@@ -104,6 +104,7 @@ def train(cfg: DictConfig) -> RunResult:
     schedule.schedule.phases(cfg.trainer.max_epochs)
     if not resume:
         directory.create(cfg, datamodule)
+    run = load_run(directory.path)
     last = directory.checkpoints / "last.ckpt"
     saved = read_checkpoint(last) if resume and last.exists() else None
     if saved is not None:
@@ -121,13 +122,12 @@ def train(cfg: DictConfig) -> RunResult:
     try:
         if not _has_stopped(saved):
             trainer.fit(module, datamodule=datamodule, ckpt_path=last if saved else None, weights_only=True)
-        results, card = _score_phases(load_run(directory.path), datamodule, trainer)
+        results, card = _score_phases(run, datamodule, trainer)
         _record(results, directory, loggers)
         _draw(directory, cfg.name, tables=card is not None)
         status = "success"
     finally:
         close_loggers(loggers, status)
-    run = load_run(directory.path)
     diagnosis = diagnose_run(run, datamodule, device=trainer.strategy.root_device).content if cfg.diagnose else None
     figures = results["phases"][results["selected"]]["figures"]
     metrics = {f"{part}/{name}": value for part, values in figures.items() for name, value in values.items()}
