@@ -1,6 +1,7 @@
 """Fixtures for all tests."""
 
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from omegaconf import DictConfig
 from gainkt.batch import Batch
 from gainkt.config import conf_dir, register_resolvers
 from gainkt.data.log import InteractionLog, offsets_of
+from gainkt.model import Output
+from gainkt.model.skill_axis import all_skills
 
 EXPERIMENTS = sorted(path.stem for path in Path(conf_dir(), "experiment").glob("*.yaml"))
 
@@ -101,3 +104,21 @@ def random_batch(b: int = 4, t: int = 9, s: int = 2, num_skills: int = 7, seed: 
         valid_BT=valid,
         scored_BT=valid & (torch.arange(t) > 0),
     )
+
+
+def output_for(batch: Batch, num_skills: int = 7) -> Output:
+    """What a model might say about a batch, at random; None in the fields that no loss term reads."""
+    b, t, s = batch.skills_BTS.shape
+    draw = torch.Generator().manual_seed(1)
+    gains = torch.rand(b, t, num_skills, generator=draw) * batch.valid_BT[..., None]
+    said = {
+        "logit1_BT": torch.randn(b, t, generator=draw),
+        "logit2_BT": torch.randn(b, t, generator=draw),
+        "mastery_before_BTS": torch.rand(b, t, s, generator=draw),
+        "gains_BTC": gains,
+        "practice_BTC": gains.cumsum(1),
+        "axis": all_skills(batch, num_skills),
+        "value_BTD": torch.randn(b, t, 4, generator=draw),
+        "beta_K": torch.linspace(1, 2, num_skills),
+    }
+    return Output(**{field.name: said.get(field.name) for field in fields(Output)})

@@ -66,3 +66,14 @@ def test_bad_knots() -> None:
         Knots({"bce1": [[0.5, 1.0], [0.2, 0.0]]})
     with pytest.raises(ConfigError, match="shape"):
         Knots({"bce1": [[0.0, 1.0]]}, shape="square")
+
+
+def test_phases_freeze_what_they_name() -> None:
+    schedule = TwoPhase(split=0.5, first={"bce1": 0.0}, frozen={"joint": ["encoder2", "gain_head"]})
+    assert [list(schedule.frozen(epoch, 4)) for epoch in range(4)] == [[], [], *[["encoder2", "gain_head"]] * 2]
+    plain = {"share": 0.5, "weights": {}}
+    phases = Phases([{"name": "a", "frozen": ["encoder1"], **plain}, {"name": "b", **plain}])
+    assert [list(phases.frozen(epoch, 2)) for epoch in range(2)] == [["encoder1"], []]
+    assert not Constant().frozen(0, 2)
+    with pytest.raises(ConfigError, match=r"schedule\.frozen\.join: no such phase; did you mean 'joint'"):
+        TwoPhase(split=0.5, first={}, frozen={"join": ["encoder1"]})

@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from gainkt.errors import ConfigError, nearest
 from gainkt.files import write_whole
-from gainkt.schedules import LossScheduleCallback
+from gainkt.schedule_callback import LossScheduleCallback
 
 ORDER = {"max": 1.0, "min": -1.0}
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gainkt.batch import Batch
+from gainkt.errors import ConfigError
 from gainkt.evaluation.metrics import PredictionMetrics
 from gainkt.losses import Loss, needs_every_skill
 from gainkt.model import GainKT, Output
@@ -53,10 +54,18 @@ class GainKTModule(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return the optimiser and the course of its learning rate."""
-        return self.make_optimizer(self.model, int(self.trainer.estimated_stepping_batches))
+        parts = nn.ModuleDict(dict(self.model.named_children()))
+        if any(True for _ in self.loss.parameters()):
+            parts["loss"] = self.loss  # a discriminator learns too
+        return self.make_optimizer(parts, int(self.trainer.estimated_stepping_batches))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the weighted loss of a batch and log its terms."""
+        """Return the weighted loss of a batch and log its terms.
+
+        Raises:
+            ValueError: a term is not finite.
+            ConfigError: nothing that the terms depend on may change.
+        """
         output = self.model(batch, every_skill=needs_every_skill(self.weights))
         raw = self.loss(output, batch, self.weights)
         weighted = {name: self.weights[name] * value for name, value in raw.items()}
@@ -68,6 +77,12 @@ class GainKTModule(LightningModule):
             raise ValueError(
                 f"epoch {self.current_epoch}, batch {batch_idx}: loss term {', '.join(broken) or 'sum'} is not finite; "
                 "lower optimizer.lr or trainer.gradient_clip_val"
+            )
+        if not total.requires_grad:
+            active = ", ".join(name for name, weight in self.weights.items() if weight)
+            raise ConfigError(
+                f"epoch {self.current_epoch}: every part that {active} would train is frozen; weight another term, or "
+                "take a part off the schedule's frozen ones"
             )
         logged = {f"loss/{name}": value.detach() for name, value in raw.items()}
         logged |= {f"weighted_loss/{name}": value.detach() for name, value in weighted.items()}
@@ -116,14 +131,16 @@ class GainKTModule(LightningModule):
     def _log_gradients(self, weighted: dict[str, Tensor], output: Output) -> None:
         """Norm of each weighted term's gradient at the gain head and in the whole of Encoder 2's stream.
 
-        V0's head has no parameters; the value stream that it reads stands in for it.
+        V0's head has no parameters; the value stream that it reads stands in for it. A frozen part has none, 0.
         """
-        head: list[Tensor] = [p for p in self.model.gain_head.parameters() if p.requires_grad] or [output.value_BTD]
+        read: list[Tensor] = [*self.model.gain_head.parameters()] or [output.value_BTD]
+        head = [x for x in read if x.requires_grad]
         stream = [p for p in self.model.encoder2.parameters() if p.requires_grad]
         for name, value in weighted.items():
             if not value.requires_grad:
                 continue
-            gradients = torch.autograd.grad(value, [*head, *stream], retain_graph=True, allow_unused=True)
+            asked = [*head, *stream]
+            gradients = torch.autograd.grad(value, asked, retain_graph=True, allow_unused=True) if asked else ()
             for place, part in (("gain_head", gradients[: len(head)]), ("encoder2", gradients[len(head) :])):
                 squares = [g.detach().float().square().sum() for g in part if g is not None]
                 norm = torch.stack(squares).sum().sqrt() if squares else torch.zeros((), device=self.device)

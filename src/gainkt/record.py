@@ -26,7 +26,7 @@ from gainkt.model import GainKT
 from gainkt.model.gains import left_over
 from gainkt.model.mastery import mean, minimum, probability
 from gainkt.model.parameters import Bounded
-from gainkt.trace import MeanBelief, Trace
+from gainkt.trace import Means, Trace
 
 TABLES = ("predictions", "trajectories", "skills")
 
@@ -61,13 +61,13 @@ def record(
     shown = np.zeros(log.num_students, dtype=bool)
     shown[pick_students(log, datamodule.students(part), num_students, seed)] = True
     draw = torch.Generator().manual_seed(seed)
-    skills, mean_belief = SkillSums(log.num_skills), MeanBelief(model, datamodule.loader(part), device)
+    skills, means = SkillSums(log.num_skills), Means(model, datamodule.loader(part), device)
     with (
         _table(paths["predictions"], PREDICTIONS) as predictions,
         _table(paths["trajectories"], TRAJECTORIES) as trajectories,
     ):
         for batch in track(datamodule.loader(part), "recording", transient=True, disable=not sys.stdout.isatty()):
-            trace = Trace.of(model, batch.to(device), draw, mean_belief)
+            trace = Trace.of(model, batch.to(device), draw, means)
             predictions.write_table(_prediction_rows(trace, log))
             trajectories.write_table(_trajectory_rows(trace, log, shown))
             skills.add(trace)

@@ -113,7 +113,7 @@ def _git_state() -> dict[str, Any] | None:
 
 def build_model(cfg: DictConfig, sizes: Sizes) -> GainKT:
     """Build the model of a config for data of the given sizes."""
-    return build(cfg, num_skills=sizes.num_skills, num_students=sizes.num_students)
+    return build(cfg, num_skills=sizes.num_skills, num_students=sizes.num_students, num_items=sizes.num_items)
 
 
 def build_datamodule(cfg: DictConfig) -> KTDataModule:

@@ -1,4 +1,4 @@
-"""Loss weights over epochs, and the callback that applies them."""
+"""Loss weights, and parts that wait, over epochs."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from itertools import pairwise
 from math import cos, pi
 from typing import Any, Protocol
 
-from lightning import Callback, Trainer
-
-from gainkt.errors import ConfigError
+from gainkt.errors import ConfigError, nearest
 
 Weights = Mapping[str, float]
 
@@ -25,6 +23,10 @@ class Schedule(Protocol):
         """Weight of each term in an epoch, starting from the `loss` group's."""
         ...
 
+    def frozen(self, epoch: int, num_epochs: int) -> Sequence[str]:
+        """Parts of the model (its direct children) that do not change in an epoch."""
+        ...
+
 
 class Constant:
     """The `loss` group's weights throughout."""
@@ -37,25 +39,32 @@ class Constant:
         """The base weights."""
         return dict(base)
 
+    def frozen(self, epoch: int, num_epochs: int) -> Sequence[str]:
+        """No part."""
+        return ()
+
 
 class Phases:
     """Weights that switch between phases; inverse warm-up is a first phase without Encoder 1.
 
-    A phase sets some weights and leaves the others as the `loss` group has them.
+    A phase sets some weights and leaves the others as the `loss` group has them. It may freeze parts of the model.
     """
 
     def __init__(self, phases: Sequence[Mapping[str, Any]]) -> None:
         """Keep the phases.
 
         Args:
-            phases: in order, each {name, share of the epochs in (0, 1], weights {term: weight}}.
+            phases: in order, each {name, share of the epochs in (0, 1], weights {term: weight}}, and if wanted
+                frozen [parts of the model that do not change in it].
 
         Raises:
             ConfigError: a phase lacks a part, or the shares do not add up to 1.
         """
         for phase in phases:
-            if set(phase) != {"name", "share", "weights"}:
-                raise ConfigError(f"schedule.phases: a phase has name, share and weights; found {sorted(phase)}")
+            if set(phase) - {"frozen"} != {"name", "share", "weights"}:
+                raise ConfigError(
+                    f"schedule.phases: a phase has name, share and weights, and frozen if wanted; found {sorted(phase)}"
+                )
         names = [phase["name"] for phase in phases]
         if len(set(names)) != len(names):
             raise ConfigError(f"schedule.phases: two phases have the same name among {names}")
@@ -84,15 +93,28 @@ class Phases:
 
     def weights(self, epoch: int, num_epochs: int, base: Weights) -> dict[str, float]:
         """The base weights with those of the epoch's phase put over them."""
-        number = [name for name, _ in self.phases(num_epochs)].index(phase_of(self, epoch, num_epochs))
-        return {**base, **self.plan[number]["weights"]}
+        return {**base, **self._phase(epoch, num_epochs)["weights"]}
+
+    def frozen(self, epoch: int, num_epochs: int) -> Sequence[str]:
+        """The parts that the epoch's phase freezes."""
+        return self._phase(epoch, num_epochs).get("frozen", ())
+
+    def _phase(self, epoch: int, num_epochs: int) -> Mapping[str, Any]:
+        """The phase that an epoch belongs to."""
+        name = phase_of(self, epoch, num_epochs)
+        return next(phase for phase in self.plan if phase["name"] == name)
 
 
 class TwoPhase(Phases):
     """Inverse warm-up as the research line ran it: first some weights, then the `loss` group's."""
 
     def __init__(
-        self, *, split: float = 0.5, first: Weights, names: Sequence[str] = ("encoder2_first", "joint")
+        self,
+        *,
+        split: float = 0.5,
+        first: Weights,
+        names: Sequence[str] = ("encoder2_first", "joint"),
+        frozen: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         """Keep the phases.
 
@@ -100,16 +122,21 @@ class TwoPhase(Phases):
             split: share of the epochs in the first phase, in (0, 1).
             first: weights in the first phase; those of the second are the `loss` group's.
             names: of the two phases.
+            frozen: phase -> parts of the model that do not change in it; none where a phase is not named.
 
         Raises:
-            ConfigError: split is not between 0 and 1.
+            ConfigError: split is not between 0 and 1, or frozen names no phase.
         """
+        frozen = frozen or {}
+        for name in frozen:
+            if name not in names:
+                raise ConfigError(f"schedule.frozen.{name}: no such phase{nearest(name, names)}")
         if not 0 < split < 1:
             raise ConfigError(f"schedule.split={split}: the first phase's share of the epochs lies between 0 and 1")
         super().__init__(
             [
-                {"name": names[0], "share": split, "weights": first},
-                {"name": names[1], "share": 1 - split, "weights": {}},
+                {"name": names[0], "share": split, "weights": first, "frozen": frozen.get(names[0], ())},
+                {"name": names[1], "share": 1 - split, "weights": {}, "frozen": frozen.get(names[1], ())},
             ]
         )
 
@@ -131,31 +158,40 @@ class Knots(Constant):
         Raises:
             ConfigError: moments out of range or order, or an unknown shape.
         """
-        if shape not in _SHAPES:
-            raise ConfigError(f"schedule.shape={shape}: choose one of {', '.join(_SHAPES)}")
+        check_shape("schedule.shape", shape)
         for term, points in knots.items():
-            moments = [point[0] for point in points]
-            if not moments or moments != sorted(set(moments)) or moments[0] < 0 or moments[-1] > 1:
-                raise ConfigError(
-                    f"schedule.knots.{term}: moments {moments} must increase from at least 0 to at most 1"
-                )
+            check_moments(f"schedule.knots.{term}", points)
         self.knots, self.shape = knots, shape
 
     def weights(self, epoch: int, num_epochs: int, base: Weights) -> dict[str, float]:
         """The base weights with those of the knots put over them."""
-        now = epoch / max(num_epochs - 1, 1)
-        return {**base, **{term: self._value(points, now) for term, points in self.knots.items()}}
-
-    def _value(self, points: Sequence[Sequence[float]], now: float) -> float:
-        """Weight between the knots around `now`."""
-        later = next((i for i, (moment, _) in enumerate(points) if moment > now), len(points))
-        if later in (0, len(points)):
-            return float(points[min(later, len(points) - 1)][1])
-        (start, low), (end, high) = points[later - 1], points[later]
-        return low + (high - low) * _SHAPES[self.shape]((now - start) / (end - start))
+        return {**base, **{name: value_at(p, epoch, num_epochs, self.shape) for name, p in self.knots.items()}}
 
 
 _SHAPES = {"linear": lambda x: x, "cosine": lambda x: (1 - cos(pi * x)) / 2, "step": lambda x: 0.0}
+
+
+def value_at(points: Sequence[Sequence[float]], epoch: int, num_epochs: int, shape: str) -> float:
+    """Value in an epoch of what passes through the knots `points`; the first epoch is moment 0, the last 1."""
+    now = epoch / max(num_epochs - 1, 1)
+    later = next((i for i, (moment, _) in enumerate(points) if moment > now), len(points))
+    if later in (0, len(points)):
+        return float(points[min(later, len(points) - 1)][1])
+    (start, low), (end, high) = points[later - 1], points[later]
+    return low + (high - low) * _SHAPES[shape]((now - start) / (end - start))
+
+
+def check_shape(key: str, shape: str) -> None:
+    """Raise ConfigError unless `shape` is a passage between knots."""
+    if shape not in _SHAPES:
+        raise ConfigError(f"{key}={shape}: choose one of {', '.join(_SHAPES)}")
+
+
+def check_moments(key: str, points: Sequence[Sequence[float]]) -> None:
+    """Raise ConfigError unless the knots stand in order within [0, 1]."""
+    moments = [point[0] for point in points]
+    if not moments or moments != sorted(set(moments)) or moments[0] < 0 or moments[-1] > 1:
+        raise ConfigError(f"{key}: moments {moments} must increase from at least 0 to at most 1")
 
 
 def phase_of(schedule: Schedule, epoch: int, num_epochs: int) -> str:
@@ -166,48 +202,3 @@ def phase_of(schedule: Schedule, epoch: int, num_epochs: int) -> str:
         if epoch < end:
             return name
     return name
-
-
-class LossScheduleCallback(Callback):
-    """Sets the module's loss weights at the start of every epoch, and logs them."""
-
-    def __init__(self, schedule: Schedule) -> None:
-        """Keep the schedule."""
-        self.schedule = schedule
-        self.phase = ""
-
-    def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Check every epoch's weights before the first is trained."""
-        for epoch in range(_num_epochs(trainer)):
-            pl_module.loss.check(self.schedule.weights(epoch, _num_epochs(trainer), pl_module.loss.weights))
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Switch to the epoch's weights and phase."""
-        epoch, num_epochs = trainer.current_epoch, _num_epochs(trainer)
-        pl_module.weights = self.schedule.weights(epoch, num_epochs, pl_module.loss.weights)
-        self.phase = phase_of(self.schedule, epoch, num_epochs)
-        for name, weight in pl_module.weights.items():
-            pl_module.log(f"weight/{name}", weight, on_step=False, on_epoch=True)
-
-    def is_last_phase(self, trainer: Trainer) -> bool:
-        """Tell whether no other phase follows."""
-        return self.phase == self.schedule.phases(_num_epochs(trainer))[-1][0]
-
-    def state_dict(self) -> dict[str, Any]:
-        """The phase, kept for readers of a checkpoint; the weights follow from the epoch."""
-        return {"phase": self.phase}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the phase."""
-        self.phase = state_dict["phase"]
-
-
-def _num_epochs(trainer: Trainer) -> int:
-    """Epochs that the run is planned for.
-
-    Raises:
-        ConfigError: the run has no planned end, over which weights could be laid out.
-    """
-    if trainer.max_epochs is None or trainer.max_epochs < 1:
-        raise ConfigError(f"trainer.max_epochs={trainer.max_epochs}: a schedule needs a number of epochs, 1 or more")
-    return trainer.max_epochs

@@ -10,9 +10,8 @@ from torch import Tensor
 
 from gainkt.batch import Batch, shift
 from gainkt.evaluation.schema import FALL, SATURATED_SLOPE
-from gainkt.model import Belief, GainKT, Output
+from gainkt.model import Belief, GainKT, Moments, Output
 from gainkt.model.mastery import probability
-from gainkt.model.skill_axis import all_skills
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Trace:
     falls_BT: Tensor
     """Skills whose curve at the final belief falls at the step."""
     belief_falls_BT: Tensor
-    """Skills whose running mastery falls at the step."""
+    """Skills practised before whose running mastery falls at the step."""
     saturated_BTK: Tensor
     practised_BTK: Tensor
     counterfactual: dict[str, Tensor]
@@ -36,51 +35,59 @@ class Trace:
     """Steps that are written: each step of a history once, context left out."""
 
     @classmethod
-    def of(cls, model: GainKT, batch: Batch, draw: torch.Generator, mean_belief: MeanBelief) -> Trace:
+    def of(cls, model: GainKT, batch: Batch, draw: torch.Generator, means: Means) -> Trace:
         """Trace a batch."""
         output = model(batch, every_skill=True)
-        skills = output.axis.skills_BC[:, None]
+        columns, value = output.axis.columns(), output.value_BTD.float()
         practice, before = output.practice_BTC, shift(output.practice_BTC)
-        state = output.value_BTD.float()
-        last = (batch.valid_BT.sum(1) - 1)[:, None, None].expand(-1, 1, state.shape[2])
-        held, running, final = (model.belief(batch, s) for s in (shift(state), state, state.gather(1, last)))
-        mastery, mastery_final = model.mastery(practice, skills, running), model.mastery(practice, skills, final)
+        moments = Moments.before_steps(value), Moments.after_steps(value), Moments.at_end(value, batch)
+        held, running, final = (model.belief(batch, moment) for moment in moments)
+        mastery, mastery_final = model.mastery(practice, columns, running), model.mastery(practice, columns, final)
+        slope = model.curve.slope(before, columns.skills, held.velocity, held.readiness(columns))
+        practised = output.axis.practised(batch.has_skill_BTS)
+        # A curve starts with the first opportunity; what is expected of a skill before is a prior.
+        met = shift(practised.cummax(1).values, False)
         first = batch.start_B[:, None] + torch.arange(batch.valid_BT.shape[1], device=batch.start_B.device) == 0
         return cls(
             batch,
             output,
             mastery_BTK=mastery,
             mastery_final_BTK=mastery_final,
-            falls_BT=_falls(model.mastery(before, skills, final), mastery_final),
-            belief_falls_BT=_falls(model.mastery(before, skills, held), mastery),
-            saturated_BTK=model.curve.slope(before, skills, held.velocity, held.readiness(skills)) < SATURATED_SLOPE,
-            practised_BTK=output.axis.practised(batch.has_skill_BTS),
-            counterfactual=counterfactuals(model, batch, output, draw, mean_belief),
+            falls_BT=_falls(model.mastery(before, columns, final), mastery_final).sum(-1),
+            belief_falls_BT=(_falls(model.mastery(before, columns, held), mastery) & met).sum(-1),
+            saturated_BTK=slope < SATURATED_SLOPE,
+            practised_BTK=practised,
+            counterfactual=counterfactuals(model, batch, output, draw, means),
             shown_BT=batch.scored_BT | (first & batch.valid_BT),
         )
 
 
-class MeanBelief:
-    """Mean velocity, and mean readiness of each skill, over the scored steps of a part."""
+class Means:
+    """Over the scored steps of a part: mean velocity, mean readiness of each skill, and its mean gains.
+
+    Gains have two means a skill: at steps that practise it, and at the others. With each gain at its mean, practice
+    counts opportunities and knows no response; unlike a permutation, it lets nothing in from later steps.
+    """
 
     def __init__(self, model: GainKT, batches: Iterable[Batch], device: torch.device | str) -> None:
-        """Go over the batches once, if the model infers anything at all."""
+        """Go over the batches once."""
         k = model.num_skills
-        self.velocity = torch.ones(1, 1, 1, device=device)
-        self.readiness_K = torch.zeros(k, device=device)
         self.infers_velocity, self.infers_readiness = model.velocity.inferred, model.readiness.inferred
-        if not (self.infers_velocity or self.infers_readiness):
-            return
-        steps, velocity, readiness = 0, torch.zeros((), device=device), torch.zeros(k, device=device)
-        columns = torch.arange(k, device=device)[None, None]
+        velocity, readiness = torch.zeros((), device=device), torch.zeros(k, device=device)
+        gain_2K, count_2K = torch.zeros(2, k, device=device), torch.zeros(2, k, device=device)
+        steps = 0
         for batch in batches:
             batch = batch.to(device)
-            belief = model.belief(batch, shift(model.encoder2(batch)[1]))
-            scored = batch.scored_BT
+            output, scored = model(batch, every_skill=True), batch.scored_BT
             steps += int(scored.sum())
-            velocity += belief.velocity.expand(*scored.shape, 1)[scored].sum()
-            readiness += belief.readiness(columns).expand(*scored.shape, k)[scored].sum(0)
+            velocity += output.belief.velocity.expand(*scored.shape, 1)[scored].sum()
+            readiness += output.belief.readiness(output.axis.columns()).expand(*scored.shape, k)[scored].sum(0)
+            practised = output.axis.practised(batch.has_skill_BTS)
+            for role, cells in enumerate((~practised & batch.valid_BT[..., None], practised)):
+                gain_2K[role] += (output.gains_BTC * cells).sum((0, 1))
+                count_2K[role] += cells.sum((0, 1))
         self.velocity, self.readiness_K = (velocity / steps).view(1, 1, 1), readiness / steps
+        self.gain_2K = gain_2K / count_2K.clamp_min(1)
 
     def without(self, belief: Belief) -> dict[str, Belief]:
         """The belief with each inferred part at its mean, by name of the column."""
@@ -88,30 +95,36 @@ class MeanBelief:
         if self.infers_velocity:
             change["p2_velocity_mean"] = replace(belief, velocity=self.velocity)
         if self.infers_readiness:
-            change["p2_readiness_mean"] = replace(belief, readiness=lambda skills: self.readiness_K[skills])
+            change["p2_readiness_mean"] = replace(belief, readiness=lambda cells: self.readiness_K[cells.skills])
         return change
+
+    def gains(self, practised_BTK: Tensor, valid_BT: Tensor) -> Tensor:
+        """Each gain at its mean, [B, T, K]."""
+        return torch.where(practised_BTK, self.gain_2K[1], self.gain_2K[0]) * valid_BT[..., None]
 
 
 def counterfactuals(
-    model: GainKT, batch: Batch, output: Output, draw: torch.Generator, mean_belief: MeanBelief
+    model: GainKT, batch: Batch, output: Output, draw: torch.Generator, means: Means
 ) -> dict[str, Tensor]:
     """Encoder 2's probabilities had a part been put out of action, [B, T] each, by name of the column."""
-    belief, axis = model.belief(batch, shift(output.value_BTD.float())), output.axis
+    belief, axis = output.belief, output.axis
     key = torch.rand(batch.valid_BT.shape, generator=draw).to(batch.valid_BT.device)
     # Padding sorts behind every step, so that steps are permuted among themselves.
     order = key.masked_fill(~batch.valid_BT, 2.0).argsort(1)
     permuted = output.gains_BTC.gather(1, order[..., None].expand_as(output.gains_BTC)).cumsum(1)
+    at_mean = means.gains(axis.practised(batch.has_skill_BTS), batch.valid_BT).cumsum(1)
     last = replace(batch, skills_BTS=shift(batch.skills_BTS), has_skill_BTS=shift(batch.has_skill_BTS, False))
-    last_axis = all_skills(last, model.num_skills)
+    last_axis = replace(axis, column_BTS=last.skills_BTS)
     read = {
         "p2_gains_permuted": model.read_out(permuted, batch, axis, belief),
+        "p2_gains_mean": model.read_out(at_mean, batch, axis, belief),
         "p2_wrong_skill": model.read_out(output.practice_BTC, last, last_axis, belief),
     }
-    for name, other in mean_belief.without(belief).items():
+    for name, other in means.without(belief).items():
         read[name] = model.read_out(output.practice_BTC, batch, axis, other)
     return {name: probability(logit) for name, (_, logit) in read.items()}
 
 
 def _falls(before_BTK: Tensor, after_BTK: Tensor) -> Tensor:
-    """Number of skills whose mastery fell, [B, T]."""
-    return (after_BTK < before_BTK - FALL).sum(-1)
+    """Whether the mastery of each skill fell."""
+    return after_BTK < before_BTK - FALL

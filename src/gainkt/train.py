@@ -41,7 +41,7 @@ from gainkt.run import (
     load_weights,
     read_checkpoint,
 )
-from gainkt.schedules import LossScheduleCallback
+from gainkt.schedule_callback import LossScheduleCallback
 from gainkt.score import figures_of, predict
 
 log = logging.getLogger(__name__)
@@ -94,12 +94,9 @@ def train(cfg: DictConfig) -> RunResult:
     if resume:
         load_run(resume).require_same_data(datamodule)
     model = build_model(cfg.model, datamodule.sizes)
-    module = GainKTModule(
-        model,
-        build(cfg.loss),
-        build(cfg.optimizer),
-        gradient_every=cfg.gradient_every,
-    )
+    loss = build(cfg.loss)
+    loss.start(model, datamodule.skill_rates)
+    module = GainKTModule(model, loss, build(cfg.optimizer), gradient_every=cfg.gradient_every)
     schedule = LossScheduleCallback(build(cfg.schedule))
     schedule.schedule.phases(cfg.trainer.max_epochs)
     if not resume:

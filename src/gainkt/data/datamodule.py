@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from lightning import LightningDataModule
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from gainkt.batch import Batch
@@ -19,6 +20,8 @@ from gainkt.data.windows import Windows, cut_windows
 from gainkt.errors import ConfigError, DataError, nearest
 
 PARTS = ("train", "valid", "test")
+PSEUDO_STEPS = 2
+"""Responses at the mean rate that a skill's rate starts from."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,17 @@ class KTDataModule(LightningDataModule):
             skill_names=tuple(map(str, log.skill_names)),
             item_names=tuple(map(str, log.item_names[self.trained_item >= 0])),
         )
+
+    def skill_rates(self) -> NDArray[np.float64]:
+        """Share of right responses to each skill among training students, [K], in the order of the skills' numbers.
+
+        rate[k] = (right[k] + 2 mean) / (steps[k] + 2): a rare skill is drawn to the mean, one never met has it.
+        """
+        train = self.log_.select(self.split.train)
+        right = np.repeat(train.responses, np.diff(train.skill_offsets))
+        rights = np.bincount(train.skills, weights=right, minlength=train.num_skills)
+        steps = np.bincount(train.skills, minlength=train.num_skills)
+        return (rights + PSEUDO_STEPS * train.responses.mean()) / (steps + PSEUDO_STEPS)
 
     @property
     def protocol(self) -> str:

@@ -17,11 +17,13 @@ from gainkt.evaluation.views import Unmeasurable, column_of
 
 PARTS = {
     "gains": "p2_gains_permuted",
+    "gain_sizes": "p2_gains_mean",
     "velocity": "p2_velocity_mean",
     "readiness": "p2_readiness_mean",
     "right_skill": "p2_wrong_skill",
 }
-"""Parts of the mastery path, and p2 with each out of action (right_skill: reading the next step's own skill)."""
+"""Parts of the mastery path, and p2 with each out of action (gain_sizes: how much each step taught, rather than that
+it was one; right_skill: reading the next step's own skill)."""
 V3_CRITERIA = ("encoder2_auc", "mastery_response_correlation", "prediction_range", "gain_std")
 PHASE2 = {"encoder1": 0.685, "encoder2": 0.540}
 ALPHAS = (0.5, 1.0)

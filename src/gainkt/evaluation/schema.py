@@ -38,7 +38,10 @@ PREDICTIONS = pa.schema(
         ("gain_std", FLOAT),  # standard deviation of the gains over all skills
         ("active_skills", pa.int32()),  # skills with a gain over .1
         ("mastery_falls", pa.int32()),  # skills whose curve at the final belief falls by more than 1e-6 at this step
-        ("belief_falls", pa.int32()),  # skills whose running mastery fell: the belief about the student was revised
+        (
+            "belief_falls",
+            pa.int32(),
+        ),  # skills practised before whose running mastery fell: the belief about the student was revised
         (
             "saturated_practised",
             FLOAT,
@@ -47,6 +50,7 @@ PREDICTIONS = pa.schema(
         ("left_over", FLOAT),  # probe: sigmoid(mean of relu(v)), which the research line reported as the gain
         # -- Encoder 2's probability had a part been put out of action (what carries the prediction)
         ("p2_gains_permuted", FLOAT),  # gains permuted over the steps of the student (window)
+        ("p2_gains_mean", FLOAT),  # each gain at its mean over steps: practice counts opportunities, right or wrong
         ("p2_velocity_mean", FLOAT),  # velocity replaced by its mean; null where the model infers none
         ("p2_readiness_mean", FLOAT),  # readiness replaced by its mean; null where the model has none
         ("p2_wrong_skill", FLOAT),  # read from the skill practised last instead of the step's own
@@ -86,6 +90,8 @@ SKILLS = pa.schema(
         ("offset", FLOAT),
         ("threshold", FLOAT),
         ("temperature", FLOAT),
+        ("guess", FLOAT),
+        ("slip", FLOAT),
         ("velocity", FLOAT),  # mean over training students (the velocity of a new one)
     ]
 )

@@ -1,6 +1,7 @@
 """The model: plain PyTorch, no Lightning and no Hydra."""
 
+from gainkt.model.belief import Belief, Moments
 from gainkt.model.encoders import Size
-from gainkt.model.gainkt import Belief, GainKT, Output
+from gainkt.model.gainkt import GainKT, Output
 
-__all__ = ["Belief", "GainKT", "Output", "Size"]
+__all__ = ["Belief", "GainKT", "Moments", "Output", "Size"]

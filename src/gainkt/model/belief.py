@@ -6,12 +6,64 @@ the curve stays monotone for every belief held, while the belief itself may fall
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gainkt.batch import Batch
+from gainkt.errors import ConfigError
 from gainkt.model.parameters import Bounded
+from gainkt.model.skill_axis import Cells
+
+
+@dataclass(slots=True)
+class Belief:
+    """What is believed about the students at some moments."""
+
+    velocity: Tensor
+    """gamma > 0, to broadcast to [B, T, C]."""
+    readiness: Callable[[Cells], Tensor]
+    """o of the given cells; to broadcast to their shape, [B, T, S or C]."""
+
+
+@dataclass(slots=True)
+class Moments:
+    """Moments in the students' histories at which a belief is held."""
+
+    states_BND: Tensor
+    """State of the value stream after n = 0..T steps, N = T + 1; 0 after none."""
+    after_BT: Tensor
+    """int64 in [0, T], the number of steps after which each belief is held."""
+    now_BTD: Tensor
+    """The states at those moments."""
+
+    @classmethod
+    def before_steps(cls, value_BTD: Tensor) -> Moments:
+        """Before each step."""
+        return cls._of(value_BTD, torch.arange(value_BTD.shape[1], device=value_BTD.device)[None], slice(None, -1))
+
+    @classmethod
+    def after_steps(cls, value_BTD: Tensor) -> Moments:
+        """After each step."""
+        return cls._of(
+            value_BTD, torch.arange(1, value_BTD.shape[1] + 1, device=value_BTD.device)[None], slice(1, None)
+        )
+
+    @classmethod
+    def at_end(cls, value_BTD: Tensor, batch: Batch) -> Moments:
+        """After the last step of each window; T = 1."""
+        count = batch.valid_BT.sum(1, keepdim=True)
+        states = F.pad(value_BTD, (0, 0, 1, 0))
+        now = states.gather(1, count[..., None].expand(-1, 1, states.shape[2]))
+        return cls(states, count, now)
+
+    @classmethod
+    def _of(cls, value_BTD: Tensor, after_1T: Tensor, part: slice) -> Moments:
+        states = F.pad(value_BTD, (0, 0, 1, 0))
+        return cls(states, after_1T.expand(len(states), -1), states[:, part])
 
 
 class StudentVelocity(nn.Module):
@@ -24,7 +76,7 @@ class StudentVelocity(nn.Module):
         super().__init__()
         self.gamma = Bounded(max(num_students, 1), mean=mean, low=0.0)
 
-    def forward(self, batch: Batch, state_BTD: Tensor) -> Tensor:
+    def forward(self, batch: Batch, moments: Moments) -> Tensor:
         """Velocity of each window's student, [B, 1, 1], to broadcast over steps and skills."""
         gamma, student = self.gamma(), batch.trained_student_B
         return torch.where(student >= 0, gamma[student.clamp_min(0)], gamma.mean())[:, None, None]
@@ -41,25 +93,31 @@ class FixedVelocity(nn.Module):
         super().__init__()
         self.register_buffer("gamma", torch.tensor(mean), persistent=False)
 
-    def forward(self, batch: Batch, state_BTD: Tensor) -> Tensor:
+    def forward(self, batch: Batch, moments: Moments) -> Tensor:
         """Velocity, [1, 1, 1]."""
         return self.gamma.view(1, 1, 1)
 
 
 class InferredVelocity(nn.Module):
-    """Velocity read off the history: gamma[t] = softplus(w . v[t] + b), started at 1 for everybody."""
+    """Velocity read off the history: gamma[t] = factor ^ tanh(w . v[t] + b), started at 1 for everybody."""
 
     inferred = True
 
-    def __init__(self, num_students: int, d_model: int) -> None:
-        """Start with w = 0 and softplus(b) = 1."""
-        super().__init__()
-        self.head = _zero_linear(d_model, 1)
-        nn.init.constant_(self.head.bias, 0.5413)
+    def __init__(self, num_students: int, d_model: int, *, factor: float = 16.0) -> None:
+        """Start with w = 0, b = 0; the fastest learns `factor` times as fast as the average one, the slowest 1/factor.
 
-    def forward(self, batch: Batch, state_BTD: Tensor) -> Tensor:
-        """Velocity in each state, [B, T, 1]."""
-        return F.softplus(self.head(state_BTD))
+        Raises:
+            ConfigError: factor is not over 1.
+        """
+        super().__init__()
+        if not factor > 1:
+            raise ConfigError(f"model.velocity.factor={factor}: must be over 1, so that students can differ")
+        self.factor = factor
+        self.head = _zero_linear(d_model, 1)
+
+    def forward(self, batch: Batch, moments: Moments) -> Tensor:
+        """Velocity at each moment, [B, T, 1], in (1/factor, factor)."""
+        return self.factor ** torch.tanh(self.head(moments.now_BTD))
 
 
 class NoReadiness(nn.Module):
@@ -71,13 +129,13 @@ class NoReadiness(nn.Module):
         """Take the sizes that every readiness takes; none is needed."""
         super().__init__()
 
-    def forward(self, state_BTD: Tensor, skills: Tensor) -> Tensor:
+    def forward(self, moments: Moments, cells: Cells) -> Tensor:
         """Zero, to broadcast."""
-        return state_BTD.new_zeros(1, 1, 1)
+        return moments.now_BTD.new_zeros(1, 1, 1)
 
 
 class StudentReadiness(nn.Module):
-    """One readiness a student and step: o[t] = w . v[t], added to the argument of every skill's curve; starts at 0."""
+    """One readiness a student and moment, added to the argument of every skill's curve: o[t] = w . v[t]; starts at 0."""
 
     inferred = True
 
@@ -86,9 +144,9 @@ class StudentReadiness(nn.Module):
         super().__init__()
         self.head = _zero_linear(d_model, 1)
 
-    def forward(self, state_BTD: Tensor, skills: Tensor) -> Tensor:
-        """Readiness in each state, [B, T, 1]."""
-        return self.head(state_BTD)
+    def forward(self, moments: Moments, cells: Cells) -> Tensor:
+        """Readiness at each moment, [B, T, 1]."""
+        return self.head(moments.now_BTD)
 
 
 class SkillReadiness(nn.Module):
@@ -102,12 +160,32 @@ class SkillReadiness(nn.Module):
         self.weight = nn.Parameter(torch.zeros(num_skills, d_model))
         self.shared = nn.Parameter(torch.zeros(d_model))
 
-    def forward(self, state_BTD: Tensor, skills: Tensor) -> Tensor:
-        """Readiness for the given skills: [B, T, C] for columns [1 or B, 1, C], [B, T, S] for slots [B, T, S]."""
+    def forward(self, moments: Moments, cells: Cells) -> Tensor:
+        """Readiness for the given cells at each moment, [B, T, C or S]."""
         weight = self.weight + self.shared
-        if skills.shape[1] == 1:
-            return state_BTD @ weight[skills[:, 0]].transpose(-1, -2)
-        return torch.einsum("btd,btsd->bts", state_BTD, weight[skills])
+        if cells.are_columns:
+            return moments.now_BTD @ weight[cells.skills[:, 0]].transpose(-1, -2)
+        return torch.einsum("btd,btsd->bts", moments.now_BTD, weight[cells.skills])
+
+
+class FirstContactReadiness(SkillReadiness):
+    """A readiness a skill, inferred before the student first practises it and fixed from then on.
+
+        o[t, k] = (w[k] + b) . v[min(t, f[k])], v[n] the state after n steps, f[k] the step that first practises k
+
+    So the mastery of a skill never falls once it is practised: what came before is a prior, revised while there is no
+    practice to revise it.
+    """
+
+    def forward(self, moments: Moments, cells: Cells) -> Tensor:
+        """Readiness for the given cells at each moment, [B, T, C or S]."""
+        weight, states = self.weight + self.shared, moments.states_BND
+        when = torch.minimum(moments.after_BT[..., None], cells.first)
+        if cells.are_columns:
+            return (states @ weight[cells.skills[:, 0]].transpose(-1, -2)).gather(1, when)
+        width = states.shape[2]
+        prior = states.gather(1, when.flatten(1)[..., None].expand(-1, -1, width)).view(*when.shape, width)
+        return torch.einsum("btsd,btsd->bts", prior, weight[cells.skills])
 
 
 def _zero_linear(width: int, out: int) -> nn.Linear:

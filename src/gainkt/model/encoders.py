@@ -1,7 +1,8 @@
-"""Encoders: embeddings of what happened, and causal streams over them."""
+"""Encoders: causal streams over what happened."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from gainkt.batch import Batch
 from gainkt.errors import ConfigError
+from gainkt.model.embeddings import InteractionEmbedding, SkillEmbedding
 
 
 @dataclass(frozen=True)
@@ -41,42 +43,6 @@ class Size:
             )
 
 
-class SkillEmbedding(nn.Module):
-    """The mean of the vectors of a step's skills, [B, T, D]; `variants` tables are told apart by an index."""
-
-    def __init__(self, num_skills: int, d_model: int, variants: int = 1) -> None:
-        """Draw the vectors from N(0, 1/D): `variants` of them a skill."""
-        super().__init__()
-        self.num_skills = num_skills
-        self.table = nn.Embedding(num_skills * variants, d_model)
-        nn.init.normal_(self.table.weight, std=d_model**-0.5)
-
-    def forward(self, batch: Batch, variant_BT: Tensor | None = None) -> Tensor:
-        """Embed the skills of each step, in the given variant (its response, say)."""
-        index = batch.skills_BTS
-        if variant_BT is not None:
-            index = index + self.num_skills * variant_BT[..., None].long()
-        if index.shape[2] == 1:
-            return self.table(index[..., 0])
-        weight = batch.has_skill_BTS.to(self.table.weight.dtype)
-        weight = weight / weight.sum(-1, keepdim=True).clamp_min(1)
-        return torch.einsum("bts,btsd->btd", weight, self.table(index))
-
-
-class InteractionEmbedding(nn.Module):
-    """Context and value vectors of an interaction: one a skill and response in each of two tables."""
-
-    def __init__(self, num_skills: int, d_model: int) -> None:
-        """Build the two tables."""
-        super().__init__()
-        self.context = SkillEmbedding(num_skills, d_model, variants=2)
-        self.value = SkillEmbedding(num_skills, d_model, variants=2)
-
-    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Embed each step's skills and response: context and value, [B, T, D] each."""
-        return self.context(batch, batch.response_BT), self.value(batch, batch.response_BT)
-
-
 def rotate(x_BHTd: Tensor) -> Tensor:
     """Turn each pair of features by an angle proportional to the step, so that attention sees distances.
 
@@ -91,12 +57,49 @@ def rotate(x_BHTd: Tensor) -> Tensor:
     return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
 
 
+class Rotary(nn.Module):
+    """Attention that sees distances by turning queries and keys (`rotate`)."""
+
+    def __init__(self, num_heads: int) -> None:
+        """Take the sizes that every attention takes; none is needed."""
+        super().__init__()
+
+    def forward(self, query_BHTd: Tensor, key_BHTd: Tensor, value_BHTd: Tensor) -> Tensor:
+        """Mix the values of each step and those before it."""
+        # Padding stands on the right, so the causal mask alone keeps it out of every real step.
+        # No dropout on the attention weights: it would rule out the fused kernels, which never hold a [T, T] matrix.
+        return F.scaled_dot_product_attention(rotate(query_BHTd), rotate(key_BHTd), value_BHTd, is_causal=True)
+
+
+class Decay(nn.Module):
+    """Distance-aware attention: score[i, j] = q[i] . k[j] / sqrt(d) - a (i - j), a > 0 learnt for each head.
+
+    What lies far back counts less, as memory fades. One [T, T] matrix a head is held, for the whole batch.
+    Source: Press et al., Train short, test long, 2022 (the bias); Ghosh et al., 2020 (the decay is learnt).
+    """
+
+    def __init__(self, num_heads: int) -> None:
+        """Start the heads' rates at 1/2, 1/8, ..., from short to long memory."""
+        super().__init__()
+        rate = 2.0 ** -(1 + 2 * torch.arange(num_heads, dtype=torch.float32))
+        self.raw = nn.Parameter(torch.log(torch.expm1(rate)))
+
+    def forward(self, query_BHTd: Tensor, key_BHTd: Tensor, value_BHTd: Tensor) -> Tensor:
+        """Mix the values of each step and those before it."""
+        step = torch.arange(query_BHTd.shape[2], device=query_BHTd.device)
+        distance = step[:, None] - step
+        bias = -F.softplus(self.raw)[:, None, None] * distance
+        bias = bias.masked_fill(distance < 0, -torch.inf).to(query_BHTd.dtype)
+        return F.scaled_dot_product_attention(query_BHTd, key_BHTd, value_BHTd, attn_mask=bias[None])
+
+
 class AttentionBlock(nn.Module):
     """Causal attention: context gives queries and keys, value gives values; both have residuals and norms."""
 
-    def __init__(self, size: Size) -> None:
+    def __init__(self, size: Size, distance: Callable[[int], nn.Module]) -> None:
         """Build projections, norms and the context's feed-forward layer."""
         super().__init__()
+        self.attend = distance(size.num_heads)
         self.num_heads = size.num_heads
         self.query_key = nn.Linear(size.d_model, 2 * size.d_model)
         self.value = nn.Linear(size.d_model, size.d_model)
@@ -115,9 +118,7 @@ class AttentionBlock(nn.Module):
         b, t, d = context_BTD.shape
         query, key = self.query_key(context_BTD).view(b, t, 2, self.num_heads, -1).permute(2, 0, 3, 1, 4)
         value = self.value(value_BTD).view(b, t, self.num_heads, -1).transpose(1, 2)
-        # Padding stands on the right, so the causal mask alone keeps it out of every real step.
-        # No dropout on the attention weights: it would rule out the fused kernels, which never hold a [T, T] matrix.
-        mixed = F.scaled_dot_product_attention(rotate(query), rotate(key), value, is_causal=True)
+        mixed = self.attend(query, key, value)
         mixed = self.dropout(self.out(mixed.transpose(1, 2).reshape(b, t, d)))
         context_BTD = self.context_norm(context_BTD + mixed)
         value_BTD = self.value_norm(value_BTD + mixed)
@@ -127,15 +128,17 @@ class AttentionBlock(nn.Module):
 class AttentionStream(nn.Module):
     """History to state by stacked causal attention blocks."""
 
-    def __init__(self, num_skills: int, size: Size) -> None:
-        """Build the embeddings and `size.num_blocks` blocks."""
+    def __init__(
+        self, num_skills: int, size: Size, *, has_items: bool, distance: Callable[[int], nn.Module] = Rotary
+    ) -> None:
+        """Build the embeddings and `size.num_blocks` blocks, which see distances as `distance` says."""
         super().__init__()
-        self.embedding = InteractionEmbedding(num_skills, size.d_model)
-        self.blocks = nn.ModuleList(AttentionBlock(size) for _ in range(size.num_blocks))
+        self.embedding = InteractionEmbedding(num_skills, size.d_model, has_items=has_items)
+        self.blocks = nn.ModuleList(AttentionBlock(size, distance) for _ in range(size.num_blocks))
 
-    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def forward(self, batch: Batch, difficulty_BT: Tensor) -> tuple[Tensor, Tensor]:
         """Return context and value after each step, [B, T, D] each; `[:, t]` depends on steps 0..t only."""
-        context, value = self.embedding(batch)
+        context, value = self.embedding(batch, difficulty_BT)
         for block in self.blocks:
             context, value = block(context, value)
         return context, value
@@ -144,35 +147,15 @@ class AttentionStream(nn.Module):
 class LSTMStream(nn.Module):
     """History to state by an LSTM over embeddings of the interactions; its output is context and value at once."""
 
-    def __init__(self, num_skills: int, size: Size, *, num_layers: int = 1) -> None:
+    def __init__(self, num_skills: int, size: Size, *, has_items: bool, num_layers: int = 1) -> None:
         """Build the embedding and `num_layers` layers of width D."""
         super().__init__()
-        self.embedding = SkillEmbedding(num_skills, size.d_model, variants=2)
+        self.embedding = SkillEmbedding(num_skills, size.d_model, variants=2, has_items=has_items)
         self.lstm = nn.LSTM(size.d_model, size.d_model, num_layers, batch_first=True)
         self.dropout = nn.Dropout(size.dropout)
 
-    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def forward(self, batch: Batch, difficulty_BT: Tensor) -> tuple[Tensor, Tensor]:
         """Return context and value after each step, [B, T, D], the same tensor; `[:, t]` depends on steps 0..t only."""
-        state, _ = self.lstm(self.embedding(batch, batch.response_BT))
+        state, _ = self.lstm(self.embedding(batch, difficulty_BT, batch.response_BT))
         state = self.dropout(state)
         return state, state
-
-
-class ResponseHead(nn.Module):
-    """Encoder 1's read-out: logit[t] = MLP([context[t-1], value[t-1], embedding of the skills of step t])."""
-
-    def __init__(self, num_skills: int, size: Size) -> None:
-        """Build the embedding of the step to come and the MLP."""
-        super().__init__()
-        self.next_skills = SkillEmbedding(num_skills, size.d_model)
-        self.mlp = nn.Sequential(
-            nn.Linear(3 * size.d_model, size.d_ff),
-            nn.ReLU(),
-            nn.Dropout(size.dropout),
-            nn.Linear(size.d_ff, 1),
-        )
-
-    def forward(self, context_before_BTD: Tensor, value_before_BTD: Tensor, batch: Batch) -> Tensor:
-        """Logit of a right response to each step, [B, T]."""
-        known = torch.cat([context_before_BTD, value_before_BTD, self.next_skills(batch)], dim=-1)
-        return self.mlp(known).squeeze(-1)

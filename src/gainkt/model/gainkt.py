@@ -10,20 +10,12 @@ from torch import Tensor, nn
 
 from gainkt.batch import Batch, shift
 from gainkt.errors import ConfigError
-from gainkt.model.encoders import ResponseHead, Size
+from gainkt.model.belief import Belief, Moments
+from gainkt.model.embeddings import ItemDifficulty
+from gainkt.model.encoders import Size
 from gainkt.model.gains import AllSkills, ScalarGain
 from gainkt.model.mastery import SigmoidCurve
-from gainkt.model.skill_axis import SkillAxis, all_skills, cheaper_axis
-
-
-@dataclass(slots=True)
-class Belief:
-    """What is believed about the students at some moment."""
-
-    velocity: Tensor
-    """gamma > 0, to broadcast to [B, T, C]."""
-    readiness: Callable[[Tensor], Tensor]
-    """o of the given skills, [B, T, S] slots or [1 or B, 1, C] columns; to broadcast to [B, T, S or C]."""
+from gainkt.model.skill_axis import Cells, SkillAxis, all_skills, cheaper_axis
 
 
 @dataclass(slots=True)
@@ -46,6 +38,10 @@ class Output:
     """Value stream of Encoder 2 after each step: what gains and beliefs are read off."""
     beta_K: Tensor
     """Steepness of each skill's curve ([1] where all share one)."""
+    belief: Belief
+    """What was believed about the students before each step."""
+    item_penalty: Tensor | None
+    """Mean over items of the squared difficulties; None where the model has none."""
 
 
 class GainKT(nn.Module):
@@ -55,14 +51,19 @@ class GainKT(nn.Module):
     """
 
     curve: SigmoidCurve
+    items1: ItemDifficulty
+    items2: ItemDifficulty
 
     def __init__(
         self,
         *,
         num_skills: int,
         num_students: int,
+        num_items: int,
         size: Size,
+        item_difficulty: Callable[[int], ItemDifficulty],
         encoder1: Callable[..., nn.Module],
+        response_head: Callable[..., nn.Module],
         encoder2: Callable[..., nn.Module],
         gain_head: Callable[..., nn.Module],
         receivers: nn.Module,
@@ -78,9 +79,11 @@ class GainKT(nn.Module):
         """
         super().__init__()
         self.num_skills = num_skills
-        self.encoder1 = encoder1(num_skills, size)
-        self.response_head = ResponseHead(num_skills, size)
-        self.encoder2 = encoder2(num_skills, size)
+        self.items1, self.items2 = item_difficulty(num_items), item_difficulty(num_items)
+        has_items = self.items1.known
+        self.encoder1 = encoder1(num_skills, size, has_items=has_items)
+        self.response_head = response_head(num_skills, size, has_items=has_items)
+        self.encoder2 = encoder2(num_skills, size, has_items=has_items)
         self.gain_head = gain_head(num_skills, size)
         self.receivers = receivers
         self.velocity = velocity(num_students, size.d_model)
@@ -100,16 +103,18 @@ class GainKT(nn.Module):
             batch: windows of histories.
             every_skill: give gains and practice a column for every skill, not only for those that are read.
         """
-        context1, value1 = self.encoder1(batch)
-        logit1 = self.response_head(shift(context1), shift(value1), batch)
-        _, value = self.encoder2(batch)
+        difficulty1, difficulty2 = self.items1(batch), self.items2(batch)
+        context1, value1 = self.encoder1(batch, difficulty1)
+        logit1 = self.response_head(shift(context1), shift(value1), batch, difficulty1)
+        _, value = self.encoder2(batch, difficulty2)
         axis = all_skills(batch, self.num_skills) if every_skill else cheaper_axis(batch, self.num_skills)
         gains = self.gain_head(value, axis, batch)
         # Sums over a long history and differences near a threshold do not survive half precision.
         with torch.autocast(gains.device.type, enabled=False):
             gains = self.receivers(gains.float(), axis, batch)
             practice = gains.cumsum(1)
-            mastery, logit2 = self.read_out(practice, batch, axis, self.belief(batch, shift(value.float())))
+            belief = self.belief(batch, Moments.before_steps(value.float()))
+            mastery, logit2 = self.read_out(practice, batch, axis, belief)
         return Output(
             logit1_BT=logit1.float(),
             logit2_BT=logit2,
@@ -119,14 +124,21 @@ class GainKT(nn.Module):
             axis=axis,
             value_BTD=value,
             beta_K=self.curve.beta(),
+            belief=belief,
+            item_penalty=self.item_penalty(),
         )
 
-    def belief(self, batch: Batch, state_BTD: Tensor) -> Belief:
-        """What is believed about the students in the given states of the value stream.
+    def item_penalty(self) -> Tensor | None:
+        """Mean squared difficulty of the items, both encoders' together; None where the model has no items."""
+        penalties = [p for p in (self.items1.penalty(), self.items2.penalty()) if p is not None]
+        return torch.stack(penalties).sum() if penalties else None
+
+    def belief(self, batch: Batch, moments: Moments) -> Belief:
+        """What is believed about the students at the given moments.
 
         Apart from `read_out`, so that one can ask what would be predicted from another belief.
         """
-        return Belief(self.velocity(batch, state_BTD), lambda skills: self.readiness(state_BTD, skills))
+        return Belief(self.velocity(batch, moments), lambda cells: self.readiness(moments, cells))
 
     def read_out(
         self, practice_BTC: Tensor, batch: Batch, axis: SkillAxis, belief_before: Belief
@@ -136,9 +148,9 @@ class GainKT(nn.Module):
         Apart from `forward`, so that one can ask what would be predicted from other gains, skills or beliefs.
         """
         before = axis.read(shift(practice_BTC))
-        mastery = self.mastery(before, batch.skills_BTS, belief_before)
-        return mastery, self.readout(mastery, batch)
+        mastery = self.mastery(before, axis.slots(batch.skills_BTS), belief_before)
+        return mastery, self.readout(mastery, batch) - self.items2(batch)
 
-    def mastery(self, practice: Tensor, skills: Tensor, belief: Belief) -> Tensor:
+    def mastery(self, practice: Tensor, cells: Cells, belief: Belief) -> Tensor:
         """Mastery after the given practice under a belief, in the shape that all broadcast to."""
-        return self.curve(practice, skills, belief.velocity, belief.readiness(skills))
+        return self.curve(practice, cells.skills, belief.velocity, belief.readiness(cells))

@@ -6,7 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from gainkt.batch import Batch
+from gainkt.errors import ConfigError
 from gainkt.model.encoders import Size
+from gainkt.model.parameters import Bounded
 from gainkt.model.skill_axis import SkillAxis
 
 
@@ -51,16 +53,38 @@ class _SkillOutput(nn.Module):
 
 
 class LinearGain(nn.Module):
-    """V1's gain: g[t, k] = sigmoid(w[k] . v[t] + b[k])."""
+    """V1's gain: g[t, k] = sigmoid(w[k] . Dropout(v[t]) + b[k])."""
 
-    def __init__(self, num_skills: int, size: Size, *, weight_std: float | None = None, bias_std: float = 0.0) -> None:
-        """Start weights at N(0, weight_std), PyTorch's uniform draw where None, and biases at N(0, bias_std)."""
+    def __init__(
+        self,
+        num_skills: int,
+        size: Size,
+        *,
+        weight_std: float | None = None,
+        bias_std: float = 0.0,
+        dropout: float = 0.0,
+    ) -> None:
+        """Build the map.
+
+        Args:
+            num_skills: K.
+            size: sizes that the parts of the model share.
+            weight_std: weights start at N(0, weight_std); PyTorch's uniform draw where None.
+            bias_std: biases start at N(0, bias_std).
+            dropout: probability that an entry of v is left out while training, in [0, 1); `size.dropout` is not used.
+
+        Raises:
+            ConfigError: dropout is out of range.
+        """
         super().__init__()
+        if not 0 <= dropout < 1:
+            raise ConfigError(f"model.gain_head.dropout={dropout}: a probability, at least 0 and below 1")
+        self.dropout = nn.Dropout(dropout)
         self.output = _SkillOutput(size.d_model, num_skills, weight_std, bias_std)
 
     def forward(self, value_BTD: Tensor, axis: SkillAxis, batch: Batch) -> Tensor:
         """Gains in [0, 1], [B, T, C]."""
-        return torch.sigmoid(self.output(value_BTD, axis).float())
+        return torch.sigmoid(self.output(self.dropout(value_BTD), axis).float())
 
 
 class MLPGain(nn.Module):
@@ -103,16 +127,43 @@ class SkillAttentionGain(nn.Module):
         return torch.sigmoid(score.float())
 
 
+class QMatrixGain(nn.Module):
+    """V1's gain, started on the Q-matrix: g[t, k] = sigmoid(w[k] . v[t] + b[k] + c (1 if k in S[t], else -1)).
+
+    w starts next to 0 and b at 0, so that gains start at sigmoid(c) and sigmoid(-c); c is learnt and may leave again.
+    """
+
+    def __init__(self, num_skills: int, size: Size, *, strength: float = 2.0) -> None:
+        """Start c at `strength` logits.
+
+        Raises:
+            ConfigError: strength is not positive.
+        """
+        super().__init__()
+        if not strength > 0:
+            raise ConfigError(f"model.gain_head.strength={strength}: must be above 0, or practised skills gain less")
+        self.output = _SkillOutput(size.d_model, num_skills, 0.01, 0.0)
+        self.strength = Bounded(1, mean=strength, per_skill=False)
+
+    def forward(self, value_BTD: Tensor, axis: SkillAxis, batch: Batch) -> Tensor:
+        """Gains in [0, 1], [B, T, C]."""
+        strength = self.strength()
+        prior = torch.where(axis.practised(batch.has_skill_BTS), strength, -strength)
+        return torch.sigmoid(self.output(value_BTD, axis).float() + prior)
+
+
 class OwnAndTransferGain(nn.Module):
     """V4's gains: sigmoid(u[k] . v[t] + a[k]) for the practised skills, sigmoid(w[k] . v[t] + b[k]) for the others.
 
-    b starts so low that a step hardly moves the skills it does not practise; `gain_sparsity` keeps it so.
+    a starts high: gains and the curve's steepness trade off, and large gains with a flat curve read best. b starts so
+    low that a step hardly moves the skills it does not practise; `gain_sparsity` keeps it so.
     """
 
-    def __init__(self, num_skills: int, size: Size, *, transfer_bias: float = -4.0) -> None:
-        """Start the biases of the transfer gains at `transfer_bias` logits."""
+    def __init__(self, num_skills: int, size: Size, *, own_bias: float = 2.0, transfer_bias: float = -4.0) -> None:
+        """Start the biases of own gains at `own_bias` logits, of transfer gains at `transfer_bias`."""
         super().__init__()
         self.own = _SkillOutput(size.d_model, num_skills, None, 0.0)
+        nn.init.constant_(self.own.linear.bias, own_bias)
         self.transfer = _SkillOutput(size.d_model, num_skills, 0.01, 0.0)
         nn.init.constant_(self.transfer.linear.bias, transfer_bias)
 
@@ -129,10 +180,11 @@ class OwnAndMatrixGain(nn.Module):
     own is as in OwnAndTransferGain; M in (0, 1) says what share of a gain on skill k reaches skill j.
     """
 
-    def __init__(self, num_skills: int, size: Size, *, transfer_bias: float = -4.0) -> None:
-        """Start every entry of M at sigmoid(transfer_bias)."""
+    def __init__(self, num_skills: int, size: Size, *, own_bias: float = 2.0, transfer_bias: float = -4.0) -> None:
+        """Start the biases of own gains at `own_bias` logits, every entry of M at sigmoid(transfer_bias)."""
         super().__init__()
         self.own = _SkillOutput(size.d_model, num_skills, None, 0.0)
+        nn.init.constant_(self.own.linear.bias, own_bias)
         self.matrix = nn.Parameter(torch.full((num_skills, num_skills), transfer_bias))
 
     def transfer(self) -> Tensor:

@@ -96,15 +96,49 @@ class ThresholdReadout(nn.Module):
             ConfigError: there is no such reduction.
         """
         super().__init__()
-        if reduce not in REDUCTIONS:
-            raise ConfigError(f"model.readout.reduce={reduce}: no such reduction{nearest(reduce, REDUCTIONS)}")
         self.threshold, self.temperature = threshold(num_skills), temperature(num_skills)
-        self.reduce = reduce
+        self.reduce = _known(reduce)
 
     def forward(self, mastery_BTS: Tensor, batch: Batch) -> Tensor:
         """Logit of a right response to each step from the mastery of its skills before it, [B, T]."""
         margin = (mastery_BTS - self.threshold.at(batch.skills_BTS)) / self.temperature.at(batch.skills_BTS)
         return REDUCTIONS[self.reduce](margin, batch.has_skill_BTS)
+
+
+class GuessSlipReadout(nn.Module):
+    """p2 = least over the step's skills of guess[k] + (1 - slip[k] - guess[k]) m[k], shifted by the item's difficulty.
+
+    Mastery is read as the probability to know the skill, as in Bayesian knowledge tracing (Corbett & Anderson, 1995).
+    """
+
+    def __init__(
+        self, num_skills: int, *, guess: BoundedFactory, slip: BoundedFactory, reduce: str = "minimum"
+    ) -> None:
+        """Build the parameters.
+
+        Args:
+            num_skills: K.
+            guess: probability of a right response without mastery, in (0, .5).
+            slip: probability of a wrong response with full mastery, in (0, .5).
+            reduce: how the skills of one step combine: minimum, soft_minimum or mean (of logits).
+
+        Raises:
+            ConfigError: there is no such reduction.
+        """
+        super().__init__()
+        self.guess, self.slip, self.reduce = guess(num_skills), slip(num_skills), _known(reduce)
+
+    def forward(self, mastery_BTS: Tensor, batch: Batch) -> Tensor:
+        """Logit of a right response to each step from the mastery of its skills before it, [B, T]."""
+        guess, slip = self.guess.at(batch.skills_BTS), self.slip.at(batch.skills_BTS)
+        return REDUCTIONS[self.reduce](torch.logit(guess + (1 - slip - guess) * mastery_BTS), batch.has_skill_BTS)
+
+
+def _known(reduce: str) -> str:
+    """Return the name of a reduction that exists."""
+    if reduce not in REDUCTIONS:
+        raise ConfigError(f"model.readout.reduce={reduce}: no such reduction{nearest(reduce, REDUCTIONS)}")
+    return reduce
 
 
 def probability(logit: Tensor) -> Tensor:

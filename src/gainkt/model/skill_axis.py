@@ -13,6 +13,21 @@ GATHER_STEPS = 40
 
 
 @dataclass(slots=True)
+class Cells:
+    """(step, skill) pairs about which something is asked: the slots of every step, or the columns of an axis."""
+
+    skills: Tensor
+    """int64, the skills' numbers: [B, T, S] slots, or [1 or B, 1, C] columns."""
+    first: Tensor
+    """int64 in [0, T], the step at which the window first practises the skill, T if never; [B, T, S] or [B, 1, C]."""
+
+    @property
+    def are_columns(self) -> bool:
+        """True where every step is asked about the same skills."""
+        return self.skills.shape[1] == 1
+
+
+@dataclass(slots=True)
 class SkillAxis:
     """Columns of the skill axis and where each step's skills stand among them."""
 
@@ -20,6 +35,8 @@ class SkillAxis:
     """int64, the skill of each column; [1, K] where the columns are all skills. Spare columns repeat a skill."""
     column_BTS: Tensor
     """int64 in [0, C), the column of each of a step's skills; 0 in empty slots."""
+    first_BC: Tensor
+    """int64 in [0, T], the step at which the window first practises the column's skill; T if never."""
     is_all: bool
     """True where the columns are all skills in order."""
 
@@ -32,6 +49,15 @@ class SkillAxis:
         """Values at each step's own skills, [B, T, S]."""
         return x_BTC.gather(2, self.column_BTS)
 
+    def columns(self) -> Cells:
+        """Every column, at every step."""
+        return Cells(self.skills_BC[:, None], self.first_BC[:, None])
+
+    def slots(self, skills_BTS: Tensor) -> Cells:
+        """Each step's own skills."""
+        first = self.first_BC[:, None].expand(-1, skills_BTS.shape[1], -1)
+        return Cells(skills_BTS, self.read(first))
+
     def practised(self, has_skill_BTS: Tensor) -> Tensor:
         """Bool [B, T, C], True at the columns of the step's own skills."""
         hit = torch.zeros(*self.column_BTS.shape[:2], self.size, device=self.column_BTS.device)
@@ -41,7 +67,7 @@ class SkillAxis:
 def all_skills(batch: Batch, num_skills: int) -> SkillAxis:
     """Return an axis with a column for every skill."""
     skills = torch.arange(num_skills, device=batch.skills_BTS.device)[None]
-    return SkillAxis(skills, batch.skills_BTS, is_all=True)
+    return SkillAxis(skills, batch.skills_BTS, _first(batch, batch.skills_BTS, num_skills), is_all=True)
 
 
 def met_skills(batch: Batch) -> SkillAxis:
@@ -56,7 +82,17 @@ def met_skills(batch: Batch) -> SkillAxis:
     rank = is_new.cumsum(1) - 1
     skills = flat[:, :1].repeat(1, int(rank[:, -1].max()) + 1).scatter(1, rank, ordered)
     column = torch.empty_like(rank).scatter(1, order, rank).view(shape)
-    return SkillAxis(skills, torch.where(batch.has_skill_BTS, column, 0), is_all=False)
+    column = torch.where(batch.has_skill_BTS, column, 0)
+    return SkillAxis(skills, column, _first(batch, column, skills.shape[1]), is_all=False)
+
+
+def _first(batch: Batch, column_BTS: Tensor, num_columns: int) -> Tensor:
+    """Step at which each column's skill is first practised, [B, C]; T if never."""
+    b, steps, _ = column_BTS.shape
+    step = torch.arange(steps, device=column_BTS.device)[None, :, None]
+    step = torch.where(batch.has_skill_BTS, step, steps).flatten(1)
+    never = torch.full((b, num_columns), steps, device=column_BTS.device)
+    return never.scatter_reduce(1, column_BTS.flatten(1), step, "amin")
 
 
 def cheaper_axis(batch: Batch, num_skills: int) -> SkillAxis:

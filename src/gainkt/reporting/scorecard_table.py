@@ -19,6 +19,7 @@ VERDICTS = {
 }
 PARTS = {
     "gains": "gains permuted over a student's steps",
+    "gain_sizes": "each gain at its mean: opportunities counted",
     "velocity": "velocity at its mean",
     "readiness": "readiness at its mean",
     "right_skill": "the skill practised last read instead",

@@ -1,0 +1,192 @@
+"""The decision tree: what is seen in a run, what it means, and which experiment comes next.
+
+A new intervention is one more Way, put before or after those that it should be tried with.
+"""
+
+from __future__ import annotations
+
+from gainkt.evaluation import advice_ways as ways
+from gainkt.evaluation import symptoms, training_symptoms
+from gainkt.evaluation.sightings import Rule
+
+RULES = (
+    Rule(
+        "unstable",
+        "sound",
+        symptoms.unstable,
+        "Nothing measured after a broken update can be trusted; the step was too long.",
+        (ways.LOWER_RATE,),
+    ),
+    Rule(
+        "wrong_skill",
+        "sound",
+        symptoms.misread,
+        "Cause 4: a defect of the pipeline or of the tables, no setting; every other figure is about the wrong skill.",
+        (ways.GUARDS,),
+    ),
+    Rule(
+        "falling_mastery",
+        "sound",
+        symptoms.falling_mastery,
+        "Gains are not negative, so that this cannot be: a defect of a new part or of the tables, to be reported.",
+        (ways.GUARDS,),
+    ),
+    Rule(
+        "weight_decay",
+        "starved",
+        symptoms.starved,
+        "Cause 7: Adam adds the L2 penalty before it normalises. Encoder 2's own gradient is small, so the penalty "
+        "takes over (docs/results.md: without it V0-V3 gain .01 to .05 test AUC).",
+        (ways.NO_DECAY,),
+    ),
+    Rule(
+        "several_causes",
+        "structure",
+        symptoms.several_causes,
+        "They hide one another, so that repairing one shows little; V4 has a part for each.",
+        (ways.ALL_AT_ONCE,),
+    ),
+    Rule(
+        "encoder2_weak",
+        "structure",
+        symptoms.weak,
+        "Encoder 1 shows how much more can be predicted from the same histories.",
+        (ways.ALL_AT_ONCE, ways.BELIEF, ways.MORE_EPOCHS),
+    ),
+    Rule(
+        "constant_gain",
+        "structure",
+        symptoms.constant_gain,
+        "Cause 1, for once real: the gain itself is uniform, so that practice only counts steps.",
+        (ways.OWN_GAIN,),
+    ),
+    Rule(
+        "gains_elsewhere",
+        "structure",
+        symptoms.gains_elsewhere,
+        "Skills that gain without being practised saturate unseen, and what a step taught is lost among them.",
+        (ways.OWN_GAIN, ways.SPARSER),
+    ),
+    Rule(
+        "gains_alike",
+        "structure",
+        symptoms.gains_alike,
+        "The less a right response teaches beyond a wrong one, the more mastery merely counts attempts.",
+        (ways.OWN_GAIN, ways.BELIEF),
+    ),
+    Rule(
+        "saturation",
+        "structure",
+        symptoms.saturated,
+        "Cause 2: later responses cannot change mastery, so that Encoder 2 learns from a student's first steps only.",
+        (ways.OWN_GAIN, ways.OWN_CURVE, ways.INFERRED_VELOCITY),
+    ),
+    Rule(
+        "sparse_activation",
+        "structure",
+        symptoms.crowded,
+        "A step that moves many skills cannot be read as learning one.",
+        (ways.OWN_GAIN, ways.SPARSER),
+    ),
+    Rule(
+        "one_offset",
+        "structure",
+        symptoms.one_offset,
+        "Easy and hard skills start alike, so that gains have to make up for difficulty.",
+        (ways.OWN_CURVE,),
+    ),
+    Rule(
+        "reachable_range",
+        "structure",
+        symptoms.out_of_range,
+        "Cause 3: threshold, temperature and level bound p2; the fall of the threshold in training follows from it.",
+        (ways.LEARNT_READOUT, ways.OWN_CURVE, ways.BELIEF),
+    ),
+    Rule(
+        "narrow_predictions",
+        "structure",
+        symptoms.narrow,
+        "Encoder 2 hardly tells steps apart.",
+        (ways.LEARNT_READOUT, ways.OWN_CURVE, ways.BELIEF),
+    ),
+    Rule(
+        "other_terms_steer",
+        "structure",
+        symptoms.steered,
+        "The gains are shaped by a term that knows no response.",
+        (ways.BCE2_LEADS,),
+    ),
+    Rule(
+        "curve_shape",
+        "structure",
+        symptoms.flat_curves,
+        "Mastery should rise along a curve; it jumps, stays or creeps.",
+        (ways.OWN_GAIN, ways.OWN_CURVE),
+    ),
+    Rule(
+        "skill_difficulty",
+        "structure",
+        symptoms.skills_alike,
+        "Gains should tell hard skills from easy ones.",
+        (ways.OWN_GAIN, ways.OWN_CURVE),
+    ),
+    Rule(
+        "encoder1_falls",
+        "encoder1",
+        training_symptoms.encoder1_falls,
+        "The encoders share nothing: it is the choice of the epoch, or the time that Encoder 1 had to learn its "
+        "students by heart, and no price of a good Encoder 2.",
+        (ways.BOTH_SELECT, ways.MORE_DROPOUT, ways.FEWER_EPOCHS),
+    ),
+    Rule(
+        "encoder1_overfits",
+        "encoder1",
+        training_symptoms.encoder1_overfits,
+        "Encoder 1 learns its students by heart, so that it is a lower ceiling than the data allows.",
+        (ways.MORE_DROPOUT, ways.FEWER_EPOCHS),
+    ),
+    Rule(
+        "encoder1_weak",
+        "encoder1",
+        training_symptoms.encoder1_weak,
+        "An unconstrained model that is this weak bounds nothing: ceilings read off it are too low.",
+        (ways.LSTM, ways.MORE_EPOCHS),
+    ),
+    Rule(
+        "below_ceiling",
+        "refine",
+        symptoms.below_ceiling,
+        "A running mastery that may not fall cannot take back what a failure disproves; a belief that is revised can.",
+        (ways.BELIEF, ways.SKILL_BELIEF),
+    ),
+    Rule(
+        "gains_not_needed",
+        "refine",
+        symptoms.gains_not_needed,
+        "A mastery path that does not need its gains explains nothing, however readable they look.",
+        (ways.OWN_GAIN, ways.LESS_BELIEF, ways.FIXED_VELOCITY, ways.NO_BELIEF),
+    ),
+    Rule(
+        "small_gains",
+        "refine",
+        symptoms.small_gains,
+        "Gain, velocity and steepness multiply: where velocity is fast or differs between students, gains may stay "
+        "small.",
+        (ways.FIXED_VELOCITY, ways.SLOWER),
+    ),
+    Rule(
+        "still_rising",
+        "refine",
+        training_symptoms.still_rising,
+        "Training ended before Encoder 2 did.",
+        (ways.MORE_EPOCHS,),
+    ),
+    Rule(
+        "confirm",
+        "confirm",
+        symptoms.holds,
+        "One fold and seed is one draw: it has to hold over others.",
+        (ways.OVER_FOLDS_AND_SEEDS,),
+    ),
+)
+"""In the order in which they are asked; advice is given by stage and stake."""

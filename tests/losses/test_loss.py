@@ -1,0 +1,111 @@
+"""The weighted sum: blind to padding, silent at weight 0, and clear about weights it cannot use."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import DictConfig
+
+from conftest import output_for, random_batch
+from gainkt.errors import ConfigError
+from gainkt.losses import Loss, needs_every_skill
+from gainkt.model.mastery import SigmoidCurve
+from gainkt.model.parameters import Bounded
+from gainkt.train import train
+
+TERMS = (
+    "bce1",
+    "bce2",
+    "gain_variance",
+    "skill_contrast",
+    "gain_sparsity",
+    "beta_spread",
+    "skill_triplet",
+    "gain_response_correlation",
+    "gain_discriminator",
+    "gain_target",
+    "difficulty_prior",
+)
+
+
+def every_term() -> Loss:
+    loss = Loss(**dict.fromkeys(TERMS, 1.0))
+    assert set(loss.weights) == set(TERMS)
+    free = lambda k: Bounded(k, mean=1.0)  # noqa: E731
+    loss.start(SimpleNamespace(curve=SigmoidCurve(7, beta=free, saturation=free, offset=free)), lambda: np.full(7, 0.4))
+    return loss
+
+
+def test_padding_enters_no_term() -> None:
+    batch = random_batch()
+    output = output_for(batch)
+    loss = every_term()
+    torch.manual_seed(0)
+    before = loss(output, batch, loss.weights)
+    padding = ~batch.valid_BT
+    assert padding.any()
+    output.logit1_BT[padding] = 99.0
+    output.logit2_BT[padding] = -99.0
+    output.gains_BTC[padding] = 0.7
+    torch.manual_seed(0)
+    after = loss(output, batch, loss.weights)
+    assert before.keys() == after.keys() == set(TERMS)
+    for name in before:
+        torch.testing.assert_close(before[name], after[name])
+
+
+def test_no_gradient_reaches_padding() -> None:
+    batch = random_batch()
+    loss = every_term()
+    for name in TERMS[2:-1]:
+        output = output_for(batch)
+        output.gains_BTC.requires_grad_()
+        value = loss(output, batch, {name: 1.0})[name]
+        if name == "beta_spread":
+            continue
+        (gradient,) = torch.autograd.grad(value, output.gains_BTC)
+        assert not gradient[~batch.valid_BT].any(), name
+        assert gradient[batch.valid_BT].any(), name
+
+
+def test_a_weight_of_zero_computes_nothing_and_draws_nothing() -> None:
+    batch = random_batch()
+    state = torch.get_rng_state()
+    loss = Loss(bce2=1)
+    assert loss(output_for(batch), batch, loss.weights).keys() == {"bce2"}
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not list(loss.parameters())
+    assert not loss.state_dict()
+    for drawing in ("skill_triplet", "gain_discriminator"):
+        loss, state = Loss(**{drawing: 1.0}), torch.get_rng_state()
+        loss(output_for(batch), batch, loss.weights)
+        assert not torch.equal(torch.get_rng_state(), state), drawing
+
+
+def test_terms_that_compare_skills_need_all_of_them() -> None:
+    assert not needs_every_skill({"bce2": 1.0, "gain_response_correlation": 1.0, "gain_variance": 0.0})
+    for name in ("gain_variance", "skill_triplet", "gain_discriminator", "gain_target"):
+        assert needs_every_skill({name: 0.1})
+
+
+def test_bad_weights() -> None:
+    with pytest.raises(ConfigError, match="every weight is 0"):
+        Loss()
+    with pytest.raises(ConfigError, match=r"loss\.bce1=-1"):
+        Loss(bce1=-1, bce2=1)
+    with pytest.raises(ConfigError, match="did you mean 'bce2'"):
+        Loss(bce1=1).check({"bce_2": 1.0})
+
+
+def test_a_term_that_learns_cannot_come_late() -> None:
+    with pytest.raises(ConfigError, match=r"loss\.gain_discriminator=0, and the schedule"):
+        Loss(bce1=1).check({"gain_discriminator": 0.5})
+    Loss(bce1=1, gain_discriminator=0.5).check({"bce1": 1.0, "gain_discriminator": 0.0})
+
+
+def test_a_schedule_may_bring_in_a_term(config: Callable[..., DictConfig]) -> None:
+    result = train(config("try_synthetic_gains", "trajectories.write=false"))
+    assert result.run.phases == ["synthetic_gains", "joint"]
+    assert result.module.weights["gain_target"] == 0

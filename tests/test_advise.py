@@ -1,0 +1,168 @@
+"""`python -m gainkt.advise` on tiny runs; its commands make the run's config again, with the change asked for."""
+
+import json
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+from gainkt import advise as command
+from gainkt.advise import advise_run
+from gainkt.errors import ConfigError
+from gainkt.recompose import changed, compose_train, recompose
+from gainkt.run import Run, load_run
+from gainkt.train import train
+
+Config = Callable[..., DictConfig]
+HEADER = "student,skill,score"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A V1 run on a CSV file with an awkward name, without scorecard."""
+    from conftest import TINY
+
+    root = tmp_path_factory.mktemp("runs")
+    data = root / "my data, it's 50%.csv"
+    rows = [f"s{s},k{(s + t) % 4},{int((s * 7 + t * 3 + t // 3) % 5 > 1)}" for s in range(60) for t in range(12)]
+    data.write_text("\n".join([HEADER, *rows]))
+    quoted = str(data).replace("'", "\\'")
+    tiny = [o for o in TINY if not o.startswith("dataset.read")]
+    csv = ["dataset=csv", f"dataset.path='{quoted}'", "dataset.read.correct=score", "dataset.fold=2"]
+    return train(
+        compose_train(
+            ["experiment=v1_per_skill", *csv, *tiny, f"run.root={root}", "seed=3", "trajectories.write=false"]
+        )
+    ).run
+
+
+def told(config: DictConfig, *left_out: str) -> dict[str, object]:
+    """A config without what belongs to one run."""
+    found = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
+    assert isinstance(found, dict)
+    return {key: value for key, value in found.items() if key not in ("run", "logger", *left_out)}
+
+
+def overrides_of(line: str) -> list[str]:
+    words = shlex.split(line)
+    assert words[:3] == ["python", "-m", "gainkt.train"]
+    return words[4:] if words[3] == "-m" else words[3:]
+
+
+def test_a_run_without_scorecard_is_judged_diagnosed_and_advised(run: Run) -> None:
+    home = run.directory.path
+    assert not (home / "scorecard.json").exists()
+    with pytest.raises(ConfigError, match=r"gainkt\.evaluate"):
+        advise_run(run, make=False)
+    done = advise_run(run)
+    assert {"scorecard.json", "diagnosis.json", "advice.json"} <= {path.name for path in home.iterdir()}
+    assert json.loads((home / "advice.json").read_text()) == done.content
+    assert done.content["without_diagnosis"] is None
+    assert done.content["advice"], "a run of two epochs has much to learn"
+    for entry in done.content["advice"]:
+        composed = compose_train(overrides_of(entry["command"]))
+        assert composed.dataset.path == run.config.dataset.path
+        assert composed.dataset.read.correct == "score"
+        assert (composed.dataset.fold, composed.seed, composed.dataset.seed) == (2, 3, 3)
+        assert composed.run.root == run.config.run.root
+        if entry["experiment"] is None:
+            assert composed.name.startswith("v1_per_skill-")
+            assert composed.model.size.d_model == 16 or "model/size=lstm" in entry["overrides"]
+
+
+def test_a_command_can_be_run(run: Run) -> None:
+    entry = next(e for e in advise_run(run).content["advice"] if e["overrides"] == ["optimizer.weight_decay=0"])
+    result = train(compose_train([*overrides_of(entry["command"]), "trainer.max_epochs=1"]))
+    assert result.run.config.optimizer.weight_decay == 0
+    assert result.run.directory.path.parent.name == "v1_per_skill-no-decay"
+    again = recompose(result.run.config)
+    assert again[0] == "experiment=v1_per_skill"
+    assert "name=v1_per_skill-no-decay" in again
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [],
+        ["experiment=v2_enhanced", "seed=5", "optimizer.lr_scale={}"],
+        ["experiment=v3_explicit", "model/curve=per_skill", "model.curve.beta.mean=2"],
+        ["experiment=v3_inverse_warmup", "schedule.first={bce1:0.1,bce2:0.9}", "dataset.split.num_folds=3"],
+        [
+            "experiment=v4_belief",
+            "name=mine",
+            "+optimizer.lr_scale.gain_head=2",
+            "callbacks.stop.monitor=val/encoder2_auc",
+        ],
+        ["experiment=v4_monotone", "schedule=ramp", "schedule.knots.bce1=[[0.0,0.9],[1.0,0.1]]", "dataset.seed=9"],
+        ["experiment=v1_per_skill", "dataset=assist2015", "dataset.path=/a b/{x}", "logger=[wandb,tensorboard]"],
+        ["experiment=v1_per_skill", "dataset=csv", "dataset.path=x.csv", "dataset.read.separator=','"],
+    ],
+)
+def test_a_config_is_composed_again(overrides: list[str]) -> None:
+    cfg = compose_train([o if " " not in o else f"{o.partition('=')[0]}='{o.partition('=')[2]}'" for o in overrides])
+    plain = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
+    assert isinstance(plain, DictConfig)
+    again = recompose(plain)
+    composed = compose_train(again)
+    assert told(composed) == told(plain)
+    assert set(composed.logger) == set(plain.logger)
+    assert len(again) <= len(overrides) + 5, "no more is said than differs"
+
+
+def test_settings_newer_than_the_run_take_their_defaults() -> None:
+    plain = OmegaConf.create(OmegaConf.to_container(compose_train(["experiment=v1_per_skill"]), resolve=True))
+    assert isinstance(plain, DictConfig)
+    del plain.loss.beta_spread, plain.gradient_every
+    composed = compose_train(recompose(plain))
+    assert composed.loss.beta_spread == 0
+    assert composed.gradient_every == 25
+
+
+def test_another_option_drops_the_settings_inside_the_old_one() -> None:
+    base = ["experiment=v1_per_skill", "loss.bce1=0.4", "model.curve.beta.mean=3", "model/curve=published", "seed=1"]
+    expected = ["experiment=v1_per_skill", "seed=2", "loss=sparse", "model/curve=per_skill"]
+    found = changed(base, ["seed=2", "loss=sparse", "model/curve=per_skill"])
+    assert found == expected
+
+
+def test_a_diagnosis_that_cannot_be_made_is_said(run: Run, tmp_path: Path) -> None:
+    advise_run(run)
+    home = tmp_path / "run"
+    home.mkdir()
+    for path in run.directory.path.iterdir():
+        if path.is_file() and path.name not in ("diagnosis.json", "advice.json"):
+            (home / path.name).write_bytes(path.read_bytes())
+    done = advise_run(load_run(home))
+    assert "gainkt.diagnose" in done.content["without_diagnosis"]
+    (home / "scorecard.json").unlink()
+    with pytest.raises(ConfigError, match=r"cannot be made .*gainkt.evaluate"):
+        advise_run(load_run(home))
+    (home / "results.json").unlink()
+    with pytest.raises(ConfigError, match=r"run.resume="):
+        advise_run(load_run(home))
+
+
+def test_the_command(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GAINKT_DEBUG", raising=False)
+
+    def say(*overrides: str) -> None:
+        monkeypatch.setattr("sys.argv", ["gainkt", "device=cpu", *overrides])
+        command.main()
+
+    say(f"run={run.directory.path}")
+    printed = capsys.readouterr().out
+    assert "What next?" in printed
+    assert "python -m gainkt.train experiment=" in printed
+    assert not list(tmp_path.iterdir())
+    for overrides, expected in ((["run=nowhere"], "not the folder of a run"), (["mak=false", "run=x"], "mak")):
+        with pytest.raises(SystemExit):
+            say(*overrides)
+        said = capsys.readouterr().err
+        assert said.count("gainkt: error:") == 1
+        assert expected in said
+        assert "Traceback" not in said
