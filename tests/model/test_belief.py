@@ -4,7 +4,23 @@ import pytest
 import torch
 
 from conftest import random_batch
-from gainkt.model.belief import InferredVelocity, NoReadiness, SkillReadiness, StudentReadiness, StudentVelocity
+from gainkt.errors import ConfigError
+from gainkt.model.belief import (
+    FirstContactReadiness,
+    InferredVelocity,
+    Moments,
+    NoReadiness,
+    SkillReadiness,
+    StudentReadiness,
+    StudentVelocity,
+)
+from gainkt.model.skill_axis import Cells, all_skills
+
+MOMENTS = Moments.before_steps(torch.randn(4, 9, 8, generator=torch.Generator().manual_seed(1)))
+
+
+def columns() -> Cells:
+    return all_skills(random_batch(), 7).columns()
 
 
 def test_new_students_get_the_mean_velocity() -> None:
@@ -15,29 +31,59 @@ def test_new_students_get_the_mean_velocity() -> None:
     batch.trained_student_B = torch.tensor([2, -1, 0, -1])
     gamma = velocity.gamma()
     expected = torch.stack([gamma[2], gamma.mean(), gamma[0], gamma.mean()])
-    assert torch.equal(velocity(batch, torch.zeros(4, 9, 8))[:, 0, 0], expected)
+    assert torch.equal(velocity(batch, MOMENTS)[:, 0, 0], expected)
 
 
 def test_everybody_starts_alike_and_may_come_to_differ() -> None:
-    state = torch.randn(4, 9, 8)
-    skills = torch.arange(7)[None, None]
-    velocity, one, many = InferredVelocity(3, 8), StudentReadiness(7, 8), SkillReadiness(7, 8)
-    torch.testing.assert_close(velocity(random_batch(), state), torch.ones(4, 9, 1), atol=1e-4, rtol=0)
-    assert (one(state, skills) == 0).all()
-    assert (many(state, skills) == 0).all()
-    assert (NoReadiness(7, 8)(state, skills) == 0).all()
-    said = {velocity: velocity(random_batch(), state), one: one(state, skills), many: many(state, skills)}
+    velocity, one, many, first = (
+        InferredVelocity(3, 8),
+        StudentReadiness(7, 8),
+        SkillReadiness(7, 8),
+        FirstContactReadiness(7, 8),
+    )
+    assert (velocity(random_batch(), MOMENTS) == 1).all()
+    assert (NoReadiness(7, 8)(MOMENTS, columns()) == 0).all()
+    said = {velocity: velocity(random_batch(), MOMENTS)}
+    for part in (one, many, first):
+        said[part] = part(MOMENTS, columns())
+        assert (said[part] == 0).all()
     for part, out in said.items():
         out.square().sum().add(out.sum()).backward()
         assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in part.parameters())
 
 
-@pytest.mark.parametrize("kind", [StudentReadiness, SkillReadiness])
+def test_velocity_keeps_within_its_factor() -> None:
+    velocity = InferredVelocity(3, 8, factor=4.0)
+    torch.nn.init.normal_(velocity.head.weight, std=20)
+    gamma = velocity(random_batch(), MOMENTS)
+    assert gamma.min() >= 0.25
+    assert gamma.max() <= 4
+    assert gamma.max() / gamma.min() > 10
+    with pytest.raises(ConfigError, match="factor=1"):
+        InferredVelocity(3, 8, factor=1.0)
+
+
+@pytest.mark.parametrize("kind", [StudentReadiness, SkillReadiness, FirstContactReadiness])
 def test_slots_and_columns_agree(kind: type) -> None:
     torch.manual_seed(0)
-    readiness, batch, state = kind(7, 8), random_batch(), torch.randn(4, 9, 8)
+    readiness, batch = kind(7, 8), random_batch()
     for parameter in readiness.parameters():
         torch.nn.init.normal_(parameter)
-    columns = readiness(state, torch.arange(7)[None, None]).expand(4, 9, 7)
-    slots = readiness(state, batch.skills_BTS).expand(batch.skills_BTS.shape)
-    torch.testing.assert_close(slots, columns.gather(2, batch.skills_BTS))
+    axis = all_skills(batch, 7)
+    of_columns = readiness(MOMENTS, axis.columns()).expand(4, 9, 7)
+    of_slots = readiness(MOMENTS, axis.slots(batch.skills_BTS)).expand(batch.skills_BTS.shape)
+    has = batch.has_skill_BTS
+    torch.testing.assert_close(of_slots[has], of_columns.gather(2, batch.skills_BTS)[has])
+
+
+def test_moments_are_states_after_so_many_steps() -> None:
+    batch, value = random_batch(), torch.randn(4, 9, 8)
+    before, after, end = Moments.before_steps(value), Moments.after_steps(value), Moments.at_end(value, batch)
+    assert (before.now_BTD[:, 0] == 0).all()
+    assert torch.equal(before.now_BTD[:, 1:], value[:, :-1])
+    assert torch.equal(after.now_BTD, value)
+    last = batch.valid_BT.sum(1) - 1
+    assert torch.equal(end.now_BTD[:, 0], value[torch.arange(4), last])
+    for moments in (before, after, end):
+        at = moments.after_BT[..., None].expand_as(moments.now_BTD)
+        assert torch.equal(moments.states_BND.gather(1, at), moments.now_BTD)

@@ -1,6 +1,7 @@
 """Structure, on every experiment: causality, padding, monotone mastery, the reported gain, either way to compute."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,8 @@ from conftest import EXPERIMENTS, random_batch
 from gainkt.batch import Batch
 from gainkt.data.datamodule import Sizes
 from gainkt.errors import ConfigError
-from gainkt.model import GainKT
+from gainkt.model import GainKT, Moments, Output
+from gainkt.model.belief import FirstContactReadiness
 from gainkt.run import build_model
 
 SIZES = Sizes(num_skills=7, num_students=3, num_items=5, skill_names=tuple("abcdefg"), item_names=tuple("vwxyz"))
@@ -100,34 +102,50 @@ def stir(model: GainKT) -> None:
             torch.nn.init.normal_(parameter, std=0.5)
 
 
+def held_after(output: Output, steps: int) -> Moments:
+    """The one moment after so many steps."""
+    states = Moments.after_steps(output.value_BTD).states_BND
+    return Moments(states, torch.full((len(states), 1), steps), states[:, steps : steps + 1])
+
+
 def test_mastery_never_falls_under_any_belief(model: GainKT) -> None:
     stir(model)
     batch = random_batch(t=20)
     output = model(batch, every_skill=True)
-    skills = output.axis.skills_BC[:, None]
-    for step in (0, 7, 19):
-        belief = model.belief(batch, output.value_BTD[:, step : step + 1])
-        mastery = model.mastery(output.practice_BTC, skills, belief)
+    for steps in (0, 7, 20):
+        mastery = model.mastery(
+            output.practice_BTC, output.axis.columns(), model.belief(batch, held_after(output, steps))
+        )
         assert (mastery.diff(dim=1) >= -1e-6).all()
         assert ((mastery >= 0) & (mastery <= 1)).all()
 
 
-def test_running_mastery_falls_only_where_beliefs_are_inferred(model: GainKT) -> None:
+def running(model: GainKT, batch: Batch, output: Output) -> torch.Tensor:
+    """Mastery after each step as believed then."""
+    belief = model.belief(batch, Moments.after_steps(output.value_BTD))
+    return model.mastery(output.practice_BTC, output.axis.columns(), belief)
+
+
+def test_running_mastery_falls_only_where_beliefs_are_revised(model: GainKT) -> None:
     stir(model)
     batch = random_batch(t=20)
     output = model(batch, every_skill=True)
-    mastery = model.mastery(output.practice_BTC, output.axis.skills_BC[:, None], model.belief(batch, output.value_BTD))
-    revised = model.velocity.inferred or model.readiness.inferred
-    assert bool((mastery.diff(dim=1) < -1e-6).any()) == revised
+    falls = running(model, batch, output).diff(dim=1) < -1e-6
+    met = output.axis.practised(batch.has_skill_BTS).cummax(1).values[:, :-1]
+    if isinstance(model.readiness, FirstContactReadiness):
+        assert falls[~met].any(), "a prior is revised until the skill is met"
+        assert not (falls & met).any(), "and never again"
+    else:
+        assert bool((falls & met).any()) == (model.velocity.inferred or model.readiness.inferred)
 
 
 def test_mastery_is_what_the_prediction_reads(model: GainKT) -> None:
     stir(model)
     batch = random_batch(t=20)
     output = model(batch, every_skill=True)
-    mastery = model.mastery(output.practice_BTC, output.axis.skills_BC[:, None], model.belief(batch, output.value_BTD))
     has = batch.has_skill_BTS[:, 1:]
-    read = mastery[:, :-1].gather(2, batch.skills_BTS[:, 1:])  # after step t-1, of the skills of step t
+    # After step t-1, of the skills of step t.
+    read = running(model, batch, output)[:, :-1].gather(2, batch.skills_BTS[:, 1:])
     torch.testing.assert_close(output.mastery_before_BTS[:, 1:][has], read[has])
 
 
@@ -165,3 +183,39 @@ def test_every_gain_head_goes_with_practised_receivers(config: Config, head: str
     practised = output.axis.practised(random_batch().has_skill_BTS)
     assert (output.gains_BTC[~practised] == 0).all()
     assert (output.gains_BTC[practised] > 0).all()
+
+
+def test_items_of_unknown_difficulty_are_as_hard_as_their_skill(config: Config) -> None:
+    model = build_model(config("v4_belief").model, SIZES).eval()
+    torch.nn.init.normal_(model.items1.difficulty)
+    torch.nn.init.normal_(model.items2.difficulty)
+    batch = random_batch()
+    known, unknown = model(batch), model(replace(batch, item_BT=torch.full_like(batch.item_BT, -1)))
+    with torch.no_grad():
+        model.items1.difficulty.zero_()
+        model.items2.difficulty.zero_()
+    average = model(batch)
+    for name in ("logit1_BT", "logit2_BT"):
+        torch.testing.assert_close(getattr(unknown, name), getattr(average, name))
+        assert not torch.allclose(getattr(known, name), getattr(average, name))
+
+
+def test_a_harder_item_lowers_only_its_own_chance(config: Config) -> None:
+    model = build_model(config("v4_belief").model, SIZES).eval()
+    batch = random_batch(s=1)
+    easy = model(batch).logit2_BT
+    with torch.no_grad():
+        model.items2.difficulty[2] += 1.0
+    change = (model(batch).logit2_BT - easy)[:, 0]  # the first step: no history yet in which the item could stand
+    torch.testing.assert_close(change, torch.where(batch.item_BT[:, 0] == 2, -1.0, 0.0))
+
+
+def test_data_without_items_needs_no_difficulties(config: Config) -> None:
+    bare = replace(SIZES, num_items=0, item_names=())
+    torch.manual_seed(0)
+    rasch = build_model(config("v4_belief").model, bare).eval()
+    torch.manual_seed(0)
+    none = build_model(config("v4_belief", "model/item_difficulty=none").model, bare).eval()
+    batch = random_batch()
+    assert torch.equal(rasch(batch).logit2_BT, none(batch).logit2_BT)
+    assert rasch(batch).item_penalty is None
