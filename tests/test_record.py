@@ -105,14 +105,16 @@ def test_counterfactuals_do_what_they_say(config: Config, tmp_path: Path) -> Non
     model = fresh_model(config, "v1_per_skill", module)
     table = pd.read_parquet(record(model, module, "test", tmp_path)["predictions"]).sort_values(["student", "step"])
     assert (table.p2_gains_permuted != table.p2).any()
+    assert (table.p2_gains_mean != table.p2).any()
     same = table.skills == table.groupby("student").skills.shift()
     assert same.sum() > 5
     np.testing.assert_allclose(table[same].p2_wrong_skill, table[same].p2, rtol=1e-5)
     assert (table[~same & table.scored].p2_wrong_skill != table[~same & table.scored].p2).mean() > 0.5
-    # With the same gain at every step, their order carries nothing.
+    # With the same gain at every step, neither their order nor their size carries anything.
     torch.nn.init.zeros_(model.gain_head.output.linear.weight)
     table = pd.read_parquet(record(model, module, "test", tmp_path)["predictions"])
     np.testing.assert_allclose(table.p2_gains_permuted, table.p2, atol=1e-6)
+    np.testing.assert_allclose(table.p2_gains_mean, table.p2, atol=1e-6)
 
 
 def test_ten_students_over_the_range_of_lengths(config: Config, tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def follow_nobody(cells: Cells) -> Followed:
 def follow_bayes(simulation: Simulation, cells: Cells, num_particles: int) -> Followed:
     """The best attainable: an observer who knows all parameters, but no student."""
     belief = bayes_filter(simulation.log, simulation.truth, num_particles=num_particles, students=cells.split.test)
-    after = getattr(belief, "mastery_after_L", None)
+    after = belief.mastery_after_L
     return Followed(
         Estimates("Bayes filter", belief.probability_M, belief.mastery_L, after, belief.gain_L),
         parameters={

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 
 from conftest import output_for, random_batch
 from gainkt import losses
+from gainkt.model import Belief
 
 
 def test_cross_entropy_is_the_mean_over_scored_steps() -> None:
@@ -93,3 +94,25 @@ def test_beta_spread_ends_at_the_target() -> None:
     std = float(output.beta_K.std(correction=0))
     assert float(losses.BetaSpread(std - 0.1)(output, batch)) == 0.0
     assert float(losses.BetaSpread(std + 0.1)(output, batch)) == pytest.approx(0.01, rel=1e-4)
+
+
+def test_readiness_is_shrunk_at_scored_steps_for_their_own_skills() -> None:
+    batch = random_batch()
+    output = output_for(batch)
+    size = torch.arange(7.0)
+    output.belief = Belief(torch.ones(1, 1, 1), lambda cells: size[cells.skills])
+    total = []
+    for b, t in batch.scored_BT.nonzero().tolist():
+        own = batch.skills_BTS[b, t][batch.has_skill_BTS[b, t]]
+        total.append(float((size[own] ** 2).mean()))
+    assert float(losses.readiness_size(output, batch)) == pytest.approx(np.mean(total), rel=1e-5)
+    output.belief = Belief(torch.ones(1, 1, 1), lambda cells: torch.full((4, 9, 1), 3.0))
+    assert float(losses.readiness_size(output, batch)) == pytest.approx(9.0)
+
+
+def test_item_shrinkage_is_what_the_model_says_and_0_without_items() -> None:
+    batch = random_batch()
+    output = output_for(batch)
+    assert float(losses.item_shrinkage(output, batch)) == 0
+    output.item_penalty = torch.tensor(2.5)
+    assert float(losses.item_shrinkage(output, batch)) == 2.5

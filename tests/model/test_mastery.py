@@ -7,7 +7,7 @@ import torch
 
 from conftest import random_batch
 from gainkt.errors import ConfigError
-from gainkt.model.mastery import SigmoidCurve, ThresholdReadout, mean, minimum, soft_minimum
+from gainkt.model.mastery import GuessSlipReadout, SigmoidCurve, ThresholdReadout, mean, minimum, soft_minimum
 from gainkt.model.parameters import Bounded
 
 X = torch.tensor([[[1.0, 3.0], [2.0, 9.0], [5.0, 5.0]]])
@@ -62,3 +62,14 @@ def test_unknown_reduction_names_the_nearest() -> None:
         ThresholdReadout(
             7, threshold=partial(Bounded, mean=0.5), temperature=partial(Bounded, mean=1.0), reduce="minimun"
         )
+
+
+def test_guess_and_slip_bound_the_probability() -> None:
+    readout = GuessSlipReadout(7, guess=partial(Bounded, mean=0.2), slip=partial(Bounded, mean=0.1))
+    batch = random_batch()
+    mastery = torch.rand(batch.skills_BTS.shape)
+    least = mastery.masked_fill(~batch.has_skill_BTS, 9).amin(-1)[batch.valid_BT]
+    p = torch.sigmoid(readout(mastery, batch))[batch.valid_BT]
+    torch.testing.assert_close(p, 0.2 + (1 - 0.1 - 0.2) * least)
+    with pytest.raises(ConfigError, match="minimum"):
+        GuessSlipReadout(7, guess=partial(Bounded, mean=0.2), slip=partial(Bounded, mean=0.1), reduce="minimun")

@@ -25,6 +25,8 @@ class FilterResult:
     """Chance of a correct response to each step, before the response is seen."""
     mastery_L: Floats
     """Expected mastery of each slot's skill before the step."""
+    mastery_after_L: Floats
+    """The same after the step, its response being known and what it taught added."""
     gain_L: Floats
     """Expected gain of each slot's skill by the step, its response being known."""
     ability_N: Floats
@@ -73,6 +75,7 @@ def bayes_filter(
     result = FilterResult(
         probability_M=np.full(log.num_steps, np.nan),
         mastery_L=np.full(len(log.skills), np.nan),
+        mastery_after_L=np.full(len(log.skills), np.nan),
         gain_L=np.full(len(log.skills), np.nan),
         ability_N=np.full(log.num_students, np.nan),
         velocity_N=np.full(log.num_students, np.nan),
@@ -123,6 +126,10 @@ def _follow(
         response = log.responses[step]
         particles.weigh(np.where(response[:, None] == 1, right, 1 - right))
         particles.practise(skills_nS, response)
+        for s, skill in enumerate(skills_nS.T):
+            rows = np.flatnonzero(skill >= 0)
+            after = particles.expect(particles.mastery(rows, skill[rows]), rows)
+            result.mastery_after_L[log.skill_offsets[step[rows]] + s] = after
     everyone = np.arange(len(students))
     mean, _ = particles.ability(everyone)
     result.ability_N[students] = particles.expect(mean, everyone)
