@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import log
 
 import torch
 import torch.nn.functional as F
@@ -99,25 +100,38 @@ class FixedVelocity(nn.Module):
 
 
 class InferredVelocity(nn.Module):
-    """Velocity read off the history: gamma[t] = factor ^ tanh(w . v[t] + b), started at 1 for everybody."""
+    """Velocity read off the history, within bounds and started at 1 for everybody.
+
+    gamma[t] = slowest (fastest / slowest) ^ sigmoid(w . v[t] + b)
+    """
 
     inferred = True
 
-    def __init__(self, num_students: int, d_model: int, *, factor: float = 16.0) -> None:
-        """Start with w = 0, b = 0; the fastest learns `factor` times as fast as the average one, the slowest 1/factor.
+    def __init__(self, num_students: int, d_model: int, *, slowest: float = 0.0625, fastest: float = 16.0) -> None:
+        """Start with w = 0 and b such that gamma = 1.
+
+        Args:
+            num_students: not needed.
+            d_model: width of the states.
+            slowest: least velocity, in (0, 1); what a student practises must be seen to count.
+            fastest: greatest velocity, over 1.
 
         Raises:
-            ConfigError: factor is not over 1.
+            ConfigError: 1 does not lie between the two.
         """
         super().__init__()
-        if not factor > 1:
-            raise ConfigError(f"model.velocity.factor={factor}: must be over 1, so that students can differ")
-        self.factor = factor
+        if not 0 < slowest < 1 < fastest:
+            raise ConfigError(
+                f"model.velocity.slowest={slowest}, fastest={fastest}: the average student's velocity, 1, must lie between"
+            )
+        self.slowest, self.range = slowest, fastest / slowest
         self.head = _zero_linear(d_model, 1)
+        share = -log(slowest) / log(self.range)
+        nn.init.constant_(self.head.bias, log(share / (1 - share)))
 
     def forward(self, batch: Batch, moments: Moments) -> Tensor:
-        """Velocity at each moment, [B, T, 1], in (1/factor, factor)."""
-        return self.factor ** torch.tanh(self.head(moments.now_BTD))
+        """Velocity at each moment, [B, T, 1], between slowest and fastest."""
+        return self.slowest * self.range ** torch.sigmoid(self.head(moments.now_BTD))
 
 
 class NoReadiness(nn.Module):

@@ -159,7 +159,7 @@ class OwnAndTransferGain(nn.Module):
     low that a step hardly moves the skills it does not practise; `gain_sparsity` keeps it so.
     """
 
-    def __init__(self, num_skills: int, size: Size, *, own_bias: float = 2.0, transfer_bias: float = -4.0) -> None:
+    def __init__(self, num_skills: int, size: Size, *, own_bias: float = 1.5, transfer_bias: float = -4.0) -> None:
         """Start the biases of own gains at `own_bias` logits, of transfer gains at `transfer_bias`."""
         super().__init__()
         self.own = _SkillOutput(size.d_model, num_skills, None, 0.0)
@@ -180,7 +180,7 @@ class OwnAndMatrixGain(nn.Module):
     own is as in OwnAndTransferGain; M in (0, 1) says what share of a gain on skill k reaches skill j.
     """
 
-    def __init__(self, num_skills: int, size: Size, *, own_bias: float = 2.0, transfer_bias: float = -4.0) -> None:
+    def __init__(self, num_skills: int, size: Size, *, own_bias: float = 1.5, transfer_bias: float = -4.0) -> None:
         """Start the biases of own gains at `own_bias` logits, every entry of M at sigmoid(transfer_bias)."""
         super().__init__()
         self.own = _SkillOutput(size.d_model, num_skills, None, 0.0)
