@@ -86,8 +86,8 @@ def good_tables(num_students: int = 120, num_skills: int = 8, met: int = 3, step
             "saturated_practised": 0.0,
             "saturated_other": 0.0,
             "left_over": 0.6,
-            "p2_gains_mean": np.clip(p2.ravel() + draw.normal(0, 0.1, rows), 0.001, 0.999),
             "p2_gains_permuted": np.clip(p2.ravel() + draw.normal(0, 0.3, rows), 0.001, 0.999),
+            "p2_gains_mean": np.clip(p2.ravel() + np.random.default_rng(9).normal(0, 0.1, rows), 0.001, 0.999),
             "p2_velocity_mean": np.clip(p2.ravel() + draw.normal(0, 0.1, rows), 0.001, 0.999),
             "p2_readiness_mean": np.nan,
             "p2_wrong_skill": draw.permutation(p2.ravel()),
@@ -124,6 +124,8 @@ def good_tables(num_students: int = 120, num_skills: int = 8, met: int = 3, step
             "offset": offset,
             "threshold": 0.5,
             "temperature": 0.1,
+            "guess": np.nan,
+            "slip": np.nan,
             "velocity": 1.0,
         }
     )

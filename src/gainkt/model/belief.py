@@ -122,7 +122,7 @@ class InferredVelocity(nn.Module):
         super().__init__()
         if not 0 < slowest < 1 < fastest:
             raise ConfigError(
-                f"model.velocity.slowest={slowest}, fastest={fastest}: the average student's velocity, 1, must lie between"
+                f"model.velocity.slowest={slowest}, fastest={fastest}: 1, the average student's, must lie between them"
             )
         self.slowest, self.range = slowest, fastest / slowest
         self.head = _zero_linear(d_model, 1)
@@ -149,7 +149,7 @@ class NoReadiness(nn.Module):
 
 
 class StudentReadiness(nn.Module):
-    """One readiness a student and moment, added to the argument of every skill's curve: o[t] = w . v[t]; starts at 0."""
+    """A readiness a student and moment, added in the argument of every skill's curve: o[t] = w . v[t]; starts at 0."""
 
     inferred = True
 

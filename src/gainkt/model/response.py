@@ -33,7 +33,7 @@ class MLPHead(nn.Module):
 
 
 class SkillHead(nn.Module):
-    """A read-out a skill beside the MLP: logit[t] = mean over the step's skills k of (w[k] . value[t-1] + b[k]) + MLP(..).
+    """A read-out a skill beside the MLP: logit[t] = mean over the step's skills of (w[k] . value[t-1] + b[k]) + MLP.
 
     The first part is that of deep knowledge tracing (Piech et al., 2015).
     """
