@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from statistics import mean, stdev
 
 from omegaconf import DictConfig
 
@@ -23,3 +24,17 @@ def test_table_holds_the_runs_and_the_published_figures(config: Callable[..., Di
     nothing = subprocess.run([sys.executable, str(SCRIPT), str(tmp_path / "x")], capture_output=True, text=True)
     assert nothing.returncode == 1
     assert "no finished run" in nothing.stderr
+
+
+def test_spread_over_seeds(config: Callable[..., DictConfig], tmp_path: Path) -> None:
+    results = [train(config("v4_belief", f"seed={seed}")) for seed in (0, 1)]
+    script = SCRIPT.with_name("tabulate_spread.py")
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path / "outputs"), "--checks"], capture_output=True, text=True, check=True
+    )
+    lines = done.stdout.splitlines()
+    aucs = [result.metrics["test/encoder2_auc"] for result in results]
+    assert "| `v4_belief` | 2 | " in lines[2]
+    assert f"{mean(aucs):.4f} ± {stdev(aucs):.4f}" in lines[2]
+    assert len(lines) == 3 + 1 + 2 + 11  # the second table has a row a check
+    assert "T3 monotonicity violations | 0.000 ± 0.000: optimal" in done.stdout

@@ -54,7 +54,8 @@ def advise_run(run: Run, *, make: bool = True, device: torch.device | str = "cpu
     diagnosis, silent = _diagnosis(run, make, device)
     metrics = pd.read_csv(run.directory.metrics) if run.directory.metrics.is_file() else None
     config: Any = OmegaConf.to_container(run.config)
-    report = advise(card, diagnosis, config, results=run.results, metrics=metrics)
+    items = run.sizes.num_items
+    report = advise(card, diagnosis, config, results=run.results, metrics=metrics, num_items=items)
     base = recompose(run.config)
     content = report.plain()
     for entry, advice in zip(content["advice"], report.advice, strict=True):

@@ -10,6 +10,7 @@ import pandas as pd
 
 from gainkt.evaluation.advice_rules import RULES
 from gainkt.evaluation.sightings import STAGES, Rule, Seen, Sighting, Way
+from gainkt.evaluation.symptoms import LEAST_CARRIED
 
 NOTHING = 5e-4
 """AUC and nats under which nothing is at stake, however a figure looks: it is refined, if at all."""
@@ -61,7 +62,8 @@ class Report:
     Attributes:
         advice: in order of expected effect: by stage, then by AUC at stake, then by log loss.
         unanswered: what was seen and has no way on that the run has not taken.
-        not_worth_chasing: what, and why: thresholds that nothing can meet, a left-over that looks like uniform gains.
+        not_worth_chasing: what, and why: thresholds that nothing can meet, a left-over that looks like uniform gains,
+            a cheap permutation of gains whose sizes are needed.
         level: that the scorecard reached.
     """
 
@@ -82,6 +84,7 @@ def advise(
     *,
     results: Mapping[str, Any] | None = None,
     metrics: pd.DataFrame | None = None,
+    num_items: int = 0,
     rules: Sequence[Rule] = RULES,
 ) -> Report:
     """Name the experiments to run after this one.
@@ -95,9 +98,10 @@ def advise(
         config: the run's resolved config.
         results: results.json; rules about epochs stay silent without it and metrics.
         metrics: metrics.csv.
+        num_items: items seen in training; 0 where the data has none.
         rules: of the decision tree.
     """
-    run = Seen(card, diagnosis, config, results or {}, metrics)
+    run = Seen(card, diagnosis, config, results or {}, metrics, num_items)
     found: dict[tuple[Any, ...], Advice] = {}
     unanswered = []
     for rule in rules:
@@ -176,4 +180,8 @@ def _not_worth_chasing(run: Seen) -> list[dict[str, str]]:
         if gain > 10 * probe:
             why = f"that number (std {probe:.4f}) is a left-over tensor; the gain that practice sums has std {gain:.4f}"
             entries.append({"what": "uniform gains, as the research line reported them", "why": why})
+    permuted, sizes = run.fall("gains"), run.fall("gain_sizes")
+    if permuted is not None and sizes is not None and permuted < LEAST_CARRIED <= sizes:
+        why = f"it lets later responses in; each gain at its mean, which does not, costs {sizes:.3f} AUC"
+        entries.append({"what": f"permuted gains that cost {permuted:.3f} AUC", "why": why})
     return entries

@@ -5,9 +5,27 @@ A new intervention is one more Way, put before or after those that it should be 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gainkt.evaluation import advice_ways as ways
 from gainkt.evaluation import symptoms, training_symptoms
-from gainkt.evaluation.sightings import Rule
+from gainkt.evaluation.sightings import Rule, Seen, Sighting, Way
+
+LET_GAINS_CARRY = (
+    ways.OWN_GAIN,
+    ways.FASTER_GAINS,
+    ways.LESS_BELIEF,
+    ways.FIXED_VELOCITY,
+    ways.NO_BELIEF,
+    ways.DEARER_READINESS,
+)
+"""Ways to make gains tell what the responses say, before the belief does."""
+
+
+def _intervention(name: str, look: Callable[[Seen], Sighting | None], means: str, way: Way) -> Rule:
+    """A later alternative for V1-V3 (table in docs/results.md); silent elsewhere, since V4 answers by its structure."""
+    return Rule(name, "intervention", lambda run: look(run) if way.open(run) else None, means, (way,))
+
 
 RULES = (
     Rule(
@@ -100,14 +118,14 @@ RULES = (
         "structure",
         symptoms.out_of_range,
         "Cause 3: threshold, temperature and level bound p2; the fall of the threshold in training follows from it.",
-        (ways.LEARNT_READOUT, ways.OWN_CURVE, ways.BELIEF),
+        (ways.LEARNT_READOUT, ways.OWN_CURVE, ways.LOWER_TEMPERATURE, ways.BELIEF),
     ),
     Rule(
         "narrow_predictions",
         "structure",
         symptoms.narrow,
         "Encoder 2 hardly tells steps apart.",
-        (ways.LEARNT_READOUT, ways.OWN_CURVE, ways.BELIEF),
+        (ways.LEARNT_READOUT, ways.OWN_CURVE, ways.BELIEF, ways.LOWER_TEMPERATURE),
     ),
     Rule(
         "other_terms_steer",
@@ -128,7 +146,7 @@ RULES = (
         "structure",
         symptoms.skills_alike,
         "Gains should tell hard skills from easy ones.",
-        (ways.OWN_GAIN, ways.OWN_CURVE),
+        (ways.OWN_GAIN, ways.OWN_CURVE, ways.ONE_UNIT),
     ),
     Rule(
         "encoder1_falls",
@@ -143,14 +161,14 @@ RULES = (
         "encoder1",
         training_symptoms.encoder1_overfits,
         "Encoder 1 learns its students by heart, so that it is a lower ceiling than the data allows.",
-        (ways.MORE_DROPOUT, ways.FEWER_EPOCHS),
+        (ways.SHRUNKEN_ITEMS, ways.MORE_DROPOUT, ways.FEWER_EPOCHS),
     ),
     Rule(
         "encoder1_weak",
         "encoder1",
         training_symptoms.encoder1_weak,
         "An unconstrained model that is this weak bounds nothing: ceilings read off it are too low.",
-        (ways.LSTM, ways.MORE_EPOCHS),
+        (ways.DISTANCE_ATTENTION, ways.LSTM, ways.MORE_EPOCHS),
     ),
     Rule(
         "below_ceiling",
@@ -164,15 +182,24 @@ RULES = (
         "refine",
         symptoms.gains_not_needed,
         "A mastery path that does not need its gains explains nothing, however readable they look.",
-        (ways.OWN_GAIN, ways.LESS_BELIEF, ways.FIXED_VELOCITY, ways.NO_BELIEF),
+        LET_GAINS_CARRY,
+    ),
+    Rule(
+        "only_counting",
+        "refine",
+        symptoms.only_counting,
+        "What a step taught adds nothing to counting opportunities: a stricter question than the permutation, which "
+        "lets later responses in. Let gains learn faster, or the belief tell less of the responses; where none of it "
+        "helps, report mastery as a count of opportunities.",
+        LET_GAINS_CARRY,
     ),
     Rule(
         "small_gains",
         "refine",
         symptoms.small_gains,
-        "Gain, velocity and steepness multiply: where velocity is fast or differs between students, gains may stay "
-        "small.",
-        (ways.FIXED_VELOCITY, ways.SLOWER),
+        "Gain, velocity and steepness multiply, and a low temperature makes little mastery say much: where one of them "
+        "is free to grow or differs between students or skills, gains may stay small.",
+        (ways.FIXED_VELOCITY, ways.WIDE_READOUT, ways.ONE_UNIT, ways.SLOWER),
     ),
     Rule(
         "still_rising",
@@ -180,6 +207,24 @@ RULES = (
         training_symptoms.still_rising,
         "Training ended before Encoder 2 did.",
         (ways.MORE_EPOCHS,),
+    ),
+    _intervention(
+        "gain_floor",
+        symptoms.constant_gain,
+        "Gains that cannot be uniform show whether it is uniformity that holds Encoder 2 back.",
+        ways.TRY_GAIN_FLOOR,
+    ),
+    _intervention(
+        "q_matrix",
+        symptoms.gains_elsewhere,
+        "Gains that start on the practised skills show whether training takes them elsewhere or merely leaves them.",
+        ways.TRY_Q_MATRIX,
+    ),
+    _intervention(
+        "gain_response",
+        symptoms.gains_alike,
+        "Gains that are asked to go with the response show whether a loss term can do what the gain head does not.",
+        ways.TRY_GAIN_RESPONSE,
     ),
     Rule(
         "confirm",

@@ -2,48 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from math import ceil
-
-from gainkt.evaluation.sightings import Seen, Way
-from gainkt.evaluation.symptoms import LEAST_CARRIED
-
-OWN = ("OwnAndTransferGain", "OwnAndMatrixGain")
-MOST_DROPOUT = 0.4
-
-
-def _is_v4(run: Seen) -> bool:
-    return run.has("gain_head", *OWN)
-
-
-def _more_epochs(run: Seen) -> str:
-    return f"trainer.max_epochs={ceil(1.5 * run.setting('trainer.max_epochs', 12))}"
-
-
-def _epochs_of_encoder1(run: Seen) -> int:
-    best = run.best_of_encoder1
-    return 0 if best is None else int(best["epoch"]) + 1
-
-
-def _can_stop_earlier(run: Seen) -> bool:
-    # Cutting the epochs of a schedule with phases moves the phases, not their end.
-    return run.setting("schedule._target_", "").endswith("Constant") and (
-        0 < _epochs_of_encoder1(run) < run.setting("trainer.max_epochs", 0)
-    )
-
-
-def _folds(run: Seen) -> str:
-    """All folds of the run's data; "" where they are not told."""
-    told = re.search(r"(\d+) (?:given )?folds", run.card["protocol"].get("data", ""))
-    count = int(run.setting("dataset.split.num_folds", told[1] if told else 1))
-    return f"dataset.fold={','.join(map(str, range(count)))}" if count > 1 else ""
-
+from gainkt.evaluation import advice_state as state
+from gainkt.evaluation.sightings import Way
+from gainkt.evaluation.symptoms import LEAST_CARRIED, only_counting
 
 OWN_GAIN = Way(
     "a gain head that gives the practised skills a gain of their own and others little, at a price",
     "own-gain",
     overrides=("model/gain_head=own_transfer", "model/receivers=all", "loss=sparse"),
-    open=lambda run: not _is_v4(run),
+    open=lambda run: not state.is_v4(run),
 )
 SPARSER = Way(
     "three times the price on gains of skills that a step does not practise",
@@ -54,16 +21,44 @@ OWN_CURVE = Way(
     "an initial mastery, steepness and level of its own for every skill",
     "own-curve",
     overrides=("model/curve=per_skill",),
-    open=lambda run: run.setting("model.curve.offset.per_skill") is False,
+    open=lambda run: not state.has_own_curves(run),
+)
+ONE_UNIT = Way(
+    "a unit of practice that is the same for all skills, so that gains alone say which are learnt slowly",
+    "one-unit",
+    overrides=("model/curve=one_unit",),
+    open=lambda run: (
+        state.is_v4(run) and state.has_own_curves(run) and run.setting("model.curve.beta.per_skill", True) is not False
+    ),
 )
 LEARNT_READOUT = Way(
     "threshold and temperature learnt, from values between which p2 reaches what students reach",
     "learnt-readout",
     overrides=("model/readout=learnt",),
-    open=lambda run: run.setting("model.readout.temperature.learn") is False,
+    open=lambda run: run.setting("model.readout.temperature.learn") is False and not state.reads_wide(run),
+)
+WIDE_READOUT = Way(
+    "a temperature so high that mastery must use its whole range, and fixed",
+    "wide-readout",
+    overrides=("model/readout=wide",),
+    open=lambda run: (
+        state.is_v4(run)
+        and run.has("readout", "ThresholdReadout")
+        and run.setting("model.readout.temperature.learn") is not False
+    ),
+)
+LOWER_TEMPERATURE = Way(
+    "two thirds of the temperature, so that mastery says more",
+    "lower-temperature",
+    overrides=(lambda run: f"model.readout.temperature.mean={state.lower_temperature(run):.2g}",),
+    open=lambda run: (
+        run.has("readout", "ThresholdReadout")
+        and state.reads_wide(run)
+        and state.lower_temperature(run) >= state.LEAST_TEMPERATURE
+    ),
 )
 INFERRED_VELOCITY = Way(
-    "learning velocity inferred from the history",
+    "learning velocity inferred from the history, and revised with it",
     "inferred-velocity",
     overrides=("model/velocity=inferred",),
     open=lambda run: not run.has("velocity", "InferredVelocity"),
@@ -77,35 +72,46 @@ FIXED_VELOCITY = Way(
 SLOWER = Way(
     "half the velocity, so that gains must be larger to move mastery as far",
     "slower",
-    overrides=(lambda run: f"model.velocity.mean={run.setting('model.velocity.mean') / 2:.3g}",),
+    overrides=(state.slower,),
     open=lambda run: run.setting("model.velocity.mean") is not None,
 )
 MORE_DROPOUT = Way(
     "more dropout",
     "more-dropout",
     overrides=(lambda run: f"model.size.dropout={run.setting('model.size.dropout') + 0.1:.2g}",),
-    open=lambda run: run.setting("model.size.dropout", 1.0) + 0.1 <= MOST_DROPOUT + 1e-9,
+    open=lambda run: run.setting("model.size.dropout", 1.0) + 0.1 <= state.MOST_DROPOUT + state.EPSILON,
+)
+SHRUNKEN_ITEMS = Way(
+    "difficulties of items that are shrunk harder, so that rare items fall back to their skill",
+    "shrunken-items",
+    overrides=(f"loss.item_shrinkage={state.MOST_ITEM_SHRINKAGE:g}",),
+    open=lambda run: state.knows_items(run) and run.setting("loss.item_shrinkage", 0.0) < state.MOST_ITEM_SHRINKAGE,
 )
 FEWER_EPOCHS = Way(
     "epochs up to Encoder 1's best, over which the learning rate falls",
     "fewer-epochs",
-    overrides=(lambda run: f"trainer.max_epochs={_epochs_of_encoder1(run)}",),
-    open=_can_stop_earlier,
+    overrides=(lambda run: f"trainer.max_epochs={state.epochs_of_encoder1(run)}",),
+    open=state.can_stop_earlier,
 )
-MORE_EPOCHS = Way("half as many epochs again", "more-epochs", overrides=(_more_epochs,))
+MORE_EPOCHS = Way("half as many epochs again", "more-epochs", overrides=(state.more_epochs,))
 
 V4_BELIEF = "v4_belief"
 BELIEF = Way(
-    "V4: own gains, a curve a skill, learnt readout, and a belief (velocity, readiness) that may be revised",
+    "V4: own gains, an initial mastery and level a skill, and a belief (velocity, readiness) that may be revised",
     experiment=V4_BELIEF,
-    open=lambda run: run.has("readiness", "NoReadiness"),
+    # A readiness fixed at first contact is no belief that a failure can revise.
+    open=lambda run: run.has("readiness", "NoReadiness", "FirstContactReadiness"),
 )
-ALL_AT_ONCE = Way(BELIEF.change, experiment=V4_BELIEF, open=lambda run: not _is_v4(run))
+ALL_AT_ONCE = Way(BELIEF.change, experiment=V4_BELIEF, open=lambda run: not state.is_v4(run))
 SKILL_BELIEF = Way(
     "a readiness for every skill",
     experiment="v4_belief_skill",
     # Where gains carry too little already, a richer belief would take the rest from them.
-    open=lambda run: run.has("readiness", "StudentReadiness") and (run.fall("gains") or 0) >= LEAST_CARRIED,
+    open=lambda run: (
+        run.has("readiness", "StudentReadiness")
+        and (run.fall("gains") or 0) >= LEAST_CARRIED
+        and only_counting(run) is None
+    ),
 )
 LESS_BELIEF = Way(
     "one readiness a student instead of one a skill",
@@ -113,9 +119,23 @@ LESS_BELIEF = Way(
     open=lambda run: run.has("readiness", "SkillReadiness"),
 )
 NO_BELIEF = Way(
-    "no belief beside the gains: strictly monotone mastery",
+    "no belief that is revised, only what was there at first contact: strictly monotone mastery",
     experiment="v4_monotone",
     open=lambda run: run.has("readiness", "StudentReadiness"),
+)
+DEARER_READINESS = Way(
+    "a higher price on readiness, so that what practice can explain is left to practice",
+    "dearer-readiness",
+    overrides=(f"loss.readiness_size={state.MOST_READINESS_SIZE:g}",),
+    open=lambda run: (
+        state.readiness_leads(run) and run.setting("loss.readiness_size", 0.0) < state.MOST_READINESS_SIZE
+    ),
+)
+FASTER_GAINS = Way(
+    "the gain head at five times the learning rate, as in V4",
+    "faster-gains",
+    overrides=(f"++optimizer.lr_scale.gain_head={state.V4_GAIN_RATE:g}",),
+    open=lambda run: state.is_v4(run) and run.setting("optimizer.lr_scale.gain_head", 1.0) < state.V4_GAIN_RATE,
 )
 LOWER_RATE = Way(
     "a third of the learning rate",
@@ -143,10 +163,31 @@ LSTM = Way(
     "an LSTM as Encoder 1",
     "lstm",
     overrides=("model/encoder1=lstm", "model/size=lstm"),
-    open=lambda run: not run.has("encoder1", "LSTMStream"),
+    open=lambda run: not run.has("encoder1", "LSTMStream") and not state.is_distance_attention(run),
+)
+DISTANCE_ATTENTION = Way(
+    "attention that fades with distance as Encoder 1, for data with items",
+    "distance-attention",
+    overrides=("model/encoder1=distance_attention", state.blocks),
+    open=lambda run: state.knows_items(run) and not state.is_distance_attention(run),
 )
 OVER_FOLDS_AND_SEEDS = Way(
     "the same over folds and seeds",
-    overrides=(_folds, "seed=0,1,2"),
+    overrides=(state.folds, "seed=0,1,2"),
     sweep=True,
+)
+TRY_GAIN_FLOOR = Way(
+    "V1 with gains that cannot be uniform",
+    experiment="try_gain_floor",
+    open=lambda run: state.is_v1_to_v3(run) and not run.has("gain_head", "FlooredGain"),
+)
+TRY_Q_MATRIX = Way(
+    "V1 started on the Q-matrix",
+    experiment="try_q_matrix",
+    open=lambda run: state.is_v1_to_v3(run) and not run.has("gain_head", "QMatrixGain"),
+)
+TRY_GAIN_RESPONSE = Way(
+    "V1 with a loss term for gains that go with the response",
+    experiment="try_gain_response",
+    open=lambda run: state.is_v1_to_v3(run) and not run.setting("loss.gain_response_correlation", 0.0),
 )

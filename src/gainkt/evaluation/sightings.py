@@ -12,10 +12,10 @@ import pandas as pd
 from gainkt.evaluation.checks import LEVELS
 from gainkt.evaluation.findings import CAUSE, UNMEASURED
 
-STAGES = ("sound", "starved", "structure", "encoder1", "refine", "confirm")
+STAGES = ("sound", "starved", "structure", "encoder1", "refine", "intervention", "confirm")
 """In the order of the decision tree: nothing else can be read while training or tables are not sound; a starved
-Encoder 2 makes every other cause look worse; structure decides most; then Encoder 1, then what is left; what holds is
-confirmed."""
+Encoder 2 makes every other cause look worse; structure decides most; then Encoder 1, then what is left; interventions
+within V1-V3 answer questions of their own; what holds is confirmed."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class Seen:
         config: the resolved config.
         results: results.json.
         metrics: metrics.csv; None where there is none.
+        num_items: items seen in training; 0 where the data has none.
     """
 
     card: Mapping[str, Any]
@@ -52,6 +53,7 @@ class Seen:
     config: Mapping[str, Any]
     results: Mapping[str, Any]
     metrics: pd.DataFrame | None
+    num_items: int = 0
 
     def check(self, name: str) -> Mapping[str, Any]:
         """A check of the scorecard."""

@@ -15,6 +15,8 @@ MOST = 0.5
 """Share of gains, cells or steps from which a thing is a cause (gainkt.evaluation.causes)."""
 LEAST_CARRIED = 0.02
 """AUC that permuting a student's gains must cost, or the prediction does not come from them."""
+LEAST_OF_SIZES = 0.005
+"""AUC that holding each gain at its mean must cost, or responses in the gains add nothing to counting opportunities."""
 NEAR_CEILING = 0.9
 """Share of the attainable correlation from which nothing is worth gaining."""
 
@@ -174,14 +176,27 @@ def below_ceiling(run: Seen) -> Sighting | None:
 
 
 def gains_not_needed(run: Seen) -> Sighting | None:
-    """A prediction that does not come from the gains."""
-    gains, readiness, velocity = (run.fall(part) for part in ("gains", "readiness", "velocity"))
-    if gains is None or gains >= LEAST_CARRIED:
+    """A prediction that does not come from the gains: neither permuted, nor by the stricter question of their sizes."""
+    gains, sizes = run.fall("gains"), run.fall("gain_sizes")
+    if gains is None or max(gains, sizes or 0.0) >= LEAST_CARRIED:
         return None
     text = f"permuting a student's gains costs {gains:.3f} AUC ({LEAST_CARRIED} asked)"
-    others = {"readiness": readiness, "velocity": velocity}
-    told = [f"{name} at its mean {fall:.3f}" for name, fall in others.items() if fall is not None]
-    return Sighting(", ".join([text, *told]), gains, LEAST_CARRIED)
+    sized = [] if sizes is None else [f"each gain at its mean {sizes:.3f}"]
+    return Sighting(", ".join([text, *sized, *_carried_by_belief(run)]), gains, LEAST_CARRIED)
+
+
+def only_counting(run: Seen) -> Sighting | None:
+    """Gains whose sizes add nothing to counting opportunities."""
+    sizes = run.fall("gain_sizes")
+    if sizes is None or sizes >= LEAST_OF_SIZES:
+        return None
+    text = f"each gain at its mean costs {sizes:.3f} AUC ({LEAST_OF_SIZES} asked)"
+    return Sighting(", ".join([text, *_carried_by_belief(run)]), sizes, LEAST_OF_SIZES)
+
+
+def _carried_by_belief(run: Seen) -> list[str]:
+    falls = {part: run.fall(part) for part in ("readiness", "velocity")}
+    return [f"{part} at its mean {fall:.3f}" for part, fall in falls.items() if fall is not None]
 
 
 def holds(run: Seen) -> Sighting | None:

@@ -1,0 +1,152 @@
+"""Every rule of the decision tree speaks where its cause was put, and every command that it can give composes."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_runs import *
+from omegaconf import OmegaConf
+
+from gainkt.config import conf_dir
+from gainkt.evaluation.advice_rules import RULES
+from gainkt.evaluation.sightings import STAGES, Seen
+from gainkt.recompose import changed, compose_train
+
+CASES: dict[str, list[tuple[str, list[Callable[[Run], None]], str]]] = {
+    "unstable": [("v1_per_skill", [check("stability", False)], "optimizer.lr=0.00067")],
+    "wrong_skill": [("v1_per_skill", [cause("wrong_skill", mastery_mismatches=5, p2_mismatches=0)], "leakage=true")],
+    "falling_mastery": [("v4_belief", [check("t3_monotonicity", 4)], "leakage=true")],
+    "weight_decay": [("v1_per_skill", [WEAK], "optimizer.weight_decay=0")],
+    "several_causes": [("v1_per_skill", [cause("saturation"), cause("reachable_range")], "v4_belief")],
+    "encoder2_weak": [
+        ("v1_per_skill", [WEAK], "v4_belief"),
+        ("v4_monotone", [WEAK], "v4_belief"),
+        ("v4_belief", [WEAK], "trainer.max_epochs=12"),
+    ],
+    "constant_gain": [
+        ("v0_scalar", [cause("left_over", is_the_gain=True)], OWN_GAIN),
+        ("v1_per_skill", [check("gain_std", 0.01)], OWN_GAIN),
+        ("v4_belief", [check("gain_std", 0.01)], ""),
+    ],
+    "gains_elsewhere": [
+        ("v1_per_skill", [cause("gains", to_skills_not_practised=0.99)], OWN_GAIN),
+        ("v4_belief", [cause("gains", to_skills_not_practised=0.99)], "loss.gain_sparsity=0.003"),
+    ],
+    "gains_alike": [
+        ("v1_per_skill", [check("t6_response_conditional", 1.1)], OWN_GAIN),
+        ("v4_monotone", [check("t6_response_conditional", 1.1)], "v4_belief"),
+    ],
+    "saturation": [
+        ("v1_per_skill", [cause("saturation", practised=0.9)], OWN_GAIN),
+        ("v4_monotone", [cause("saturation", practised=0.9)], "model/velocity=inferred"),
+        ("v4_belief", [cause("saturation", practised=0.9)], ""),
+        (
+            "v4_monotone",
+            [cause("saturation", practised=0.9), setting("model.curve.offset.per_skill", False)],
+            "model/curve=per_skill",
+        ),
+    ],
+    "sparse_activation": [
+        ("v1_per_skill", [check("t2_sparse_activation", 90)], OWN_GAIN),
+        ("v4_belief", [check("t2_sparse_activation", 9)], "loss.gain_sparsity=0.003"),
+    ],
+    "one_offset": [("v1_per_skill", [cause("parameters")], "model/curve=per_skill")],
+    "reachable_range": [
+        ("v1_per_skill", [cause("reachable_range")], "model/readout=learnt"),
+        ("v4_monotone", [cause("reachable_range")], "v4_belief"),
+    ],
+    "narrow_predictions": [("v1_per_skill", [check("prediction_range", 0.1)], "model/readout=learnt")],
+    "other_terms_steer": [("v3_explicit", [steer], "loss.gain_variance=0.0")],
+    "curve_shape": [("v1_per_skill", [check("t4_curve_shape", 0.3)], OWN_GAIN)],
+    "skill_difficulty": [("v1_per_skill", [check("t5_skill_difficulty", 0.1)], OWN_GAIN)],
+    "encoder1_falls": [
+        ("v2_enhanced", [epochs(val__encoder1_auc=[0.7, 0.72, 0.70])], "callbacks.select.monitor=val/combined_score"),
+        ("v1_per_skill", [epochs(val__encoder1_auc=[0.7, 0.72, 0.70])], "model.size.dropout=0.2"),
+        (
+            "v1_per_skill",
+            [epochs(val__encoder1_auc=[0.7, 0.72, 0.70]), setting("model.size.dropout", 0.4)],
+            "trainer.max_epochs=2",
+        ),
+        ("v3_mlp", [epochs(val__encoder1_auc=[0.7, 0.72, 0.70]), setting("model.size.dropout", 0.4)], ""),
+    ],
+    "encoder1_overfits": [("v4_belief", [epochs(train__encoder1_auc=[0.7, 0.75, 0.8])], "model.size.dropout=0.3")],
+    "encoder1_weak": [
+        ("v1_per_skill", [lead(0.60, 0.05)], "model/encoder1=lstm model/size=lstm"),
+        ("v4_belief", [lead(0.70, -0.02)], "trainer.max_epochs=12"),
+    ],
+    "below_ceiling": [
+        ("v4_monotone", [check("mastery_response_correlation", 0.29, **CEILING)], "v4_belief"),
+        (
+            "v4_belief",
+            [check("mastery_response_correlation", 0.29, **CEILING), carries(gains=0.04)],
+            "v4_belief_skill",
+        ),
+        ("v4_belief", [check("mastery_response_correlation", 0.29, **CEILING), carries(gains=0.01)], ""),
+    ],
+    "gains_not_needed": [
+        ("v1_per_skill", [carries(gains=0.0)], OWN_GAIN),
+        ("v4_belief_skill", [carries(gains=0.005, readiness=0.07, velocity=0.003)], "v4_belief"),
+        ("v4_belief", [carries(gains=0.015, readiness=0.02, velocity=0.02)], "model/velocity=fixed"),
+        ("v4_belief", [carries(gains=0.01), setting("model.velocity", {"_target_": "x.FixedVelocity"})], "v4_monotone"),
+        ("v4_monotone", [carries(gains=0.01)], ""),
+    ],
+    "small_gains": [
+        ("v4_belief", [check("t1_gain_differentiation", 0.03, **CEILING)], "model/velocity=fixed"),
+        ("v4_monotone", [check("t2_sparse_activation", 0)], "model.velocity.mean=0.5"),
+    ],
+    "still_rising": [("v4_belief", [epochs(val__encoder2_auc=[0.6, 0.65, 0.7])], "trainer.max_epochs=12")],
+    "confirm": [("v4_belief", [lambda run: run["card"].update(level="target")], "seed=0,1,2")],
+}
+"""By rule: the experiment that was run, what is wrong with it, and the experiment or settings expected ("": no way)."""
+
+
+def cases() -> Iterator[Any]:
+    for name, entries in CASES.items():
+        for number, entry in enumerate(entries):
+            yield pytest.param(name, *entry, id=f"{name}-{number}")
+
+@pytest.fixture(scope="module")
+def good() -> Run:
+    return good_run()
+
+
+def test_every_rule_has_a_case_and_a_stage() -> None:
+    assert [rule.name for rule in RULES] == list(dict.fromkeys(rule.name for rule in RULES))
+    assert set(CASES) == {rule.name for rule in RULES}
+    assert {rule.stage for rule in RULES} == set(STAGES)
+
+
+@pytest.mark.parametrize(("rule", "experiment", "spoil", "expected"), cases())
+def test_a_rule_speaks_and_its_command_composes(
+    good: Run, rule: str, experiment: str, spoil: list[Callable[[Run], None]], expected: str
+) -> None:
+    run = spoiled(good, experiment, *spoil)
+    report = ask(run)
+    if not expected:
+        assert rule in {reason.rule for reason in report.unanswered}
+        assert rule not in {reason.rule for advice in report.advice for reason in advice.reasons}
+        return
+    advice = next(entry for entry in report.advice if rule in {reason.rule for reason in entry.reasons})
+    assert " ".join(advice.overrides) == expected or advice.experiment == expected or expected in advice.overrides
+    reason = next(entry for entry in advice.reasons if entry.rule == rule)
+    assert reason.seen
+    assert reason.means
+    if advice.module == "train" and not advice.sweep:
+        composed = compose_train(changed([f"experiment={advice.experiment or experiment}"], advice.overrides))
+        found = OmegaConf.to_container(composed, resolve=True)
+        assert isinstance(found, dict)
+        assert any(found[key] != run["config"][key] for key in found if key != "run"), "nothing would change"
+
+
+def test_ways_name_only_what_exists(good: Run) -> None:
+    names = {path.stem for path in Path(conf_dir(), "experiment").glob("*.yaml")}
+    for rule in RULES:
+        for way in rule.ways:
+            assert way.experiment is None or way.experiment in names
+            assert way.label or way.experiment or way.sweep or way.module != "train", f"{rule.name}: a run needs a name"
+    run = spoiled(good, "v1_per_skill", steer)
+    seen = Seen(run["card"], run["diagnosis"], run["config"], run["results"], run["metrics"])
+    for way in {id(way): way for rule in RULES for way in rule.ways}.values():
+        if way.module == "train" and not way.sweep:
+            compose_train([f"experiment={way.experiment or 'v1_per_skill'}", *way.settings(seen)])
