@@ -23,8 +23,8 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@
 
-demo: $(READY) ## train a variant on simulated students and show what comes out (under 3 minutes)
-	$(BIN)/python -m gainkt.train experiment=v3_inverse_warmup
+demo: $(READY) ## train v4_belief on simulated students and show what comes out (under 3 minutes)
+	$(BIN)/python -m gainkt.train experiment=v4_belief
 
 test: $(READY) lint types ## run lint, types and tests
 	$(BIN)/python -m pytest -n 2

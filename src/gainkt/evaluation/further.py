@@ -107,7 +107,10 @@ def _threshold_logic(evidence: Evidence) -> dict[str, Any]:
 
 
 def _beta_spread(evidence: Evidence) -> dict[str, Any]:
-    std = column_of(evidence.skills, "beta").std()
+    beta = column_of(evidence.skills, "beta")
+    if np.ptp(beta) == 0:
+        raise Unmeasurable("one steepness serves all skills")
+    std = beta.std()
     return {"value": std, "threshold": BETA_SPREAD, "holds": bool(std > BETA_SPREAD)}
 
 
