@@ -36,6 +36,7 @@ def good_run() -> Run:
         "config": config_of("v4_belief"),
         "results": RESULTS,
         "metrics": METRICS,
+        "num_items": 0,
     }
 
 
@@ -48,7 +49,8 @@ def config_of(experiment: str) -> dict[str, Any]:
 
 
 def ask(run: Run) -> Report:
-    return advise(run["card"], run["diagnosis"], run["config"], results=run["results"], metrics=run["metrics"])
+    more = {name: run[name] for name in ("results", "metrics", "num_items")}
+    return advise(run["card"], run["diagnosis"], run["config"], **more)
 
 
 def spoiled(good: Run, experiment: str, *spoil: Callable[[Run], None]) -> Run:
@@ -106,8 +108,12 @@ def setting(path: str, value: Any) -> Callable[[Run], None]:
     return change
 
 
+def items(run: Run) -> None:
+    run["num_items"] = 18
+
+
 CEILING = {"ceiling": 0.35, "out_of_reach": {"target": "too high", "optimal": "too high"}}
-FIRST, LAST = {"bce2": 0.1, "gain_variance": 0.9}, {"epoch": 2, "bce2": 0.1, "gain_variance": 0.9}
+LAST = {"epoch": 2, "bce2": 0.1, "gain_variance": 0.9}
 
 
 def steer(run: Run) -> None:

@@ -4,7 +4,7 @@ import shlex
 from io import StringIO
 
 import pytest
-from made_runs import *
+from made_runs import CEILING, OWN_GAIN, WEAK, Run, ask, carries, cause, check, good_run, lead, setting, spoiled
 from rich.console import Console
 
 from gainkt.evaluation.advice import advise
@@ -44,6 +44,25 @@ def test_what_is_out_of_reach_is_named_and_not_chased(good: Run) -> None:
     assert any("Mastery-response correlation" in entry["what"] for entry in report.not_worth_chasing)
     t1 = check("t1_gain_differentiation", 0.07, "minimum", "pass", **CEILING)
     assert "small_gains" not in {r.rule for a in ask(spoiled(good, "v4_belief", t1)).advice for r in a.reasons}
+
+
+def test_gains_whose_sizes_are_needed_are_needed_although_the_permutation_costs_little(good: Run) -> None:
+    for sizes, is_needed in ((0.07, True), (0.013, False), (0.001, False)):
+        report = ask(spoiled(good, "v4_belief", carries(gains=0.011, gain_sizes=sizes)))
+        said = {reason.rule for advice in report.advice for reason in advice.reasons}
+        assert ("gains_not_needed" in said) != is_needed
+        assert ("only_counting" in said) == (sizes < 0.005)
+        assert any("permuted gains" in entry["what"] for entry in report.not_worth_chasing) == is_needed
+    merged = [advice for advice in report.advice if "only_counting" in {reason.rule for reason in advice.reasons}]
+    assert [len(advice.reasons) for advice in merged] == [2], "one experiment answers both"
+    assert "each gain at its mean costs 0.001 AUC (0.005 asked)" in merged[0].reasons[1].seen
+
+
+def test_scorecards_older_than_gain_sizes_are_read(good: Run) -> None:
+    run = spoiled(good, "v4_belief", check("mastery_response_correlation", 0.29, **CEILING), carries(gains=0.04))
+    del run["card"]["carries"]["gain_sizes"]
+    advice = next(a for a in ask(run).advice if a.reasons[0].rule == "below_ceiling")
+    assert advice.experiment == "v4_belief_skill"
 
 
 def test_nothing_else_is_advised_while_a_run_is_not_sound(good: Run) -> None:

@@ -15,7 +15,7 @@ OWN_GAIN = Way(
 SPARSER = Way(
     "three times the price on gains of skills that a step does not practise",
     "sparser",
-    overrides=(lambda run: f"loss.gain_sparsity={max(3 * run.setting('loss.gain_sparsity', 0.0), 0.003):.2g}",),
+    overrides=(lambda run: f"loss.gain_sparsity={3 * run.setting('loss.gain_sparsity', 0.0) or 0.003:.2g}",),
 )
 OWN_CURVE = Way(
     "an initial mastery, steepness and level of its own for every skill",
@@ -127,9 +127,7 @@ DEARER_READINESS = Way(
     "a higher price on readiness, so that what practice can explain is left to practice",
     "dearer-readiness",
     overrides=(f"loss.readiness_size={state.MOST_READINESS_SIZE:g}",),
-    open=lambda run: (
-        state.readiness_leads(run) and run.setting("loss.readiness_size", 0.0) < state.MOST_READINESS_SIZE
-    ),
+    open=lambda run: state.readiness_leads(run) and run.setting("loss.readiness_size", 0.0) < state.MOST_READINESS_SIZE,
 )
 FASTER_GAINS = Way(
     "the gain head at five times the learning rate, as in V4",
