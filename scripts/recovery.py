@@ -57,7 +57,7 @@ CONTROLS = {"shuffled labels": shuffle_labels, "shuffled Q-matrix": shuffle_q_ma
 def config_of(spec: str, log: Path, seed: int, epochs: int | None, root: Path, overrides: list[str]) -> DictConfig:
     """Compose the config of an experiment on a saved log."""
     name, *own = spec.split("+")
-    chosen = [f"experiment={name}", "dataset=log", f"dataset.path={log.resolve()}", "dataset.tokens_per_batch=2048"]
+    chosen = [f"experiment={name}", "dataset=log", f"dataset.path={log.resolve()}"]
     chosen += [f"seed={seed}", f"run.root={root.resolve()}"]
     chosen += [] if epochs is None else [f"trainer.max_epochs={epochs}"]
     with initialize_config_dir(conf_dir(), version_base="1.3"):
@@ -85,8 +85,8 @@ class Study:
         with self.console.status("Bayes filter and BKT"):
             self.truth = truth_of(self.simulation, self.cells)
             self.best = follow_bayes(self.simulation, self.cells, options.particles)
-            forgets = self.simulation.truth.settings.forgetting > 0
-            self.peers = [follow_bkt(self.cells, forgets=forgets), follow_nobody(self.cells)]
+            self.forgets = self.simulation.truth.settings.forgetting > 0
+            self.peers = [follow_bkt(self.cells, forgets=self.forgets), follow_nobody(self.cells)]
 
     def config(self, spec: str, log: str) -> DictConfig:
         """Config of an experiment on one of the saved logs."""
@@ -149,7 +149,10 @@ class Study:
         folder = name.replace(" ", "-")
         spoilt.save(self.output / "data" / folder)
         cells = Cells.of(spoilt, self.cells.split)
-        pairs = [(model, self.train(self.specs[0], cells, folder, progress)), (self.peers[0], follow_bkt(cells))]
+        pairs = [
+            (model, self.train(self.specs[0], cells, folder, progress)),
+            (self.peers[0], follow_bkt(cells, forgets=self.forgets)),
+        ]
         if name == "shuffled labels":
             return label_control_rows(pairs, self.cells, cells)
         true = self.truth.estimates.mastery_before_L

@@ -1,7 +1,8 @@
 """Mean and spread of runs over folds and seeds as Markdown: `python scripts/tabulate_spread.py outputs/v4-2015`.
 
 One row an experiment (or a folder, with `--by folder`): test AUC of both encoders, what carries Encoder 2's prediction,
-and with `--checks` a second table with every check of the scorecard. Mean, and +- the standard deviation over runs.
+the values of the checks named by `--values t1_gain_differentiation,...`, and with `--checks` a second table with every
+check of the scorecard. Mean, and +- the standard deviation over runs.
 """
 
 from __future__ import annotations
@@ -14,11 +15,17 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-PARTS = ("gains", "gain_sizes", "velocity", "readiness")
+PARTS = {
+    "gains": "gains permuted",
+    "gain_sizes": "gains at mean",
+    "velocity": "velocity at mean",
+    "readiness": "readiness at mean",
+}
+"""What is put out of action; the columns hold the AUC that is lost."""
 MARKS = {"optimal": "optimal", "target": "target", "minimum": "minimum", "none": "fails"}
 
 
-def spread(values: list[float], digits: int = 4) -> str:
+def spread(values: list[float | None], digits: int = 4) -> str:
     """Write the mean, and the standard deviation where there are several values."""
     known = [float(value) for value in values if value is not None]
     if not known:
@@ -40,20 +47,19 @@ def read(folder: Path) -> dict[str, Any]:
     }
 
 
-def figures_table(groups: dict[str, list[dict[str, Any]]], label: str) -> str:
-    """Return AUC and what carries the prediction, one row a group."""
-    lines = [
-        f"| {label} | runs | E1 test AUC | E2 test AUC | E1 - E2 | gains permuted | gains at mean | velocity at mean "
-        "| readiness at mean | level |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
+def figures_table(groups: dict[str, list[dict[str, Any]]], label: str, values: list[str]) -> str:
+    """Return AUC, what carries the prediction and the values of some checks, one row a group."""
+    titles = (label, "runs", "E1 test AUC", "E2 test AUC", "E1 - E2", *PARTS.values(), *values, "level")
+    lines = ["| " + " | ".join(titles) + " |", "|---" * len(titles) + "|"]
     for name, runs in groups.items():
         cards = [run["card"] for run in runs if run["card"]]
         falls = [spread([card["carries"].get(part, {}).get("fall") for card in cards], 3) for part in PARTS]
         levels = ", ".join(f"{level} ({n})" for level, n in Counter(card["level"] for card in cards).most_common())
         auc = [spread([run["test"][i] for run in runs]) for i in (0, 1)]
         lead = spread([run["test"][0] - run["test"][1] for run in runs])
-        lines.append("| " + " | ".join([f"`{name}`", str(len(runs)), *auc, lead, *falls, levels or "-"]) + " |")
+        checks = [{check["name"]: check["value"] for check in card["checks"]} for card in cards]
+        asked = [spread([of.get(value) for of in checks], 3) for value in values]
+        lines.append("| " + " | ".join([f"`{name}`", str(len(runs)), *auc, lead, *falls, *asked, levels or "-"]) + " |")
     return "\n".join(lines)
 
 
@@ -81,6 +87,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path, help="folders of runs, or folders that hold some")
     parser.add_argument("--by", choices=("name", "folder"), default="name", help="what makes runs one row")
+    parser.add_argument("--values", default="", help="checks whose values are columns of the first table")
     parser.add_argument("--checks", action="store_true", help="also every check of the scorecard")
     options = parser.parse_args()
     folders = sorted({path.parent for run in options.runs for path in run.rglob("results.json")})
@@ -91,7 +98,8 @@ def main() -> int:
     for folder in folders:
         run = read(folder)
         groups[run[options.by]].append(run)
-    print(figures_table(groups, "experiment" if options.by == "name" else "run"))
+    values = [value for value in options.values.split(",") if value]
+    print(figures_table(groups, "experiment" if options.by == "name" else "run", values))
     if options.checks and any(run["card"] for runs in groups.values() for run in runs):
         print("\n" + checks_table(groups))
     return 0

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from gainkt.batch import Batch
 from gainkt.config import conf_dir, register_resolvers
 from gainkt.data.log import InteractionLog, offsets_of
-from gainkt.model import Output
+from gainkt.model import Belief, Output
 from gainkt.model.skill_axis import all_skills
 
 EXPERIMENTS = sorted(path.stem for path in Path(conf_dir(), "experiment").glob("*.yaml"))
@@ -120,5 +120,6 @@ def output_for(batch: Batch, num_skills: int = 7) -> Output:
         "axis": all_skills(batch, num_skills),
         "value_BTD": torch.randn(b, t, 4, generator=draw),
         "beta_K": torch.linspace(1, 2, num_skills),
+        "belief": Belief(torch.ones(1, 1, 1), lambda cells: torch.linspace(-1, 1, num_skills)[cells.skills]),
     }
     return Output(**{field.name: said.get(field.name) for field in fields(Output)})

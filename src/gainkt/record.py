@@ -101,6 +101,7 @@ def _prediction_rows(trace: Trace, log: InteractionLog) -> pa.Table:
         "p2": probability(output.logit2_BT),
         "mastery": minimum(output.mastery_before_BTS, has),
         "mastery_mean": mean(output.mastery_before_BTS, has),
+        "item_difficulty": output.difficulty2_BT,
         "gain_practised": _share(gains, practised),
         "gain_mean": gains.mean(-1),
         "gain_std": gains.std(-1, correction=0),

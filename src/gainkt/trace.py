@@ -40,8 +40,8 @@ class Trace:
         output = model(batch, every_skill=True)
         columns, value = output.axis.columns(), output.value_BTD.float()
         practice, before = output.practice_BTC, shift(output.practice_BTC)
-        moments = Moments.before_steps(value), Moments.after_steps(value), Moments.at_end(value, batch)
-        held, running, final = (model.belief(batch, moment) for moment in moments)
+        held, moments = output.belief, (Moments.after_steps(value), Moments.at_end(value, batch))
+        running, final = (model.belief(batch, moment) for moment in moments)
         mastery, mastery_final = model.mastery(practice, columns, running), model.mastery(practice, columns, final)
         slope = model.curve.slope(before, columns.skills, held.velocity, held.readiness(columns))
         practised = output.axis.practised(batch.has_skill_BTS)
@@ -63,17 +63,18 @@ class Trace:
 
 
 class Means:
-    """Over the scored steps of a part: mean velocity, mean readiness of each skill, and its mean gains.
+    """Of a part of the data: mean velocity, mean readiness of each skill where it is read, and its mean gains.
 
-    Gains have two means a skill: at steps that practise it, and at the others. With each gain at its mean, practice
-    counts opportunities and knows no response; unlike a permutation, it lets nothing in from later steps.
+    Velocity and readiness are means over scored steps, readiness over those that practise the skill. Gains have two
+    means a skill, over all steps of the windows: at steps that practise it, and at the others. With each gain at its
+    mean, practice counts opportunities and knows no response; a permutation lets gains of later steps in.
     """
 
     def __init__(self, model: GainKT, batches: Iterable[Batch], device: torch.device | str) -> None:
         """Go over the batches once."""
         k = model.num_skills
         self.infers_velocity, self.infers_readiness = model.velocity.inferred, model.readiness.inferred
-        velocity, readiness = torch.zeros((), device=device), torch.zeros(k, device=device)
+        velocity, readiness_K, read_K = (torch.zeros(size, device=device) for size in ((), (k,), (k,)))
         gain_2K, count_2K = torch.zeros(2, k, device=device), torch.zeros(2, k, device=device)
         steps = 0
         for batch in batches:
@@ -81,12 +82,16 @@ class Means:
             output, scored = model(batch, every_skill=True), batch.scored_BT
             steps += int(scored.sum())
             velocity += output.belief.velocity.expand(*scored.shape, 1)[scored].sum()
-            readiness += output.belief.readiness(output.axis.columns()).expand(*scored.shape, k)[scored].sum(0)
+            read = scored[..., None] & batch.has_skill_BTS
+            slots = output.belief.readiness(output.axis.slots(batch.skills_BTS)).expand(read.shape)
+            readiness_K.index_add_(0, batch.skills_BTS[read], slots[read])
+            read_K.index_add_(0, batch.skills_BTS[read], torch.ones_like(slots[read]))
             practised = output.axis.practised(batch.has_skill_BTS)
             for role, cells in enumerate((~practised & batch.valid_BT[..., None], practised)):
                 gain_2K[role] += (output.gains_BTC * cells).sum((0, 1))
                 count_2K[role] += cells.sum((0, 1))
-        self.velocity, self.readiness_K = (velocity / steps).view(1, 1, 1), readiness / steps
+        self.velocity = (velocity / max(steps, 1)).view(1, 1, 1)
+        self.readiness_K = readiness_K / read_K.clamp_min(1)
         self.gain_2K = gain_2K / count_2K.clamp_min(1)
 
     def without(self, belief: Belief) -> dict[str, Belief]:

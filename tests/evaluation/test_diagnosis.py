@@ -152,6 +152,18 @@ def test_wrong_skill_is_noticed() -> None:
     assert found["stake"]["auc"] > 0.05
 
 
+def test_difficulties_of_items_are_no_wrong_skill() -> None:
+    made = good_tables()
+    difficulty = np.random.default_rng(0).normal(0, 0.5, len(made.predictions)).astype(np.float32)
+    margin = (made.predictions["mastery"].to_numpy() - 0.5) / 0.1
+    made.predictions["p2"] = np.float32(sigmoid(margin - difficulty))
+    assert ask(made, "wrong_skill")["status"] == "cause", "p2 that nothing explains"
+    made.predictions["item_difficulty"] = difficulty
+    found = ask(made, "wrong_skill")
+    assert found["measured"]["p2_mismatches"] == 0
+    assert found["status"] != "cause"
+
+
 def test_a_cut_history_and_cut_trajectories_are_counted_apart() -> None:
     made = good_tables()
     some = made.predictions["student"].unique()[:5]

@@ -1,5 +1,7 @@
 """Terms without parameters against cases worked out by hand."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,8 @@ import torch.nn.functional as F
 
 from conftest import output_for, random_batch
 from gainkt import losses
-from gainkt.model import Belief
+from gainkt.model import Belief, GainKT
+from gainkt.model.embeddings import RaschDifficulty
 
 
 def test_cross_entropy_is_the_mean_over_scored_steps() -> None:
@@ -108,6 +111,15 @@ def test_readiness_is_shrunk_at_scored_steps_for_their_own_skills() -> None:
     assert float(losses.readiness_size(output, batch)) == pytest.approx(np.mean(total), rel=1e-5)
     output.belief = Belief(torch.ones(1, 1, 1), lambda cells: torch.full((4, 9, 1), 3.0))
     assert float(losses.readiness_size(output, batch)) == pytest.approx(9.0)
+
+
+def test_shrinkage_alone_does_not_move_a_frozen_difficulty() -> None:
+    part = RaschDifficulty(4)
+    part.requires_grad_(False)
+    both = SimpleNamespace(items1=part, items2=RaschDifficulty(0))
+    assert GainKT.item_penalty(both) is None
+    part.requires_grad_(True)
+    assert float(GainKT.item_penalty(both)) == 0
 
 
 def test_item_shrinkage_is_what_the_model_says_and_0_without_items() -> None:

@@ -71,5 +71,11 @@ def test_guess_and_slip_bound_the_probability() -> None:
     least = mastery.masked_fill(~batch.has_skill_BTS, 9).amin(-1)[batch.valid_BT]
     p = torch.sigmoid(readout(mastery, batch))[batch.valid_BT]
     torch.testing.assert_close(p, 0.2 + (1 - 0.1 - 0.2) * least)
+    certain = GuessSlipReadout(7, guess=partial(Bounded, mean=0.0), slip=partial(Bounded, mean=0.0))
+    full = torch.ones(batch.skills_BTS.shape, requires_grad=True)
+    logit = certain(full, batch)[batch.valid_BT]
+    assert (logit > 3).all(), "full mastery is near certainty, not a coin"
+    logit.sum().backward()
+    assert torch.isfinite(full.grad).all()
     with pytest.raises(ConfigError, match="minimum"):
         GuessSlipReadout(7, guess=partial(Bounded, mean=0.2), slip=partial(Bounded, mean=0.1), reduce="minimun")

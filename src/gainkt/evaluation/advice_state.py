@@ -21,6 +21,8 @@ MOST_READINESS_SIZE = 0.1
 """Ten times V4's own price."""
 MOST_ITEM_SHRINKAGE = 0.1
 """That of conf/experiment/v4_items.yaml."""
+LEAST_EPOCHS = 3
+"""Fewer leave a falling learning rate no course."""
 EPSILON = 1e-9
 """Under which two settings are the same."""
 
@@ -90,6 +92,11 @@ def more_epochs(run: Seen) -> str:
     return f"trainer.max_epochs={ceil(1.5 * run.setting('trainer.max_epochs', 12))}"
 
 
+def ended_at_its_best(run: Seen) -> bool:
+    """Tell whether the epoch kept is the last one, or it is not known which was."""
+    return run.metrics is None or run.kept is None or bool(run.kept["epoch"] == run.metrics["epoch"].iloc[-1])
+
+
 def epochs_of_encoder1(run: Seen) -> int:
     """Epochs up to Encoder 1's best; 0 where it is not known."""
     best = run.best_of_encoder1
@@ -100,7 +107,7 @@ def can_stop_earlier(run: Seen) -> bool:
     """Tell whether fewer epochs would end at Encoder 1's best."""
     # Cutting the epochs of a schedule with phases moves the phases, not their end.
     return run.setting("schedule._target_", "").endswith("Constant") and (
-        0 < epochs_of_encoder1(run) < run.setting("trainer.max_epochs", 0)
+        LEAST_EPOCHS <= epochs_of_encoder1(run) < run.setting("trainer.max_epochs", 0)
     )
 
 

@@ -93,7 +93,9 @@ FEWER_EPOCHS = Way(
     overrides=(lambda run: f"trainer.max_epochs={state.epochs_of_encoder1(run)}",),
     open=state.can_stop_earlier,
 )
-MORE_EPOCHS = Way("half as many epochs again", "more-epochs", overrides=(state.more_epochs,))
+MORE_EPOCHS = Way(
+    "half as many epochs again", "more-epochs", overrides=(state.more_epochs,), open=state.ended_at_its_best
+)
 
 V4_BELIEF = "v4_belief"
 BELIEF = Way(

@@ -21,7 +21,7 @@ SAME = 1e-3
 
 
 def reachable_range(tables: Tables) -> Finding:
-    """Range of p2 from no practice to endless practice.
+    """Range of p2 from no practice to endless practice, for an item as hard as its skill.
 
     p2 = sigmoid((m - theta) / T), m from M_sat sigmoid(-offset) to M_sat
     """
@@ -157,7 +157,7 @@ def wrong_skill(tables: Tables) -> Finding:
     """Recompute from the trajectories what each scored step should have been predicted from, and count what differs.
 
     mastery = least over the step's own skills of the mastery after the student's previous step;
-    p2 = sigmoid((mastery - theta) / T) at steps of one skill.
+    p2 = sigmoid((mastery - theta) / T - item difficulty) at steps of one skill.
     """
     own, y = tables.own, tables.response
     least, single = own.least(own.mastery_N), own.single_M
@@ -167,6 +167,7 @@ def wrong_skill(tables: Tables) -> Finding:
     mismatches = int((np.abs(recorded - least) > SAME).sum())
     skill = own.skill_N[own.first_M]
     margin = (least - tables.parameter("threshold")[skill]) / tables.parameter("temperature")[skill]
+    margin = margin - column_of(tables.scored, "item_difficulty")[own.row_M]
     p2 = column_of(tables.scored, "p2")
     misread = int((np.abs(sigmoid(margin) - p2[own.row_M]) > SAME)[single].sum())
     wrong = column_of(tables.scored, "p2_wrong_skill")

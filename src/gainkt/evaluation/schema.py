@@ -32,6 +32,7 @@ PREDICTIONS = pa.schema(
         ("p2", FLOAT),  # Encoder 2's
         ("mastery", FLOAT),  # least mastery over the step's skills before the step, [0, 1]
         ("mastery_mean", FLOAT),  # mean mastery over the step's skills before the step
+        ("item_difficulty", FLOAT),  # logits that Encoder 2 takes off for the item; 0 where it has no difficulties
         # -- what the step did to all K skills
         ("gain_practised", FLOAT),  # mean gain over the step's own skills, [0, 1]
         ("gain_mean", FLOAT),  # mean gain over all skills

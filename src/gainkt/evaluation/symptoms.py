@@ -166,7 +166,7 @@ def below_ceiling(run: Seen) -> Sighting | None:
     """Mastery that is monotone and goes with the responses less than it could."""
     check = run.check("mastery_response_correlation")
     ceiling = check["ceiling"]
-    if check["value"] is None or not ceiling or check["value"] >= NEAR_CEILING * ceiling:
+    if check["value"] is None or not ceiling or check["value"] >= NEAR_CEILING * ceiling or holds(run):
         return None
     share = check["value"] / ceiling
     text = (

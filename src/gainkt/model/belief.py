@@ -187,8 +187,8 @@ class FirstContactReadiness(SkillReadiness):
 
         o[t, k] = (w[k] + b) . v[min(t, f[k])], v[n] the state after n steps, f[k] the step that first practises k
 
-    So the mastery of a skill never falls once it is practised: what came before is a prior, revised while there is no
-    practice to revise it.
+    So within a window (a whole history, unless it is very long) the mastery of a skill never falls once it is
+    practised: what came before is a prior, revised while there is no practice to revise it.
     """
 
     def forward(self, moments: Moments, cells: Cells) -> Tensor:

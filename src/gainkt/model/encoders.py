@@ -74,7 +74,8 @@ class Rotary(nn.Module):
 class Decay(nn.Module):
     """Distance-aware attention: score[i, j] = q[i] . k[j] / sqrt(d) - a (i - j), a > 0 learnt for each head.
 
-    What lies far back counts less, as memory fades. One [T, T] matrix a head is held, for the whole batch.
+    What lies far back counts less, as memory fades. In training [B, H, T, T] weights are held: a learnt bias rules out
+    the fused kernel on the CPU.
     Source: Press et al., Train short, test long, 2022 (the bias); Ghosh et al., 2020 (the decay is learnt).
     """
 

@@ -40,6 +40,8 @@ class Output:
     """Steepness of each skill's curve ([1] where all share one)."""
     belief: Belief
     """What was believed about the students before each step."""
+    difficulty2_BT: Tensor
+    """Logits that Encoder 2 takes off for each step's item; 0 where it has no difficulties."""
     item_penalty: Tensor | None
     """Mean over items of the squared difficulties; None where the model has none."""
 
@@ -125,12 +127,14 @@ class GainKT(nn.Module):
             value_BTD=value,
             beta_K=self.curve.beta(),
             belief=belief,
+            difficulty2_BT=difficulty2,
             item_penalty=self.item_penalty(),
         )
 
     def item_penalty(self) -> Tensor | None:
         """Mean squared difficulty of the items, both encoders' together; None where the model has no items."""
-        penalties = [p for p in (self.items1.penalty(), self.items2.penalty()) if p is not None]
+        # That of a frozen part is left out: shrinkage alone would pull at it.
+        penalties = [p for part in (self.items1, self.items2) if (p := part.penalty()) is not None and p.requires_grad]
         return torch.stack(penalties).sum() if penalties else None
 
     def belief(self, batch: Batch, moments: Moments) -> Belief:
@@ -138,7 +142,13 @@ class GainKT(nn.Module):
 
         Apart from `read_out`, so that one can ask what would be predicted from another belief.
         """
-        return Belief(self.velocity(batch, moments), lambda cells: self.readiness(moments, cells))
+
+        def readiness(cells: Cells) -> Tensor:
+            # Asked for later, when the caller may have switched half precision on again.
+            with torch.autocast(moments.now_BTD.device.type, enabled=False):
+                return self.readiness(moments, cells)
+
+        return Belief(self.velocity(batch, moments), readiness)
 
     def read_out(
         self, practice_BTC: Tensor, batch: Batch, axis: SkillAxis, belief_before: Belief

@@ -14,6 +14,9 @@ from gainkt.model.parameters import Bounded
 
 BoundedFactory = Callable[[int], Bounded]
 
+LEAST = 1e-6
+"""Distance that a probability keeps from 0 and 1, so that its logit is finite."""
+
 
 class SigmoidCurve(nn.Module):
     """The learning curve m = M_sat[k] sigmoid(beta[k] gamma P - offset[k] + o): in (0, M_sat), rising with P."""
@@ -55,7 +58,8 @@ class SigmoidCurve(nn.Module):
 
 def minimum(x_BTS: Tensor, has_skill_BTS: Tensor) -> Tensor:
     """The least over a step's skills, [B, T]: a step is answered well only if all its skills are mastered."""
-    return x_BTS.masked_fill(~has_skill_BTS, torch.inf).amin(-1).nan_to_num(posinf=0.0)
+    least = x_BTS.masked_fill(~has_skill_BTS, torch.inf).amin(-1)
+    return torch.where(has_skill_BTS.any(-1), least, 0.0)
 
 
 def soft_minimum(x_BTS: Tensor, has_skill_BTS: Tensor) -> Tensor:
@@ -131,7 +135,8 @@ class GuessSlipReadout(nn.Module):
     def forward(self, mastery_BTS: Tensor, batch: Batch) -> Tensor:
         """Logit of a right response to each step from the mastery of its skills before it, [B, T]."""
         guess, slip = self.guess.at(batch.skills_BTS), self.slip.at(batch.skills_BTS)
-        return REDUCTIONS[self.reduce](torch.logit(guess + (1 - slip - guess) * mastery_BTS), batch.has_skill_BTS)
+        right_BTS = guess + (1 - slip - guess) * mastery_BTS
+        return REDUCTIONS[self.reduce](torch.logit(right_BTS.clamp(LEAST, 1 - LEAST)), batch.has_skill_BTS)
 
 
 def _known(reduce: str) -> str:

@@ -11,7 +11,7 @@ from gainkt.model.encoders import Size
 
 
 class MLPHead(nn.Module):
-    """The research line's read-out: logit[t] = MLP([context[t-1], value[t-1], embedding of the skills of step t])."""
+    """The research line's read-out: logit[t] = MLP([context[t-1], value[t-1], skills of step t]) - d[item]."""
 
     def __init__(self, num_skills: int, size: Size, *, has_items: bool) -> None:
         """Build the embedding of the step to come and the MLP."""
