@@ -27,9 +27,9 @@ from gainkt.config import USER_ERRORS, conf_dir, one_line, register_resolvers
 from gainkt.data.simulator import shuffle_labels, shuffle_q_matrix, simulate_with_truth
 from gainkt.errors import ConfigError
 from gainkt.evaluation.recovery_tables import (
-    Cells,
-    Followed,
+    Compared,
     Rows,
+    Source,
     compare,
     label_control_rows,
     q_matrix_control_rows,
@@ -81,7 +81,7 @@ class Study:
         self.simulation.save(self.output / "data" / "simulation")
         self.simulation.log.save(self.output / "data" / "log")
         datamodules[0].setup()
-        self.cells = Cells.of(self.simulation.log, datamodules[0].split)
+        self.cells = Compared.of(self.simulation.log, datamodules[0].split)
         with self.console.status("Bayes filter and BKT"):
             self.truth = truth_of(self.simulation, self.cells)
             self.best = follow_bayes(self.simulation, self.cells, options.particles)
@@ -93,7 +93,7 @@ class Study:
         o = self.options
         return config_of(spec, self.output / "data" / log, o.seed, o.epochs, self.output / "runs" / log, o.overrides)
 
-    def train(self, spec: str, cells: Cells, log: str, progress: str) -> Followed:
+    def train(self, spec: str, cells: Compared, log: str, progress: str) -> Source:
         """Train an experiment on a saved log and follow the test students."""
         begun = perf_counter()
         self.console.print(f"[bold]{progress}[/bold] training {spec} on {cells.log.name}")
@@ -143,12 +143,12 @@ class Study:
             "simulator": asdict(settings),
         }
 
-    def control(self, name: str, model: Followed, progress: str) -> Rows:
+    def control(self, name: str, model: Source, progress: str) -> Rows:
         """Train the first experiment, and fit BKT, on a spoilt log; set its figures beside those of the true one."""
         spoilt = CONTROLS[name](self.simulation.log, self.options.seed)
         folder = name.replace(" ", "-")
         spoilt.save(self.output / "data" / folder)
-        cells = Cells.of(spoilt, self.cells.split)
+        cells = Compared.of(spoilt, self.cells.split)
         pairs = [
             (model, self.train(self.specs[0], cells, folder, progress)),
             (self.peers[0], follow_bkt(cells, forgets=self.forgets)),

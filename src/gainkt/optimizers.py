@@ -28,7 +28,8 @@ def adam(
     lr(step) = lr lr_scale (final_lr + (1 - final_lr) (1 + cos(pi step / num_steps)) / 2).
 
     Args:
-        model: GainKT; its direct children are the parts (encoder1, response_head, encoder2, gain_head, ...).
+        model: its direct children are the parts: GainKT's (encoder1, response_head, encoder2, gain_head, ...), and
+            `loss` where a term learns.
         num_steps: training steps planned.
         lr: learning rate at the start, > 0.
         weight_decay: L2 penalty added to the gradient, >= 0.

@@ -11,7 +11,7 @@ from gainkt.data.simulator_truth import Simulation, Truth
 from gainkt.evaluation import recovery
 from gainkt.evaluation.bootstrap import Array
 from gainkt.evaluation.recovery import Estimates
-from gainkt.evaluation.recovery_tables import Cells, Followed
+from gainkt.evaluation.recovery_tables import Compared, Source
 from gainkt.model.gains import OwnAndMatrixGain
 from gainkt.model.mastery import probability
 from gainkt.references import BKT
@@ -19,7 +19,7 @@ from gainkt.train import RunResult
 
 
 @torch.inference_mode()
-def follow_model(name: str, result: RunResult, cells: Cells) -> Followed:
+def follow_model(name: str, result: RunResult, cells: Compared) -> Source:
     """Run a trained model over the test students and lay out what it says along the log's steps and slots."""
     log, size = cells.log, cells.log.num_skills
     assert result.datamodule.log_.digest == log.digest, "trained on other data"
@@ -66,7 +66,7 @@ def follow_model(name: str, result: RunResult, cells: Cells) -> Followed:
     }
     if isinstance(model.gain_head, OwnAndMatrixGain):
         transfer = {"learnt matrix": model.gain_head.transfer().numpy(), **transfer}
-    return Followed(
+    return Source(
         Estimates(name, p2, before, after, gain),
         encoder1=Estimates(f"{name}, Encoder 1", p1),
         parameters={
@@ -83,11 +83,11 @@ def follow_model(name: str, result: RunResult, cells: Cells) -> Followed:
     )
 
 
-def follow_bkt(cells: Cells, *, forgets: bool = False) -> Followed:
+def follow_bkt(cells: Compared, *, forgets: bool = False) -> Source:
     """Fit BKT on the training students and follow the test students."""
     bkt = BKT.fit(cells.log, cells.split.train, forgets=forgets)
     found = bkt.predict(cells.log, cells.split.test)
-    return Followed(
+    return Source(
         Estimates("BKT", found.probability_M, found.mastery_before_L, found.mastery_after_L),
         parameters={
             "mastery at first opportunity": cells.at_first_opportunity(found.mastery_before_L),
@@ -97,19 +97,19 @@ def follow_bkt(cells: Cells, *, forgets: bool = False) -> Followed:
     )
 
 
-def follow_nobody(cells: Cells) -> Followed:
+def follow_nobody(cells: Compared) -> Source:
     """The floor: each skill's share of right responses in training, whoever practises it and however long."""
     log, at = cells.log, np.isin(cells.student_L, cells.split.train)
     rate = recovery.mean_by(log.responses[cells.step_L[at]], log.skills[at], log.num_skills)
     rate = np.where(np.isfinite(rate), rate, log.responses[cells.step_L[at]].mean())[log.skills]
-    return Followed(Estimates("share right of skill", np.minimum.reduceat(rate, log.skill_offsets[:-1]), rate, rate))
+    return Source(Estimates("share right of skill", np.minimum.reduceat(rate, log.skill_offsets[:-1]), rate, rate))
 
 
-def follow_bayes(simulation: Simulation, cells: Cells, num_particles: int) -> Followed:
+def follow_bayes(simulation: Simulation, cells: Compared, num_particles: int) -> Source:
     """The best attainable: an observer who knows all parameters, but no student."""
     belief = bayes_filter(simulation.log, simulation.truth, num_particles=num_particles, students=cells.split.test)
     after = belief.mastery_after_L
-    return Followed(
+    return Source(
         Estimates("Bayes filter", belief.probability_M, belief.mastery_L, after, belief.gain_L),
         parameters={
             "mastery at first opportunity": cells.at_first_opportunity(belief.mastery_L),
@@ -119,12 +119,12 @@ def follow_bayes(simulation: Simulation, cells: Cells, num_particles: int) -> Fo
     )
 
 
-def truth_of(simulation: Simulation, cells: Cells) -> Followed:
+def truth_of(simulation: Simulation, cells: Compared) -> Source:
     """The truth in the same form; its probability is the oracle's, who sees the states."""
     steps, world, students = simulation.truth.steps, simulation.truth.world, simulation.truth.students
     at = np.isin(cells.student_L, cells.split.test)
     gain = recovery.mean_by(steps.gain_L[at], steps.skills[at], cells.log.num_skills)
-    return Followed(
+    return Source(
         Estimates("oracle", steps.oracle_M, steps.mastery_before_L, steps.mastery_after_L, steps.gain_L),
         parameters={
             "mastery at first opportunity": cells.at_first_opportunity(steps.mastery_before_L),
@@ -139,7 +139,7 @@ def truth_of(simulation: Simulation, cells: Cells) -> Followed:
     )
 
 
-def mastery_of_named_skills(truth: Truth, cells: Cells) -> Array:
+def mastery_of_named_skills(truth: Truth, cells: Compared) -> Array:
     """True mastery before each step of the skills that the log names, [L]; these need not be the item's own.
 
     NaN but for test students.

@@ -20,7 +20,7 @@ from gainkt.evaluation.recovery import (
     students_from_curves,
     with_shares,
 )
-from gainkt.evaluation.recovery_tables import Cells, Followed, compare, label_control_rows, q_matrix_control_rows
+from gainkt.evaluation.recovery_tables import Compared, Source, compare, label_control_rows, q_matrix_control_rows
 from gainkt.reporting.recovery_report import recovery_figure, recovery_markdown
 
 
@@ -143,9 +143,9 @@ def test_a_receivers_mean_leaves_out_itself() -> None:
 @pytest.fixture(scope="module")
 def study() -> tuple:
     simulation = simulate_with_truth(num_students=120, num_skills=5, num_items=25)
-    cells = Cells.of(simulation.log, SeededFolds(num_folds=5, test_share=0.3, seed=0).split(simulation.log, 0))
+    cells = Compared.of(simulation.log, SeededFolds(num_folds=5, test_share=0.3, seed=0).split(simulation.log, 0))
     steps = simulation.truth.steps
-    truth = Followed(
+    truth = Source(
         Estimates("oracle", steps.oracle_M, steps.mastery_before_L, steps.mastery_after_L, steps.gain_L),
         parameters={"mastery at first opportunity": cells.at_first_opportunity(steps.mastery_before_L)},
     )
@@ -168,7 +168,7 @@ def test_a_report_compares_all_sources_and_finds_the_spoilt_one(study: tuple, rn
     simulation, cells, truth = study
     true = truth.estimates
     noise = rng.random(len(true.mastery_before_L))
-    model = Followed(
+    model = Source(
         Estimates("model", rng.random(len(true.probability_M)), noise),
         parameters=truth.parameters,
         encoder1=Estimates("model, Encoder 1", true.probability_M),
@@ -184,10 +184,10 @@ def test_a_report_compares_all_sources_and_finds_the_spoilt_one(study: tuple, rn
     assert before["oracle"]["spearman"] == pytest.approx(1)
     assert abs(before["model"]["spearman"]) < 0.15
 
-    spoilt = Cells.of(shuffle_q_matrix(simulation.log), cells.split)
-    good = Followed(true)
+    spoilt = Compared.of(shuffle_q_matrix(simulation.log), cells.split)
+    good = Source(true)
     content["controls"] = label_control_rows([(model, model)], cells, cells) + q_matrix_control_rows(
-        [(good, Followed(Estimates("spoilt", true.probability_M, rng.random(len(spoilt.log.skills)))))],
+        [(good, Source(Estimates("spoilt", true.probability_M, rng.random(len(spoilt.log.skills)))))],
         cells,
         true.mastery_before_L,
         spoilt,

@@ -160,7 +160,7 @@ BOTH_SELECT = Way(
     open=lambda run: run.setting("callbacks.select.monitor") == "val/encoder2_auc",
 )
 LSTM = Way(
-    "an LSTM as Encoder 1",
+    "an LSTM as Encoder 1, and V4's sizes for both",
     "lstm",
     overrides=("model/encoder1=lstm", "model/size=lstm"),
     open=lambda run: not run.has("encoder1", "LSTMStream") and not state.is_distance_attention(run),

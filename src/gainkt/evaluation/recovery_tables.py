@@ -25,7 +25,7 @@ COMPARED = {"mastery_before": "mastery_before_L", "mastery_after": "mastery_afte
 
 
 @dataclass(frozen=True, eq=False)
-class Cells:
+class Compared:
     """A log, and which of its steps and slots are compared: the scored ones of test students."""
 
     log: InteractionLog
@@ -36,7 +36,7 @@ class Cells:
     scored_L: Array
 
     @classmethod
-    def of(cls, log: InteractionLog, split: Split) -> Cells:
+    def of(cls, log: InteractionLog, split: Split) -> Compared:
         """Compare every step of the test students but the first of each."""
         step = np.repeat(np.arange(log.num_steps), np.diff(log.skill_offsets))
         scored = np.zeros(log.num_steps, dtype=bool)
@@ -95,7 +95,7 @@ class Cells:
 
 
 @dataclass(frozen=True, eq=False)
-class Followed:
+class Source:
     """What one source says about the test students."""
 
     estimates: Estimates
@@ -108,7 +108,7 @@ class Followed:
 
 
 def compare(
-    cells: Cells, truth: Followed, best: Followed, models: Sequence[Followed], peers: Sequence[Followed]
+    cells: Compared, truth: Source, best: Source, models: Sequence[Source], peers: Sequence[Source]
 ) -> dict[str, Rows]:
     """Return predictions, mastery before and after, gains and parameters of every source, beside the best attainable.
 
@@ -146,7 +146,7 @@ def compare(
     return sections
 
 
-def transfer_rows(models: Sequence[Followed], world: World) -> Rows:
+def transfer_rows(models: Sequence[Source], world: World) -> Rows:
     """How well each model's scores find the edges of the transfer graph."""
     return [
         {
@@ -159,7 +159,7 @@ def transfer_rows(models: Sequence[Followed], world: World) -> Rows:
     ]
 
 
-def label_control_rows(pairs: Sequence[tuple[Followed, Followed]], cells: Cells, spoilt: Cells) -> Rows:
+def label_control_rows(pairs: Sequence[tuple[Source, Source]], cells: Compared, spoilt: Compared) -> Rows:
     """AUC of sources trained on shuffled labels, beside what the same sources reach on the true ones.
 
     Args:
@@ -183,7 +183,7 @@ def label_control_rows(pairs: Sequence[tuple[Followed, Followed]], cells: Cells,
 
 
 def q_matrix_control_rows(
-    pairs: Sequence[tuple[Followed, Followed]], cells: Cells, true_L: Array, spoilt: Cells, named_L: Array
+    pairs: Sequence[tuple[Source, Source]], cells: Compared, true_L: Array, spoilt: Compared, named_L: Array
 ) -> Rows:
     """Agreement with true mastery before each step by sources trained on a shuffled Q-matrix.
 
