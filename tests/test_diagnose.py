@@ -1,9 +1,11 @@
 """`python -m gainkt.diagnose` on tiny runs, with windows and multi-skill steps."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
@@ -69,6 +71,23 @@ def test_a_run_is_diagnosed_with_its_own_tables(run_folder: Path, monkeypatch: p
     gradients = found["findings"][2]["measured"]
     assert gradients["gain_head"]["last"]["bce2"] == 1
     assert len(list((run_folder / "figures").iterdir())) == 8
+
+
+def test_a_model_with_items_reads_the_right_skills(config: Config, tmp_path: Path) -> None:
+    run = train(config("v4_belief")).run
+    table = pd.read_parquet(run.directory.path / "predictions.parquet")
+    assert table["item_difficulty"].abs().max() > 0.005, "no item differs: the test could not fail"
+    wrong = diagnose_config(settings(f"run={run.directory.path}", "figures=false")).content["findings"][-1]
+    assert wrong["measured"]["p2_mismatches"] == wrong["measured"]["mastery_mismatches"] == 0
+    assert wrong["measured"]["single_skill_steps"] > 50
+
+
+def test_tables_of_an_older_version_are_recorded_again(run_folder: Path, tmp_path: Path) -> None:
+    old = shutil.copytree(run_folder, tmp_path / "old")
+    table = pd.read_parquet(old / "predictions.parquet")
+    table.drop(columns="item_difficulty").to_parquet(old / "predictions.parquet")
+    done = diagnose_config(settings(f"run={old}", "figures=false"))
+    assert all(finding["status"] != "unmeasured" for finding in done.content["findings"])
 
 
 def test_another_part_is_recorded_and_guarded(run_folder: Path) -> None:

@@ -16,7 +16,7 @@ from gainkt.config import conf_dir, one_line_errors, run_main
 from gainkt.data.datamodule import KTDataModule
 from gainkt.evaluation.diagnosis import diagnose, write_diagnosis
 from gainkt.leakage import check_leakage
-from gainkt.record import TABLES, record
+from gainkt.record import TABLES, are_recorded, record
 from gainkt.reporting.console import make_console
 from gainkt.reporting.diagnosis_figures import save_figures
 from gainkt.reporting.diagnosis_table import diagnosis_view
@@ -47,8 +47,8 @@ def diagnose_run(
 ) -> Diagnosis:
     """Diagnose a run's best checkpoint on a part of its own data, and write diagnosis.json and figures.
 
-    The tables that training left in the run's folder are read where they are of this part and phase; otherwise the
-    model is run over the part into a temporary folder.
+    The tables that training left in the run's folder are read where they are of this part and phase, and not of an
+    older version; otherwise the model is run over the part into a temporary folder.
 
     Args:
         run: a run read back.
@@ -72,7 +72,7 @@ def diagnose_run(
     model = run.model(phase)
     with tempfile.TemporaryDirectory() as temporary:
         paths = {name: home / f"{name}.parquet" for name in TABLES}
-        if not (as_trained and all(path.is_file() for path in paths.values())):
+        if not (as_trained and are_recorded(home)):
             paths = record(model, datamodule, part, Path(temporary), device=device)
         tables = {name: pd.read_parquet(path) for name, path in paths.items()}
     content = diagnose(tables["predictions"], tables["trajectories"], tables["skills"], run.directory.metrics)

@@ -28,7 +28,8 @@ from gainkt.model.mastery import mean, minimum, probability
 from gainkt.model.parameters import Bounded
 from gainkt.trace import Means, Trace
 
-TABLES = ("predictions", "trajectories", "skills")
+TABLES = {"predictions": PREDICTIONS, "trajectories": TRAJECTORIES, "skills": SKILLS}
+"""Schema of each table."""
 
 
 @torch.inference_mode()
@@ -74,6 +75,12 @@ def record(
     with _table(paths["skills"], SKILLS) as table:
         table.write_table(skills.rows(model, log))
     return paths
+
+
+def are_recorded(folder: Path) -> bool:
+    """Tell whether a folder holds every table with the columns that they have now."""
+    paths = {folder / f"{name}.parquet": schema for name, schema in TABLES.items()}
+    return all(path.is_file() and pq.read_schema(path).names == schema.names for path, schema in paths.items())
 
 
 def pick_students(log: InteractionLog, students: NDArray[np.int64], count: int | None, seed: int) -> NDArray[np.int64]:
