@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
+from conftest import TINY
 from gainkt import advise as command
 from gainkt.advise import advise_run
 from gainkt.errors import ConfigError
@@ -22,7 +23,6 @@ HEADER = "student,skill,score"
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A V1 run on a CSV file with an awkward name, without scorecard."""
-    from conftest import TINY
 
     root = tmp_path_factory.mktemp("runs")
     data = root / "my data, it's 50%.csv"
@@ -169,3 +169,16 @@ def test_the_command(
         assert said.count("gainkt: error:") == 1
         assert expected in said
         assert "Traceback" not in said
+
+
+def test_the_command_on_simulated_students(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny = train(compose_train(["experiment=v4_belief", *TINY, f"run.root={tmp_path}"])).run
+    assert "path" not in tiny.config.dataset, "simulated data lies nowhere"
+    monkeypatch.setattr("sys.argv", ["gainkt", "device=cpu", f"run={tiny.directory.path}"])
+    command.main()
+    assert "What next?" in capsys.readouterr().out
+    content = json.loads((tiny.directory.path / "advice.json").read_text())
+    assert content["without_diagnosis"] is None
+    assert all(entry["stage"] != "sound" for entry in content["advice"]), "items make no run unsound"
