@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from gainkt.batch import Batch, shift
 from gainkt.model import GainKT
+from gainkt.model.belief import Moments
 from gainkt.model.encoders import AttentionBlock, AttentionStream, rotate
 from gainkt.model.skill_axis import all_skills
 
@@ -53,14 +54,15 @@ class NaiveGainKT(nn.Module):
     def forward(self, batch: Batch) -> NaiveOutput:
         """Predict each step from the steps before it."""
         m = self.model
-        context1, value1 = self._stream(m.encoder1, batch)
-        logit1 = m.response_head(shift(context1), shift(value1), batch)
-        _, value = self._stream(m.encoder2, batch)
+        difficulty1, difficulty2 = m.items1(batch), m.items2(batch)
+        context1, value1 = self._stream(m.encoder1, batch, difficulty1)
+        logit1 = m.response_head(shift(context1), shift(value1), batch, difficulty1)
+        _, value = self._stream(m.encoder2, batch, difficulty2)
         axis = all_skills(batch, m.num_skills)
         gains = m.gain_head(value, axis, batch)
         gains = m.receivers(gains.float(), axis, batch)
         with torch.autocast(value.device.type, enabled=False):
-            velocity = m.velocity(batch, value)[:, 0]
+            velocity = m.velocity(batch, Moments.before_steps(value))[:, 0]
             practice = torch.zeros_like(gains[:, 0])
             curve = []
             for t in range(gains.shape[1]):
@@ -70,12 +72,12 @@ class NaiveGainKT(nn.Module):
             # Before the first step practice is 0; never scored, but kept the same.
             first = m.curve(torch.zeros_like(practice), axis.skills_BC, velocity, practice.new_zeros(1))[:, None]
             before = shift(mastery, first).gather(2, batch.skills_BTS)
-            logit2 = m.readout(before, batch)
+            logit2 = m.readout(before, batch) - difficulty2
         return NaiveOutput(logit1.float(), logit2, mastery)
 
-    def _stream(self, stream: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _stream(self, stream: nn.Module, batch: Batch, difficulty_BT: Tensor) -> tuple[Tensor, Tensor]:
         assert isinstance(stream, AttentionStream)
-        context, value = stream.embedding(batch)
+        context, value = stream.embedding(batch, difficulty_BT)
         for block in stream.blocks:
             assert isinstance(block, AttentionBlock)
             context, value = self._block(block, context, value)

@@ -22,7 +22,7 @@ def test_naive_baseline_computes_the_same_predictions_loss_and_gradients(config,
     torch.manual_seed(0)
     cfg = config(experiment, "model.size.dropout=0", "model.size.num_blocks=2")
     # 60 skills, of which a window meets few: gainkt gathers columns where the baseline takes all.
-    model = build(cfg.model, num_skills=60, num_students=5)
+    model = build(cfg.model, num_skills=60, num_students=5, num_items=0)
     batch = random_batch(b=5, t=9, s=slots, num_skills=6)
     padded = pad_to(batch, 40)
 

@@ -119,7 +119,7 @@ def test_shrinkage_alone_does_not_move_a_frozen_difficulty() -> None:
     both = SimpleNamespace(items1=part, items2=RaschDifficulty(0))
     assert GainKT.item_penalty(both) is None
     part.requires_grad_(True)
-    assert float(GainKT.item_penalty(both)) == 0
+    assert float(GainKT.item_penalty(both).detach()) == 0
 
 
 def test_item_shrinkage_is_what_the_model_says_and_0_without_items() -> None:

@@ -1,0 +1,238 @@
+"""Rasch against cases worked out by hand, a general optimiser, simulated students and mirt."""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.optimize import brentq, minimize
+
+from conftest import random_log
+from gainkt.data.log import InteractionLog, offsets_of
+from gainkt.errors import ConfigError, DataError
+from gainkt.references import Rasch, Reference
+
+
+def sigmoid(x: np.ndarray | float) -> np.ndarray:
+    return 1 / (1 + np.exp(-np.asarray(x, dtype=float)))
+
+
+def model(*difficulty: float, mean: float = 0.0, ability_sd: float = 1.0) -> Rasch:
+    names = tuple(f"k{k}" for k in range(len(difficulty)))
+    return Rasch(names, np.array(difficulty), mean, ability_sd, 1.0, 0.0, 1, 0.0, 1)
+
+
+def log_of(histories: list[list[tuple[list[int], int]]], num_skills: int = 1) -> InteractionLog:
+    """A log of histories of (skills, response)."""
+    steps = [step for history in histories for step in history]
+    return InteractionLog(
+        name="made",
+        offsets=offsets_of(np.array([len(history) for history in histories])),
+        responses=np.array([right for _, right in steps], dtype=np.uint8),
+        skill_offsets=offsets_of(np.array([len(skills) for skills, _ in steps])),
+        skills=np.array([k for skills, _ in steps for k in skills], dtype=np.int32),
+        items=np.full(len(steps), -1, dtype=np.int32),
+        students=np.array([f"s{i}" for i in range(len(histories))]),
+        skill_names=np.array([f"k{k}" for k in range(num_skills)]),
+        item_names=np.array([], dtype=np.str_),
+        folds=np.full(len(histories), -2, dtype=np.int16),
+    )
+
+
+def simulated_log(ability: np.ndarray, difficulty: np.ndarray, tries: int, seed: int = 0) -> InteractionLog:
+    """Students who meet every skill `tries` times."""
+    rng = np.random.default_rng(seed)
+    history = [([k], 0) for k in range(len(difficulty)) for _ in range(tries)]
+    log = log_of([history] * len(ability), len(difficulty))
+    right = sigmoid(ability[:, None] - np.repeat(difficulty, tries))
+    return replace(log, responses=(rng.random(right.shape) < right).reshape(-1).astype(np.uint8))
+
+
+def test_the_filter_by_hand() -> None:
+    found = model(0.5, -1.0).predict(log_of([[([0], 1), ([1], 0), ([0, 1], 1)], [([1], 0)]], 2))
+    first = brentq(lambda x: 1 - sigmoid(x - 0.5) - x, -9, 9)
+    second = brentq(lambda x: 1 - sigmoid(x - 0.5) - sigmoid(x + 1) - x, -9, 9)
+    third = brentq(lambda x: 2 - sigmoid(x - 0.5) - sigmoid(x + 1) - sigmoid(x + 0.25) - x, -9, 9)
+    other = brentq(lambda x: -sigmoid(x + 1) - x, -9, 9)
+    np.testing.assert_allclose(found.ability_before_M, [0, first, second, 0])
+    np.testing.assert_allclose(found.ability_after_M, [first, second, third, other])
+    np.testing.assert_allclose(found.difficulty_M, [0.5, -1, -0.25, -1])
+    np.testing.assert_allclose(found.probability_M, sigmoid(np.array([-0.5, first + 1, second + 0.25, 1])))
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_the_fit_agrees_with_a_general_optimiser(slots: int) -> None:
+    log = random_log(slots=slots)
+    found = Rasch.fit(log, np.arange(30), ability_sd=0.8, difficulty_sd=0.6)
+    student = np.repeat(np.arange(30), log.lengths)
+    share = np.zeros((log.num_steps, 7))
+    counts = np.diff(log.skill_offsets)
+    share[np.repeat(np.arange(log.num_steps), counts), log.skills] = np.repeat(1 / counts, counts)
+
+    def lost(x: np.ndarray) -> float:
+        theta, d, mean = x[:30], x[30:37], x[37]
+        eta = theta[student] - mean - share @ d
+        prior = (theta**2).sum() / 0.8**2 + (d**2).sum() / 0.6**2 + mean**2 / 10**2
+        return float((np.logaddexp(0, eta) - log.responses * eta).sum() + prior / 2)
+
+    best = minimize(lost, np.zeros(38), method="BFGS", options={"gtol": 1e-6}).x
+    np.testing.assert_allclose(found.difficulty, best[37] + best[30:37], atol=1e-4)
+    assert found.mean_difficulty == pytest.approx(best[37], abs=1e-4)
+    assert found.ability_spread == pytest.approx(best[:30].std(), abs=1e-4)
+    # Given the difficulties, the fitted abilities are the smoothed ones.
+    np.testing.assert_allclose(found.smoothed(log), best[:30], atol=1e-4)
+
+
+def test_it_recovers_simulated_students() -> None:
+    rng = np.random.default_rng(1)
+    ability, difficulty = rng.normal(0, 1, 1500), rng.normal(-0.5, 0.8, 12)
+    log = simulated_log(ability, difficulty, tries=10)
+    found = Rasch.fit(log, np.arange(1500))
+    np.testing.assert_allclose(found.difficulty, difficulty - ability.mean(), atol=0.1)
+    smoothed = found.smoothed(log)
+    assert np.corrcoef(smoothed, ability)[0, 1] > 0.96
+    assert found.ability_spread == pytest.approx(smoothed.std())
+    assert found.ability_spread == pytest.approx(1, abs=0.06)
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_a_later_response_never_changes_an_earlier_prediction(slots: int) -> None:
+    log = random_log(slots=slots)
+    rasch = Rasch.fit(log, np.arange(20))
+    cut = log.offsets[:-1] + log.lengths // 2
+    later = np.arange(log.num_steps) >= np.repeat(cut, log.lengths)
+    flipped = replace(log, responses=np.where(later, 1 - log.responses, log.responses).astype(np.uint8))
+    one, two = rasch.predict(log), rasch.predict(flipped)
+    at_cut = np.isin(np.arange(log.num_steps), cut)
+    same = ~later | at_cut
+    np.testing.assert_array_equal(one.probability_M[same], two.probability_M[same])
+    np.testing.assert_array_equal(one.ability_before_M[same], two.ability_before_M[same])
+    np.testing.assert_array_equal(one.ability_after_M[~later], two.ability_after_M[~later])
+    assert np.all(one.ability_after_M[at_cut] != two.ability_after_M[at_cut])
+
+
+def test_a_prefix_alone_has_the_same_predictions_and_only_the_smoothed_ability_reads_on() -> None:
+    log = random_log(longest=40, num_students=12)
+    rasch = Rasch.fit(log, np.arange(12))
+    for student in range(12):
+        alone = log.select([student])
+        half = max(1, int(alone.lengths[0]) // 2)
+        steps = slice(0, int(alone.skill_offsets[half]))
+        prefix = replace(
+            alone,
+            offsets=np.array([0, half]),
+            responses=alone.responses[:half],
+            skill_offsets=alone.skill_offsets[: half + 1],
+            skills=alone.skills[steps],
+            items=alone.items[:half],
+        )
+        whole = rasch.predict(log).ability_after_M[log.offsets[student] :][: int(alone.lengths[0])]
+        np.testing.assert_allclose(rasch.predict(prefix).ability_after_M, whole[:half], rtol=0, atol=1e-12)
+        assert rasch.smoothed(prefix)[0] == pytest.approx(whole[half - 1])
+        assert rasch.smoothed(log)[student] == pytest.approx(whole[-1])
+
+
+def test_fitting_reads_training_students_only() -> None:
+    log = random_log()
+    train, others = np.arange(0, 30, 2), log.steps_of(np.arange(1, 30, 2))
+    changed = replace(log, responses=log.responses.copy())
+    changed.responses[others] ^= 1
+    one, two = (Rasch.fit(of, train) for of in (log, changed))
+    np.testing.assert_array_equal(one.difficulty, two.difficulty)
+    assert one.mean_difficulty == two.mean_difficulty
+
+
+@pytest.mark.parametrize("sd", [0.1, 1.0, 30.0])
+@pytest.mark.parametrize("right", [lambda n: [1] * n, lambda n: [0] * n, lambda n: [i % 2 for i in range(n)]])
+def test_degenerate_histories_stay_finite(right: Callable[[int], list[int]], sd: float) -> None:
+    # Skill 0 is met 600 times in a row, skill 1 once, skill 2 never.
+    log = log_of([[([0], r) for r in right(600)], [([0], 1), ([1], right(1)[0])]], num_skills=3)
+    rasch = Rasch.fit(log, np.arange(2), ability_sd=sd, difficulty_sd=sd)
+    assert np.isfinite(rasch.difficulty).all()
+    assert rasch.difficulty[2] == pytest.approx(rasch.mean_difficulty)
+    found = rasch.predict(log)
+    assert np.all((found.probability_M > 0) & (found.probability_M < 1))
+    assert np.isfinite(found.ability_after_M).all()
+    # Where each search ends, the log-posterior is flat.
+    tried = np.arange(1, 601)
+    theta, wins = found.ability_after_M[:600], np.cumsum(right(600))
+    slope = wins - tried * sigmoid(theta - rasch.difficulty[0]) - theta / sd**2
+    np.testing.assert_allclose(slope, 0, atol=1e-6)
+
+
+def test_skills_in_any_order_and_twice_in_a_step_count_once() -> None:
+    one = log_of([[([0, 2], 1), ([2, 0], 0), ([1], 1)]] * 2, 3)
+    two = log_of([[([2, 0, 0], 1), ([0, 2], 0), ([1, 1], 1)]] * 2, 3)
+    np.testing.assert_array_equal(Rasch.fit(one, np.arange(2)).difficulty, Rasch.fit(two, np.arange(2)).difficulty)
+
+
+def test_students_can_be_chosen_and_the_rest_is_nan() -> None:
+    log = random_log()
+    rasch = Rasch.fit(log, np.arange(20))
+    everyone, some = rasch.predict(log), rasch.predict(log, np.array([7, 3]))
+    chosen = np.isin(np.arange(log.num_steps), log.steps_of(np.array([3, 7])))
+    np.testing.assert_array_equal(np.isfinite(some.probability_M), chosen)
+    np.testing.assert_allclose(some.probability_M[chosen], everyone.probability_M[chosen], rtol=1e-12)
+    smoothed = rasch.smoothed(log, np.array([7, 3]))
+    np.testing.assert_array_equal(np.flatnonzero(np.isfinite(smoothed)), [3, 7])
+    assert len(rasch.predict(log, np.array([], dtype=int)).probability_M) == log.num_steps
+
+
+def test_a_saved_model_predicts_the_same_whatever_the_order_of_skills(tmp_path: Path) -> None:
+    log = random_log(slots=1)
+    rasch: Reference = Rasch.fit(log, np.arange(20))
+    again = Rasch.load(rasch.save(tmp_path / "rasch.json"))
+    np.testing.assert_array_equal(again.predict(log).probability_M, rasch.predict(log).probability_M)
+    turned = replace(log, skills=6 - log.skills, skill_names=log.skill_names[::-1])
+    np.testing.assert_array_equal(again.predict(turned).probability_M, rasch.predict(log).probability_M)
+
+
+def test_an_unknown_skill_has_the_mean_difficulty() -> None:
+    log = random_log(slots=1)
+    rasch = Rasch.fit(log, np.arange(20))
+    names = log.skill_names.copy()
+    names[2] = "new"
+    found = rasch.predict(replace(log, skill_names=names))
+    np.testing.assert_array_equal(found.difficulty_M[log.skills == 2], rasch.mean_difficulty)
+
+
+def test_bad_settings_and_data_are_named(tmp_path: Path) -> None:
+    log = random_log()
+    for settings, message in (
+        ({"ability_sd": 0.0}, "ability_sd=0.0"),
+        ({"difficulty_sd": float("inf")}, "difficulty_sd=inf"),
+        ({"max_iterations": 0}, "max_iterations=0"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            Rasch.fit(log, np.arange(20), **settings)
+    with pytest.raises(DataError, match="no responses"):
+        Rasch.fit(log, np.arange(0))
+    with pytest.raises(DataError, match="no such file"):
+        Rasch.load(tmp_path / "none.json")
+    for content, message in (
+        ('{"format": "gainkt-bkt-1"}', "this version reads"),
+        ('{"format": "gainkt-rasch-1"}', "damaged"),
+        ("[1]", "damaged"),
+        ("", "damaged"),
+    ):
+        (tmp_path / "bad.json").write_text(content)
+        with pytest.raises(DataError, match=message):
+            Rasch.load(tmp_path / "bad.json")
+
+
+def test_difficulties_on_first_attempts_agree_with_mirt() -> None:
+    try:
+        mirt = importlib.import_module("mirt")
+    except ImportError:
+        pytest.skip("mirt is not installed (pip install mirt): no cross-check of Rasch difficulties")
+    rng = np.random.default_rng(2)
+    log = simulated_log(rng.normal(0, 1, 2000), np.linspace(-1.5, 1.5, 15), tries=1)
+    ours = Rasch.fit(log, np.arange(2000), difficulty_sd=5.0).difficulty
+    fitted = mirt.fit_mirt(log.responses.reshape(2000, 15).astype(int), model="1PL", compute_standard_errors=False)
+    parameters = fitted.model.parameters
+    theirs = np.asarray(parameters["difficulty"]).reshape(-1)
+    # mirt integrates abilities out, ours are the most probable ones: the same line, up to scale and origin.
+    assert np.corrcoef(ours, theirs)[0, 1] > 0.9995
+    assert np.polyfit(theirs, ours, 1)[0] == pytest.approx(1, abs=0.15)
