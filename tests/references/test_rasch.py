@@ -13,6 +13,7 @@ from conftest import random_log
 from gainkt.data.log import InteractionLog, offsets_of
 from gainkt.errors import ConfigError, DataError
 from gainkt.references import Rasch, Reference
+from gainkt.references.rasch_fit import ABILITY_SDS
 
 
 def sigmoid(x: np.ndarray | float) -> np.ndarray:
@@ -82,7 +83,7 @@ def test_the_fit_agrees_with_a_general_optimiser(slots: int) -> None:
     assert found.mean_difficulty == pytest.approx(best[37], abs=1e-4)
     assert found.ability_spread == pytest.approx(best[:30].std(), abs=1e-4)
     # Given the difficulties, the fitted abilities are the smoothed ones.
-    np.testing.assert_allclose(found.smoothed(log), best[:30], atol=1e-4)
+    np.testing.assert_allclose(found.static_abilities(log), best[:30], atol=1e-4)
 
 
 def test_it_recovers_simulated_students() -> None:
@@ -91,10 +92,25 @@ def test_it_recovers_simulated_students() -> None:
     log = simulated_log(ability, difficulty, tries=10)
     found = Rasch.fit(log, np.arange(1500))
     np.testing.assert_allclose(found.difficulty, difficulty - ability.mean(), atol=0.1)
-    smoothed = found.smoothed(log)
+    smoothed = found.static_abilities(log)
     assert np.corrcoef(smoothed, ability)[0, 1] > 0.96
     assert found.ability_spread == pytest.approx(smoothed.std())
     assert found.ability_spread == pytest.approx(1, abs=0.06)
+
+
+@pytest.mark.parametrize("spread", [0.4, 1.0, 2.5])
+def test_the_spread_of_abilities_is_found_by_what_predicts_best(spread: float) -> None:
+    rng = np.random.default_rng(3)
+    log = simulated_log(rng.normal(0, spread, 400), rng.normal(0, 0.7, 8), tries=4)
+    found = Rasch.fit(log, np.arange(400))
+
+    def loss(rasch: Rasch) -> float:
+        p = rasch.predict(log).probability_M
+        return float(-np.log(np.where(log.responses == 1, p, 1 - p)).mean())
+
+    losses = {sd: loss(Rasch.fit(log, np.arange(400), ability_sd=sd)) for sd in ABILITY_SDS}
+    assert found.ability_sd == min(losses, key=losses.__getitem__)
+    assert 0.5 * spread < found.ability_sd < 2 * spread
 
 
 @pytest.mark.parametrize("slots", [1, 3])
@@ -130,8 +146,8 @@ def test_a_prefix_alone_has_the_same_predictions_and_only_the_smoothed_ability_r
         )
         whole = rasch.predict(log).ability_after_M[log.offsets[student] :][: int(alone.lengths[0])]
         np.testing.assert_allclose(rasch.predict(prefix).ability_after_M, whole[:half], rtol=0, atol=1e-12)
-        assert rasch.smoothed(prefix)[0] == pytest.approx(whole[half - 1])
-        assert rasch.smoothed(log)[student] == pytest.approx(whole[-1])
+        assert rasch.static_abilities(prefix)[0] == pytest.approx(whole[half - 1])
+        assert rasch.static_abilities(log)[student] == pytest.approx(whole[-1])
 
 
 def test_fitting_reads_training_students_only() -> None:
@@ -175,7 +191,7 @@ def test_students_can_be_chosen_and_the_rest_is_nan() -> None:
     chosen = np.isin(np.arange(log.num_steps), log.steps_of(np.array([3, 7])))
     np.testing.assert_array_equal(np.isfinite(some.probability_M), chosen)
     np.testing.assert_allclose(some.probability_M[chosen], everyone.probability_M[chosen], rtol=1e-12)
-    smoothed = rasch.smoothed(log, np.array([7, 3]))
+    smoothed = rasch.static_abilities(log, np.array([7, 3]))
     np.testing.assert_array_equal(np.flatnonzero(np.isfinite(smoothed)), [3, 7])
     assert len(rasch.predict(log, np.array([], dtype=int)).probability_M) == log.num_steps
 

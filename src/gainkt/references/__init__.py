@@ -1,6 +1,20 @@
 """Reference models of published kinds: yardsticks for GainKT, and targets for its alignment losses."""
 
 from gainkt.references.bkt import BKT, BKTPrediction
-from gainkt.references.protocol import Prediction, Reference
+from gainkt.references.pfa import PFA, PFAPrediction
+from gainkt.references.protocol import Floats, Prediction, Reference, Students, implied_abilities
+from gainkt.references.rasch import Rasch, RaschPrediction
 
-__all__ = ["BKT", "BKTPrediction", "Prediction", "Reference"]
+__all__ = [
+    "BKT",
+    "PFA",
+    "BKTPrediction",
+    "Floats",
+    "PFAPrediction",
+    "Prediction",
+    "Rasch",
+    "RaschPrediction",
+    "Reference",
+    "Students",
+    "implied_abilities",
+]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -17,7 +17,8 @@ from gainkt.errors import ConfigError, DataError, nearest
 from gainkt.files import write_json
 from gainkt.references.bkt_chain import NAMES, Followed, Parameters, expected_counts, follow, log_posterior, maximise
 from gainkt.references.opportunities import Opportunities
-from gainkt.references.protocol import Floats, Prediction, Students
+from gainkt.references.protocol import Floats, ImpliedAbility, Prediction, Students, everyone, logit, places_of
+from gainkt.references.saved import numbers, reading
 
 logger = logging.getLogger(__name__)
 
@@ -31,18 +32,16 @@ _START = {"prior": 0.4, "learn": 0.15, "forget": 0.05, "guess": 0.25, "slip": 0.
 
 @dataclass(frozen=True, eq=False)
 class BKTPrediction(Prediction):
-    """What BKT says about a log; L is the number of (step, skill) slots, NaN for students left out."""
+    """What BKT says about a log; `mastery_before_L` is P(L), the chance that the slot's skill is known."""
 
     right_L: Floats
     """Chance of a right response if the slot's skill were the only one of the step."""
-    mastery_before_L: Floats
-    """P(L), chance that the slot's skill is known before the step."""
     mastery_after_L: Floats
-    """The same after the step: its response is counted, and what it may have taught or lost."""
+    """P(L) after the step: its response is counted, and what it may have taught or lost."""
 
 
 @dataclass(frozen=True, eq=False)
-class BKT:
+class BKT(ImpliedAbility):
     """Chances of every skill, fitted; satisfies `Reference`.
 
     A step with several skills counts as one opportunity of each, and its response as evidence on each by itself,
@@ -142,9 +141,18 @@ class BKT:
             iterations=iterations,
         )
 
+    @property
+    def name(self) -> str:
+        """What it is called in results."""
+        return "BKT with forgetting" if self._forgets else "BKT"
+
+    @property
+    def _forgets(self) -> bool:
+        return bool(self.common.forget > 0)
+
     def predict(self, log: InteractionLog, students: Students | None = None) -> BKTPrediction:
         """Follow some students, all of them where None; a skill unseen in training has the common chances."""
-        chosen = np.arange(log.num_students) if students is None else np.asarray(students, dtype=np.int64)
+        chosen = everyone(log) if students is None else np.asarray(students, dtype=np.int64)
         opportunities = Opportunities.of(log, chosen)
         with torch.inference_mode():
             followed = follow(self._for(log), opportunities)
@@ -162,12 +170,24 @@ class BKT:
             mastery_after_L=spread(followed.known_after),
         )
 
+    def difficulties(self, log: InteractionLog) -> Floats:
+        """Return -logit of prior (1 - slip) + (1 - prior) guess, [K] in the order of the log's skills."""
+        return _difficulty(self._for(log))
+
+    def learn_rates(self, log: InteractionLog) -> Floats:
+        """Return the chance to learn by an opportunity, [K] in the order of the log's skills."""
+        return self._for(log).learn.numpy()
+
+    def table(self) -> pd.DataFrame:
+        """Return skill, difficulty (logits), and the chances (forget where it was fitted), one row a skill."""
+        names = [name for name in NAMES if name != "forget" or self._forgets]
+        chances = {name: getattr(self.parameters, name).numpy() for name in names}
+        return pd.DataFrame({"skill": self.skill_names, "difficulty": _difficulty(self.parameters), **chances})
+
     def _for(self, log: InteractionLog) -> Parameters:
         """Chances in the order of the log's skills."""
-        place = {name: k for k, name in enumerate(self.skill_names)}
-        at = torch.tensor([place.get(str(name), len(place)) for name in log.skill_names], dtype=torch.int64)
         both = {name: torch.cat([getattr(self.parameters, name), getattr(self.common, name)]) for name in NAMES}
-        return Parameters(**both).at(at)
+        return Parameters(**both).at(torch.from_numpy(places_of(log, self.skill_names)))
 
     def save(self, path: str | Path) -> Path:
         """Write the model as JSON, readable by a person, whole or not at all."""
@@ -191,26 +211,24 @@ class BKT:
         Raises:
             DataError: the file is missing, damaged or of another format.
         """
-        try:
-            content = json.loads(Path(path).read_text())
-            if content["format"] != FORMAT:
-                raise DataError(f"{path}: format {content['format']!r}, this version reads {FORMAT!r}; fit BKT again")
+        with reading(path, FORMAT, "BKT") as content:
+            num_skills = len(content["skills"])
             model = cls(
                 skill_names=tuple(content["skills"]),
-                parameters=Parameters(**{name: _tensor(content[name]) for name in NAMES}),
-                common=Parameters(**{name: _tensor([content["common"][name]]) for name in NAMES}),
+                parameters=Parameters(**{n: torch.from_numpy(numbers(content[n], num_skills)) for n in NAMES}),
+                common=Parameters(**{n: _tensor([content["common"][n]]) for n in NAMES}),
                 combine=content["combine"],
                 responses=content["responses"],
                 log_likelihood=content["log_likelihood"],
                 iterations=content["iterations"],
             )
-            if any(len(getattr(model.parameters, name)) != len(model.skill_names) for name in NAMES):
-                raise DataError(f"{path}: damaged (skills and chances differ in number); fit BKT again")
+            if model.combine not in COMBINE:
+                raise ValueError(f"combine={model.combine!r}")
             return model
-        except FileNotFoundError as error:
-            raise DataError(f"{path}: no such file; give a model that BKT.save wrote") from error
-        except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
-            raise DataError(f"{path}: damaged ({error}); fit BKT again") from error
+
+
+def _difficulty(chances: Parameters) -> Floats:
+    return -logit((chances.prior * (1 - chances.slip) + (1 - chances.prior) * chances.guess).numpy())
 
 
 def _tensor(values: list[float]) -> Tensor:

@@ -24,6 +24,8 @@ class Opportunities:
 
     slot_A: NDArray[np.int64]
     """Place in the log's flat `skills`."""
+    step_A: NDArray[np.int64]
+    """The step, its place in the log."""
     skill_A: Tensor
     """int64, the skill's number."""
     right_A: Tensor
@@ -67,6 +69,7 @@ class Opportunities:
         sizes = np.bincount(number) if len(number) else np.zeros(0, dtype=np.int64)
         return cls(
             slot_A=slot,
+            step_A=step,
             skill_A=torch.from_numpy(log.skills[slot].astype(np.int64)),
             right_A=torch.from_numpy(log.responses[step] == 1),
             starts=(0, *np.cumsum(sizes).tolist()),

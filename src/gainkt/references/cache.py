@@ -1,0 +1,107 @@
+"""Fitted reference models on disk, so that runs on the same data and fold share one fit."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import logging
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+
+from gainkt.config import build
+from gainkt.data.datamodule import KTDataModule
+from gainkt.data.log import InteractionLog
+from gainkt.errors import ConfigError, DataError, nearest
+from gainkt.references.protocol import Reference, Students
+
+logger = logging.getLogger(__name__)
+
+FORMAT = "gainkt-fitted-1"
+"""Raise it when a model's fit changes, so that what was fitted before is not taken for it."""
+
+
+def fitted(
+    cfg: DictConfig | Mapping[str, Any], datamodule: KTDataModule, folder: str | Path | None = None
+) -> tuple[Reference, Path | None]:
+    """Fit the reference model of a config on the training students, or read it back where that was done before.
+
+    It was done before where the data's digest, the training students, the model and the value of every setting, given
+    or default, are the same. A damaged file is fitted again, with a warning.
+
+    Args:
+        cfg: of conf/reference/: `_target_`, `_partial_: true` and settings.
+        datamodule: the data and its split.
+        folder: where fitted models are kept, one file each, made if need be; None keeps nothing.
+
+    Returns:
+        The model, and its file, None without a folder.
+
+    Raises:
+        ConfigError: no model is chosen, or a setting cannot be used.
+        DataError: there is nothing to fit on.
+        OSError: the folder cannot be written.
+    """
+    fit, log, students = fit_of(cfg), datamodule.log_, datamodule.split.train
+    if folder is None:
+        return fit(log, students), None
+    model = fit.func.__self__  # type: ignore[attr-defined]
+    path = Path(folder) / f"{model.__name__.lower()}-{_key(fit, log, students)}.json"
+    if path.is_file():
+        try:
+            reference = model.load(path)
+            logger.info("%s: fitted before, read back", path)
+            return reference, path
+        except DataError as error:
+            logger.warning("%s; fitting it now", error)
+    reference = fit(log, students)
+    reference.save(path)
+    return reference, path
+
+
+def fit_of(cfg: DictConfig | Mapping[str, Any]) -> partial[Reference]:
+    """Return the fit that a config of conf/reference/ describes, its settings bound.
+
+    Raises:
+        ConfigError: no model is chosen, or it knows no such setting.
+    """
+    if not cfg.get("_target_"):
+        raise ConfigError("reference=none: no model is chosen; take reference=rasch, bkt, bkt_forgetting or pfa")
+    fit = build(cfg if isinstance(cfg, DictConfig) else OmegaConf.create(dict(cfg)))
+    model = getattr(getattr(fit, "func", None), "__self__", None)
+    if not isinstance(fit, partial) or not hasattr(model, "load"):
+        raise ConfigError(f"reference._target_={cfg.get('_target_')}: not a fit; take one of gainkt.references.fits")
+    known = set(_defaults(fit))
+    for name in fit.keywords:
+        if name not in known:
+            raise ConfigError(f"reference.{name}: {cfg['_target_']} takes no such setting{nearest(name, known)}")
+    return fit
+
+
+def settings_of(fit: partial[Reference]) -> dict[str, Any]:
+    """Return every setting of a fit by name, the defaults included."""
+    return {**_defaults(fit), **fit.keywords}
+
+
+def _defaults(fit: partial[Reference]) -> dict[str, Any]:
+    parameters = inspect.signature(fit.func).parameters.values()
+    return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def _key(fit: partial[Reference], log: InteractionLog, students: Students) -> str:
+    """16 hex digits that tell apart fits which may differ."""
+    who = np.unique(np.asarray(students, dtype=np.int64))
+    said = {
+        "format": FORMAT,
+        "data": log.digest,
+        "students": hashlib.blake2b(who.tobytes(), digest_size=8).hexdigest(),
+        "model": fit.func.__qualname__,
+        # As numbers, so that 5 and 5.0 are the same setting.
+        "settings": {k: float(v) if type(v) is int else v for k, v in settings_of(fit).items()},
+    }
+    return hashlib.blake2b(json.dumps(said, sort_keys=True).encode(), digest_size=8).hexdigest()
