@@ -120,6 +120,7 @@ def output_for(batch: Batch, num_skills: int = 7) -> Output:
         "axis": all_skills(batch, num_skills),
         "value_BTD": torch.randn(b, t, 4, generator=draw),
         "beta_K": torch.linspace(1, 2, num_skills),
+        "offset_K": torch.linspace(-1, 2, num_skills),
         "belief": Belief(torch.ones(1, 1, 1), lambda cells: torch.linspace(-1, 1, num_skills)[cells.skills]),
     }
     return Output(**{field.name: said.get(field.name) for field in fields(Output)})

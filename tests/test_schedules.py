@@ -3,7 +3,7 @@
 import pytest
 
 from gainkt.errors import ConfigError
-from gainkt.schedules import Constant, Knots, Phases, TwoPhase, phase_of
+from gainkt.schedules import AlignmentWarmup, Constant, Knots, Phases, TwoPhase, phase_of
 
 BASE = {"bce1": 0.7, "bce2": 0.3}
 
@@ -77,3 +77,28 @@ def test_phases_freeze_what_they_name() -> None:
     assert not Constant().frozen(0, 2)
     with pytest.raises(ConfigError, match=r"schedule\.frozen\.join: no such phase; did you mean 'joint'"):
         TwoPhase(split=0.5, first={}, frozen={"join": ["encoder1"]})
+
+
+def test_alignment_comes_in_as_encoder1_yields() -> None:
+    base = {"bce1": 1.0, "l_21": 1.0, "l_22": 0.01, "l_23": 2.0}
+    schedule = AlignmentWarmup(level=0.5, warmup=4, aligned=["l_21", "l_23"], yielding=["bce1"])
+    assert schedule.weights(0, 9, base) == {"bce1": 1.0, "l_21": 0.0, "l_22": 0.01, "l_23": 0.0}
+    assert schedule.weights(2, 9, base) == {"bce1": 0.75, "l_21": 0.25, "l_22": 0.01, "l_23": 0.5}
+    for epoch in (4, 8):
+        assert schedule.weights(epoch, 9, base) == {"bce1": 0.5, "l_21": 0.5, "l_22": 0.01, "l_23": 1.0}
+    at_once = AlignmentWarmup(level=0.5, warmup=0, aligned=["l_21"])
+    assert at_once.weights(0, 9, base) == {**base, "l_21": 0.5}
+
+
+def test_the_published_warm_up_ends_early() -> None:
+    published = AlignmentWarmup(level=0.5, warmup=50, aligned=["l_21"])
+    assert published.weights(29, 30, {"l_21": 1.0})["l_21"] == pytest.approx(0.29)
+
+
+def test_alignment_warmup_that_cannot_be() -> None:
+    with pytest.raises(ConfigError, match="at most 1 where terms yield"):
+        AlignmentWarmup(level=1.5, warmup=1, aligned=["l_21"], yielding=["bce1"])
+    with pytest.raises(ConfigError, match="warmup=-1"):
+        AlignmentWarmup(level=0.5, warmup=-1, aligned=["l_21"])
+    with pytest.raises(ConfigError, match="no loss term l_21"):
+        AlignmentWarmup(level=0.5, warmup=1, aligned=["l_21"]).weights(0, 9, BASE)

@@ -38,3 +38,23 @@ def test_spread_over_seeds(config: Callable[..., DictConfig], tmp_path: Path) ->
     assert f"{mean(aucs):.4f} ± {stdev(aucs):.4f}" in lines[2]
     assert len(lines) == 3 + 1 + 2 + 11  # the second table has a row a check
     assert "T3 monotonicity violations | 0.000 ± 0.000: optimal" in done.stdout
+
+
+def test_agreement_over_seeds(config: Callable[..., DictConfig], tmp_path: Path) -> None:
+    runs = [
+        train(config("l23_per_step", f"seed={seed}", f"run.dir={tmp_path}/runs/per_step-{seed}")) for seed in (0, 1)
+    ]
+    script, picture = SCRIPT.with_name("tabulate_alignment.py"), tmp_path / "curve.png"
+    command = [sys.executable, str(script), str(tmp_path / "runs"), "--columns", "E1 test AUC,r ability"]
+    done = subprocess.run([*command, "--curve", str(picture)], capture_output=True, text=True, check=True)
+    line = done.stdout.splitlines()[-1]
+    aucs = [run.metrics["test/encoder1_auc"] for run in runs]
+    assert line.startswith("| `per_step` | 2 | ")
+    assert f"{mean(aucs):.4f} ± {stdev(aucs):.4f}" in line
+    assert picture.stat().st_size > 10_000
+    wrong = subprocess.run([*command[:-1], "E1"], capture_output=True, text=True)
+    assert wrong.returncode == 1
+    assert "no column 'E1'" in wrong.stderr
+    nothing = subprocess.run([*command, "--only", "none"], capture_output=True, text=True)
+    assert nothing.returncode == 1
+    assert "no run with an alignment.json" in nothing.stderr

@@ -129,19 +129,24 @@ class GainKTModule(LightningModule):
         metrics.reset()
 
     def _log_gradients(self, weighted: dict[str, Tensor], output: Output) -> None:
-        """Norm of each weighted term's gradient at the gain head and in the whole of Encoder 2's stream.
+        """Norm of each weighted term's gradient at the gain head, in Encoder 2's whole stream, and at the curves.
 
-        V0's head has no parameters; the value stream that it reads stands in for it. A frozen part has none, 0.
+        A head without parameters (V0, l_23) has the value stream that is read in its stead. A frozen part has none, 0.
         """
         read: list[Tensor] = [*self.model.gain_head.parameters()] or [output.value_BTD]
-        head = [x for x in read if x.requires_grad]
-        stream = [p for p in self.model.encoder2.parameters() if p.requires_grad]
+        parts = {
+            "gain_head": read,
+            "encoder2": self.model.encoder2.parameters(),
+            "curve": self.model.curve.parameters(),
+        }
+        asked = [(place, x) for place, part in parts.items() for x in part if x.requires_grad]
         for name, value in weighted.items():
             if not value.requires_grad:
                 continue
-            asked = [*head, *stream]
-            gradients = torch.autograd.grad(value, asked, retain_graph=True, allow_unused=True) if asked else ()
-            for place, part in (("gain_head", gradients[: len(head)]), ("encoder2", gradients[len(head) :])):
-                squares = [g.detach().float().square().sum() for g in part if g is not None]
+            inputs = [x for _, x in asked]
+            gradients = torch.autograd.grad(value, inputs, retain_graph=True, allow_unused=True) if inputs else ()
+            for place in parts:
+                own = [g for (at, _), g in zip(asked, gradients, strict=True) if at == place and g is not None]
+                squares = [g.detach().float().square().sum() for g in own]
                 norm = torch.stack(squares).sum().sqrt() if squares else torch.zeros((), device=self.device)
                 self.log(f"gradient/{name}_at_{place}", norm, on_step=False, on_epoch=True, batch_size=1)

@@ -109,6 +109,8 @@ def _prediction_rows(trace: Trace, log: InteractionLog) -> pa.Table:
         "mastery": minimum(output.mastery_before_BTS, has),
         "mastery_mean": mean(output.mastery_before_BTS, has),
         "item_difficulty": output.difficulty2_BT,
+        "readiness": output.readiness_BT(batch),
+        "velocity": output.belief.velocity.expand(*batch.valid_BT.shape, -1).mean(-1),
         "gain_practised": _share(gains, practised),
         "gain_mean": gains.mean(-1),
         "gain_std": gains.std(-1, correction=0),

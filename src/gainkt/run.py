@@ -121,6 +121,11 @@ def build_datamodule(cfg: DictConfig) -> KTDataModule:
     return build(cfg)
 
 
+def references_of(cfg: DictConfig) -> Path:
+    """Folder in which the reference models fitted for runs are kept, shared by the runs of one root."""
+    return Path(cfg.run.root) / "references"
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint as plain tensors and containers.
 

@@ -141,6 +141,48 @@ class TwoPhase(Phases):
         )
 
 
+class AlignmentWarmup(Constant):
+    """The research line's lambda: some weights grow with it from nothing, others shrink by as much.
+
+        lambda(e) = level min(1, e / warmup);  aligned terms: lambda x base, yielding ones: (1 - lambda) x base
+
+    As published, level .5 and warmup 50 over 30 epochs: alignment never got beyond lambda = .29.
+    """
+
+    def __init__(self, *, level: float, warmup: float, aligned: Sequence[str], yielding: Sequence[str] = ()) -> None:
+        """Keep the course.
+
+        Args:
+            level: lambda after the warm-up, 0 or more; at most 1 where terms yield.
+            warmup: epochs until then, 0 or more, fractions allowed.
+            aligned: terms that lambda multiplies.
+            yielding: terms that 1 - lambda multiplies.
+
+        Raises:
+            ConfigError: level or warmup is out of range.
+        """
+        if not level >= 0 or (yielding and level > 1):
+            raise ConfigError(f"schedule.level={level}: lambda is 0 or more, and at most 1 where terms yield to it")
+        if not warmup >= 0:
+            raise ConfigError(f"schedule.warmup={warmup}: epochs, 0 or more")
+        self.level, self.warmup, self.aligned, self.yielding = level, warmup, aligned, yielding
+
+    def weights(self, epoch: int, num_epochs: int, base: Weights) -> dict[str, float]:
+        """The base weights times lambda, or what it leaves.
+
+        Raises:
+            ConfigError: a term that the loss group does not have.
+        """
+        for name in (*self.aligned, *self.yielding):
+            if name not in base:
+                raise ConfigError(
+                    f"schedule: no loss term {name}{nearest(name, base)}; choose loss=l23 or loss=aligned"
+                )
+        now = self.level * min(1.0, epoch / self.warmup if self.warmup else 1.0)
+        factors = dict.fromkeys(self.aligned, now) | dict.fromkeys(self.yielding, 1 - now)
+        return {name: weight * factors.get(name, 1.0) for name, weight in base.items()}
+
+
 class Knots(Constant):
     """Weights that pass through given values at given moments, with straight or cosine-shaped passages between.
 

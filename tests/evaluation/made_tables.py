@@ -78,6 +78,8 @@ def good_tables(num_students: int = 120, num_skills: int = 8, met: int = 3, step
             "mastery": before.ravel(),
             "mastery_mean": before.ravel(),
             "item_difficulty": 0.0,
+            "readiness": 0.0,
+            "velocity": 1.0,
             "gain_practised": practised.ravel(),
             "gain_mean": practised.ravel() / num_skills,
             "gain_std": practised.ravel() * np.sqrt(1 / num_skills * (1 - 1 / num_skills)),

@@ -14,12 +14,13 @@ from gainkt.config import build, conf_dir
 from gainkt.errors import ConfigError
 from gainkt.model.encoders import Size
 from gainkt.model.expert_gains import ExpertGain, GroupedGain, MixtureGain
-from gainkt.model.gains import LinearGain, QMatrixGain
+from gainkt.model.gains import LinearGain, NoGain, QMatrixGain
 from gainkt.model.skill_axis import SkillAxis, all_skills, met_skills
+from gainkt.model.table_gain import OwnTableGain
 
 K, D = 7, 16
 SIZE = Size(d_model=D, num_heads=2, num_blocks=1, d_ff=8, dropout=0.0)
-HEADS = sorted(path.stem for path in Path(conf_dir(), "model", "gain_head").glob("*.yaml"))
+HEADS = sorted(path.stem for path in Path(conf_dir(), "model", "gain_head").glob("*.yaml") if path.stem != "none")
 
 Config = Callable[..., DictConfig]
 
@@ -239,3 +240,25 @@ def test_settings_out_of_range(kind: type, setting: dict[str, float]) -> None:
     name, found = next(iter(setting.items()))
     with pytest.raises(ConfigError, match=f"model.gain_head.{name}={found}"):
         kind(K, SIZE, **setting)
+
+
+def test_without_gains_practice_stays_at_nothing() -> None:
+    batch = random_batch(num_skills=K)
+    for axis in (all_skills(batch, K), met_skills(batch)):
+        gains = NoGain(K, SIZE)(value_of(batch), axis, batch)
+        assert gains.shape == (4, 9, axis.size)
+        assert not gains.any()
+
+
+def test_a_table_gives_a_skill_one_gain_a_response() -> None:
+    head, batch = OwnTableGain(K, SIZE, right_bias=1.0, wrong_bias=-2.0), random_batch(num_skills=K)
+    with torch.no_grad():
+        head.table += torch.randn(2, K)
+    gains = head(value_of(batch), all_skills(batch, K), batch)
+    for b, t in batch.valid_BT.nonzero().tolist():
+        own = batch.skills_BTS[b, t][batch.has_skill_BTS[b, t]].tolist()
+        for k in own:
+            expected = torch.sigmoid(head.table[int(batch.response_BT[b, t]), k])
+            torch.testing.assert_close(gains[b, t, k], expected)
+        others = [k for k in range(K) if k not in own]
+        assert (gains[b, t, others] < 0.1).all(), "a step hardly moves what it does not practise"

@@ -7,7 +7,7 @@ from math import ceil
 
 from gainkt.evaluation.sightings import Seen
 
-OWN = ("OwnAndTransferGain", "OwnAndMatrixGain")
+OWN = ("OwnAndTransferGain", "OwnAndMatrixGain", "OwnTableGain")
 """V4's gain heads."""
 MOST_DROPOUT = 0.4
 """Dropout up to which more is worth a try."""

@@ -33,6 +33,8 @@ PREDICTIONS = pa.schema(
         ("mastery", FLOAT),  # least mastery over the step's skills before the step, [0, 1]
         ("mastery_mean", FLOAT),  # mean mastery over the step's skills before the step
         ("item_difficulty", FLOAT),  # logits that Encoder 2 takes off for the item; 0 where it has no difficulties
+        ("readiness", FLOAT),  # believed before the step, mean over its skills, logits; the ability in Rasch models
+        ("velocity", FLOAT),  # believed before the step, > 0
         # -- what the step did to all K skills
         ("gain_practised", FLOAT),  # mean gain over the step's own skills, [0, 1]
         ("gain_mean", FLOAT),  # mean gain over all skills

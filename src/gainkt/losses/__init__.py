@@ -1,5 +1,6 @@
 """Loss terms by name, each a mean over valid steps, and the weighted sum of them."""
 
+from gainkt.losses.alignment import Alignment
 from gainkt.losses.discriminator import GainDiscriminator
 from gainkt.losses.loss import Loss, needs_every_skill
 from gainkt.losses.prior import DifficultyPrior
@@ -20,6 +21,7 @@ from gainkt.losses.terms import (
 )
 
 __all__ = [
+    "Alignment",
     "BetaSpread",
     "DifficultyPrior",
     "GainDiscriminator",

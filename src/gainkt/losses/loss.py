@@ -11,11 +11,13 @@ from torch import Tensor, nn
 from gainkt.batch import Batch
 from gainkt.errors import ConfigError, nearest
 from gainkt.losses import terms
+from gainkt.losses.alignment import Alignment
 from gainkt.losses.discriminator import GainDiscriminator
 from gainkt.losses.prior import DifficultyPrior
 from gainkt.losses.separation import GainTarget, SkillTriplet
 from gainkt.losses.terms import BetaSpread, MasteryEntropy, Term
 from gainkt.model import GainKT, Output
+from gainkt.targets import Targets
 
 PLAIN_TERMS: dict[str, Term] = {
     "bce1": terms.bce1,
@@ -63,6 +65,7 @@ class Loss(nn.Module):
         beta_spread: float = 0.0,
         beta_spread_target: float = 0.3,
         difficulty_prior: float = 0.0,
+        alignment: Alignment | None = None,
     ) -> None:
         """Keep the weights of the terms (0 switches one off) and the terms' settings.
 
@@ -87,6 +90,7 @@ class Loss(nn.Module):
             beta_spread: weight of the shortfall of the spread of beta.
             beta_spread_target: standard deviation of beta at which that shortfall ends.
             difficulty_prior: weight of the distance of initial mastery from the skills' rates of right responses.
+            alignment: weights and settings of the terms that align Encoder 2 with a reference model.
 
         Raises:
             ConfigError: a weight is negative, all are 0, or a setting is out of range.
@@ -106,11 +110,13 @@ class Loss(nn.Module):
             "difficulty_prior": difficulty_prior,
             "readiness_size": readiness_size,
             "item_shrinkage": item_shrinkage,
+            **(alignment.weights if alignment else {}),
         }
         self.check(self.weights)
         self.mastery_entropy = MasteryEntropy()
         self.discriminator = GainDiscriminator(gain_discriminator_noise) if gain_discriminator else None
         self.prior = DifficultyPrior() if difficulty_prior else None
+        self.alignment = alignment
         targets = GainTarget(low=gain_target_low, high=gain_target_high, ratio=gain_target_ratio, seed=gain_target_seed)
         built: dict[str, Term | None] = {
             **PLAIN_TERMS,
@@ -120,21 +126,27 @@ class Loss(nn.Module):
             "gain_discriminator": self.discriminator,
             "gain_target": targets,
             "difficulty_prior": self.prior,
+            **(alignment.terms if alignment else {}),
         }
         self.terms = {name: term for name, term in built.items() if term is not None}
 
-    def start(self, model: GainKT, skill_rates: Callable[[], NDArray[np.float64]]) -> None:
+    def start(
+        self, model: GainKT, skill_rates: Callable[[], NDArray[np.float64]], targets: Targets | None = None
+    ) -> None:
         """Take in, once and before training, what terms need of the model and of the training students.
 
         Args:
             model: the model to be trained; `difficulty_prior` moves its curves' offsets.
             skill_rates: share of right responses, skill by skill; not asked for unless a term needs it.
+            targets: what a reference model says about the training students; None without one.
 
         Raises:
             ConfigError: the model has no place for what a term needs.
         """
         if self.prior is not None:
             self.prior.start(model.curve, skill_rates())
+        if self.alignment is not None:
+            self.alignment.start(model, targets)
 
     def let_in(self, skills_K: Tensor | None) -> None:
         """Compute `bce2` from now on over the steps whose skills are all among those let in; None for all."""

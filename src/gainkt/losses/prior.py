@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -33,10 +31,9 @@ class DifficultyPrior(nn.Module):
         super().__init__()
         # Not in checkpoints: data and config give it again.
         self.register_buffer("prior_K", torch.empty(0), persistent=False)
-        self.offset: Callable[[], Tensor] | None = None
 
     def start(self, curve: SigmoidCurve, skill_rates_K: NDArray[np.float64]) -> None:
-        """Move the curves' offsets to the prior and keep hold of them.
+        """Move the curves' offsets to the prior.
 
         Args:
             curve: the model's, whose offsets are changed.
@@ -60,10 +57,8 @@ class DifficultyPrior(nn.Module):
         self.prior_K = torch.logit(rates_K, eps=_MARGIN).to(offset.raw.device)
         with torch.no_grad():
             offset.raw.copy_(-self.prior_K)
-        # The method rather than the module, which would be registered here and saved twice.
-        self.offset = offset.forward
 
     def forward(self, output: Output, batch: Batch) -> Tensor:
-        """The penalty; of the model given to `start`, whatever the batch."""
-        assert self.offset is not None, "Loss.start() was not called"
-        return (self.offset() + self.prior_K).square().mean()
+        """The penalty; of the curves, whatever the batch."""
+        assert len(self.prior_K), "Loss.start() was not called"
+        return (output.offset_K + self.prior_K).square().mean()

@@ -163,6 +163,24 @@ class StudentReadiness(nn.Module):
         return self.head(moments.now_BTD)
 
 
+class Ability(nn.Module):
+    """One ability a student and moment, theta[t] = MLP(v[t]): what a Rasch-like curve without practice is read from.
+
+    With a curve of steepness and level 1, mastery is sigmoid(theta[t] - offset[k]): the offset is the difficulty.
+    """
+
+    inferred = True
+
+    def __init__(self, num_skills: int, d_model: int) -> None:
+        """Build a hidden layer as wide as the states; theta starts at 0."""
+        super().__init__()
+        self.head = nn.Sequential(nn.Linear(d_model, d_model), nn.ReLU(), _zero_linear(d_model, 1))
+
+    def forward(self, moments: Moments, cells: Cells) -> Tensor:
+        """Ability at each moment, logits, [B, T, 1]."""
+        return self.head(moments.now_BTD)
+
+
 class SkillReadiness(nn.Module):
     """A readiness a skill: o[t, k] = w[k] . v[t] + b . v[t], the second part shared by all skills; starts at 0."""
 

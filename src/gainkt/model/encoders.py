@@ -145,6 +145,14 @@ class AttentionStream(nn.Module):
         return context, value
 
 
+class SharedStream(nn.Module):
+    """As Encoder 2: no stream of its own, the values of Encoder 1's, which the losses of both heads then shape."""
+
+    def __init__(self, num_skills: int, size: Size, *, has_items: bool) -> None:
+        """Take the sizes that every stream takes; none is needed."""
+        super().__init__()
+
+
 class LSTMStream(nn.Module):
     """History to state by an LSTM over embeddings of the interactions; its output is context and value at once."""
 

@@ -12,9 +12,9 @@ from gainkt.batch import Batch, shift
 from gainkt.errors import ConfigError
 from gainkt.model.belief import Belief, Moments
 from gainkt.model.embeddings import ItemDifficulty
-from gainkt.model.encoders import Size
+from gainkt.model.encoders import SharedStream, Size
 from gainkt.model.gains import AllSkills, ScalarGain
-from gainkt.model.mastery import SigmoidCurve
+from gainkt.model.mastery import SigmoidCurve, mean
 from gainkt.model.skill_axis import Cells, SkillAxis, all_skills, cheaper_axis
 
 
@@ -38,6 +38,8 @@ class Output:
     """Value stream of Encoder 2 after each step: what gains and beliefs are read off."""
     beta_K: Tensor
     """Steepness of each skill's curve ([1] where all share one)."""
+    offset_K: Tensor
+    """Offset of each skill's curve ([1] where all share one): how much readiness or practice brings it half-way."""
     belief: Belief
     """What was believed about the students before each step."""
     difficulty2_BT: Tensor
@@ -45,9 +47,14 @@ class Output:
     item_penalty: Tensor | None
     """Mean over items of the squared difficulties; None where the model has none."""
 
+    def readiness_BT(self, batch: Batch) -> Tensor:
+        """Readiness for each step's skills before it, mean over them, logits; the ability of a Rasch-like model."""
+        slots_BTS = self.belief.readiness(self.axis.slots(batch.skills_BTS)).expand(batch.skills_BTS.shape)
+        return mean(slots_BTS, batch.has_skill_BTS)
+
 
 class GainKT(nn.Module):
-    """Two encoders side by side, nothing shared. Encoder 2 is a pipeline of interchangeable parts.
+    """Two encoders side by side, nothing shared unless asked for. Encoder 2 is a pipeline of interchangeable parts.
 
     history -> encoder2 -> gain_head -> receivers -> practice -> curve (velocity, readiness) -> readout -> prediction
     """
@@ -108,7 +115,7 @@ class GainKT(nn.Module):
         difficulty1, difficulty2 = self.items1(batch), self.items2(batch)
         context1, value1 = self.encoder1(batch, difficulty1)
         logit1 = self.response_head(shift(context1), shift(value1), batch, difficulty1)
-        _, value = self.encoder2(batch, difficulty2)
+        value = value1 if isinstance(self.encoder2, SharedStream) else self.encoder2(batch, difficulty2)[1]
         axis = all_skills(batch, self.num_skills) if every_skill else cheaper_axis(batch, self.num_skills)
         gains = self.gain_head(value, axis, batch)
         # Sums over a long history and differences near a threshold do not survive half precision.
@@ -126,6 +133,7 @@ class GainKT(nn.Module):
             axis=axis,
             value_BTD=value,
             beta_K=self.curve.beta(),
+            offset_K=self.curve.offset(),
             belief=belief,
             difficulty2_BT=difficulty2,
             item_penalty=self.item_penalty(),

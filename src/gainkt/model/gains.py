@@ -12,6 +12,18 @@ from gainkt.model.parameters import Bounded
 from gainkt.model.skill_axis import SkillAxis
 
 
+class NoGain(nn.Module):
+    """Practice teaches nothing: g = 0 for every skill, as theories without learning have it (Rasch)."""
+
+    def __init__(self, num_skills: int, size: Size) -> None:
+        """Take the sizes that every gain head takes; none is needed."""
+        super().__init__()
+
+    def forward(self, value_BTD: Tensor, axis: SkillAxis, batch: Batch) -> Tensor:
+        """Zeros, [B, T, C]."""
+        return value_BTD.new_zeros(*value_BTD.shape[:2], axis.size)
+
+
 class ScalarGain(nn.Module):
     """V0's gain, one number a step for every skill: g[t, k] = sigmoid(mean over D of relu(v[t])).
 
@@ -32,7 +44,7 @@ def left_over(value_BTD: Tensor) -> Tensor:
     return torch.sigmoid(torch.relu(value_BTD.float()).mean(-1))
 
 
-class _SkillOutput(nn.Module):
+class SkillOutput(nn.Module):
     """A linear map to one logit a skill, computed for the columns in use only."""
 
     def __init__(self, width: int, num_skills: int, weight_std: float | None, bias_std: float) -> None:
@@ -46,6 +58,7 @@ class _SkillOutput(nn.Module):
             self.linear.bias.mul_(bias_std)
 
     def forward(self, x_BTD: Tensor, axis: SkillAxis) -> Tensor:
+        """Logits of the columns' skills, [B, T, C]."""
         if axis.is_all:
             return self.linear(x_BTD)
         weight_BCD = self.linear.weight[axis.skills_BC]
@@ -80,7 +93,7 @@ class LinearGain(nn.Module):
         if not 0 <= dropout < 1:
             raise ConfigError(f"model.gain_head.dropout={dropout}: a probability, at least 0 and below 1")
         self.dropout = nn.Dropout(dropout)
-        self.output = _SkillOutput(size.d_model, num_skills, weight_std, bias_std)
+        self.output = SkillOutput(size.d_model, num_skills, weight_std, bias_std)
 
     def forward(self, value_BTD: Tensor, axis: SkillAxis, batch: Batch) -> Tensor:
         """Gains in [0, 1], [B, T, C]."""
@@ -94,7 +107,7 @@ class MLPGain(nn.Module):
         """Build a hidden layer of `size.d_ff`."""
         super().__init__()
         self.hidden = nn.Sequential(nn.Linear(size.d_model, size.d_ff), nn.ReLU(), nn.Dropout(size.dropout))
-        self.output = _SkillOutput(size.d_ff, num_skills, None, 0.0)
+        self.output = SkillOutput(size.d_ff, num_skills, None, 0.0)
 
     def forward(self, value_BTD: Tensor, axis: SkillAxis, batch: Batch) -> Tensor:
         """Gains in [0, 1], [B, T, C]."""
@@ -142,7 +155,7 @@ class QMatrixGain(nn.Module):
         super().__init__()
         if not strength > 0:
             raise ConfigError(f"model.gain_head.strength={strength}: must be above 0, or practised skills gain less")
-        self.output = _SkillOutput(size.d_model, num_skills, 0.01, 0.0)
+        self.output = SkillOutput(size.d_model, num_skills, 0.01, 0.0)
         self.strength = Bounded(1, mean=strength, per_skill=False)
 
     def forward(self, value_BTD: Tensor, axis: SkillAxis, batch: Batch) -> Tensor:
@@ -162,9 +175,9 @@ class OwnAndTransferGain(nn.Module):
     def __init__(self, num_skills: int, size: Size, *, own_bias: float = 1.5, transfer_bias: float = -4.0) -> None:
         """Start the biases of own gains at `own_bias` logits, of transfer gains at `transfer_bias`."""
         super().__init__()
-        self.own = _SkillOutput(size.d_model, num_skills, None, 0.0)
+        self.own = SkillOutput(size.d_model, num_skills, None, 0.0)
         nn.init.constant_(self.own.linear.bias, own_bias)
-        self.transfer = _SkillOutput(size.d_model, num_skills, 0.01, 0.0)
+        self.transfer = SkillOutput(size.d_model, num_skills, 0.01, 0.0)
         nn.init.constant_(self.transfer.linear.bias, transfer_bias)
 
     def forward(self, value_BTD: Tensor, axis: SkillAxis, batch: Batch) -> Tensor:
@@ -183,7 +196,7 @@ class OwnAndMatrixGain(nn.Module):
     def __init__(self, num_skills: int, size: Size, *, own_bias: float = 1.5, transfer_bias: float = -4.0) -> None:
         """Start the biases of own gains at `own_bias` logits, every entry of M at sigmoid(transfer_bias)."""
         super().__init__()
-        self.own = _SkillOutput(size.d_model, num_skills, None, 0.0)
+        self.own = SkillOutput(size.d_model, num_skills, None, 0.0)
         nn.init.constant_(self.own.linear.bias, own_bias)
         self.matrix = nn.Parameter(torch.full((num_skills, num_skills), transfer_bias))
 

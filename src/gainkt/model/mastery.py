@@ -139,6 +139,26 @@ class GuessSlipReadout(nn.Module):
         return REDUCTIONS[self.reduce](torch.logit(right_BTS.clamp(LEAST, 1 - LEAST)), batch.has_skill_BTS)
 
 
+class MasteryReadout(nn.Module):
+    """p2 = mastery, the least (or mean, of logits) over the step's skills: mastery is the chance of a right response.
+
+    As in the Rasch model, where a student of ability theta masters a skill of difficulty b with sigmoid(theta - b).
+    """
+
+    def __init__(self, num_skills: int, *, reduce: str = "mean") -> None:
+        """Keep how the skills of one step combine: minimum, soft_minimum or mean of their logits.
+
+        Raises:
+            ConfigError: there is no such reduction.
+        """
+        super().__init__()
+        self.reduce = _known(reduce)
+
+    def forward(self, mastery_BTS: Tensor, batch: Batch) -> Tensor:
+        """Logit of a right response to each step from the mastery of its skills before it, [B, T]."""
+        return REDUCTIONS[self.reduce](torch.logit(mastery_BTS.clamp(LEAST, 1 - LEAST)), batch.has_skill_BTS)
+
+
 def _known(reduce: str) -> str:
     """Return the name of a reduction that exists."""
     if reduce not in REDUCTIONS:
