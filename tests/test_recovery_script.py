@@ -26,6 +26,7 @@ def test_it_trains_follows_and_reports(tmp_path: Path) -> None:
     belief, v1 = "v4_belief+model/gain_head=own_matrix", "v1_per_skill"
     assert {row["source"] for row in content["mastery_after"]} >= {belief, v1, "BKT"}
     assert {row["source"] for row in content["gains"]} == {"Bayes filter", belief, v1}
+    assert {row["source"] for row in content["logits"]} == {"Bayes filter", belief, v1}
     assert {row["score"] for row in content["transfer"] if row["source"] == belief} >= {"learnt matrix"}
     assert {row["control"] for row in content["controls"]} == {"shuffled labels", "shuffled Q-matrix"}
     assert (output / "recovery.md").read_text() in done.stdout

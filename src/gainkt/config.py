@@ -9,7 +9,8 @@ import os
 import re
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import UnionType
@@ -50,8 +51,9 @@ def _run_dir(root: str, name: str, resume: str | None) -> str:
 
 
 def register_resolvers() -> None:
-    """Make `${run_dir:root,name,resume}` known to OmegaConf."""
+    """Make `${run_dir:root,name,resume}` and `${one_minus:weight}` known to OmegaConf."""
     OmegaConf.register_new_resolver("run_dir", _run_dir, use_cache=True, replace=True)
+    OmegaConf.register_new_resolver("one_minus", lambda weight: round(1 - weight, 12), replace=True)
 
 
 def check_keys(cfg: DictConfig) -> None:
@@ -128,18 +130,26 @@ def _locate(target: str, path: str) -> Callable[..., Any]:
 USER_ERRORS = (ValueError, OSError, HydraException, OmegaConfBaseException, MisconfigurationException)
 
 
-def run_main(main: Callable[[], None]) -> None:
+def run_main(main: Callable[[], None], arguments: Callable[[Sequence[str]], list[str]] = list) -> None:
     """Run a Hydra command; what a user can cause ends in one line on standard error and exit status 1.
 
     Set GAINKT_DEBUG=1 to see the traceback instead.
+
+    Args:
+        main: the command.
+        arguments: what the command line stands for.
     """
     register_resolvers()
+    # conf/hydra/launcher takes the place of what the launchers' own plugins register under the same names.
+    warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/.*' is validated against ConfigStore schema")
     # Hydra would print a report of its own and exit; with this it lets the exception through.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     if _debugging():
+        sys.argv[1:] = arguments(sys.argv[1:])
         main()
         return
     try:
+        sys.argv[1:] = arguments(sys.argv[1:])
         main()
     except USER_ERRORS as error:
         _fail(error)

@@ -67,7 +67,7 @@ def follow_model(name: str, result: RunResult, cells: Compared) -> Source:
     if isinstance(model.gain_head, OwnAndMatrixGain):
         transfer = {"learnt matrix": model.gain_head.transfer().numpy(), **transfer}
     return Source(
-        Estimates(name, p2, before, after, gain),
+        Estimates(name, p2, before, after, gain, gain * skills["beta"].to_numpy()[log.skills]),
         encoder1=Estimates(f"{name}, Encoder 1", p1),
         parameters={
             "mastery at first opportunity": cells.at_first_opportunity(before),
@@ -110,7 +110,14 @@ def follow_bayes(simulation: Simulation, cells: Compared, num_particles: int) ->
     belief = bayes_filter(simulation.log, simulation.truth, num_particles=num_particles, students=cells.split.test)
     after = belief.mastery_after_L
     return Source(
-        Estimates("Bayes filter", belief.probability_M, belief.mastery_L, after, belief.gain_L),
+        Estimates(
+            "Bayes filter",
+            belief.probability_M,
+            belief.mastery_L,
+            after,
+            belief.gain_L,
+            belief.gain_L * simulation.truth.world.steepness_K[simulation.log.skills],
+        ),
         parameters={
             "mastery at first opportunity": cells.at_first_opportunity(belief.mastery_L),
             "velocity": belief.velocity_N,
@@ -125,7 +132,14 @@ def truth_of(simulation: Simulation, cells: Compared) -> Source:
     at = np.isin(cells.student_L, cells.split.test)
     gain = recovery.mean_by(steps.gain_L[at], steps.skills[at], cells.log.num_skills)
     return Source(
-        Estimates("oracle", steps.oracle_M, steps.mastery_before_L, steps.mastery_after_L, steps.gain_L),
+        Estimates(
+            "oracle",
+            steps.oracle_M,
+            steps.mastery_before_L,
+            steps.mastery_after_L,
+            steps.gain_L,
+            steps.gain_L * world.steepness_K[steps.skills],
+        ),
         parameters={
             "mastery at first opportunity": cells.at_first_opportunity(steps.mastery_before_L),
             "initial mastery": world.saturation_K / (1 + np.exp(world.offset_K)),

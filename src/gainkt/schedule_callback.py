@@ -7,6 +7,7 @@ from typing import Any
 from lightning import Callback, Trainer
 from torch import nn
 
+from gainkt.balancing import Balancing
 from gainkt.errors import ConfigError, nearest
 from gainkt.schedules import Schedule, phase_of
 
@@ -38,6 +39,8 @@ class LossScheduleCallback(Callback):
                     raise ConfigError(f"schedule frozen={name}: the model has no such part{nearest(name, parts)}")
         # A parameter that its config fixes stays fixed when its part thaws.
         self.learnt = {name: [p for p in part.parameters() if p.requires_grad] for name, part in parts.items()}
+        if isinstance(self.schedule, Balancing):
+            self.schedule.follow(pl_module)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Switch to the epoch's weights, phase and frozen parts."""
@@ -49,20 +52,25 @@ class LossScheduleCallback(Callback):
             pl_module.log(f"weight/{name}", weight, on_step=False, on_epoch=True)
 
     def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Leave no part frozen."""
+        """Leave no part frozen, and nothing watched."""
         self._freeze(set())
+        if isinstance(self.schedule, Balancing):
+            self.schedule.leave()
 
     def is_last_phase(self, trainer: Trainer) -> bool:
         """Tell whether no other phase follows."""
         return self.phase == self.schedule.phases(planned_epochs(trainer))[-1][0]
 
     def state_dict(self) -> dict[str, Any]:
-        """The phase, kept for readers of a checkpoint; the weights follow from the epoch."""
-        return {"phase": self.phase}
+        """The phase, kept for readers of a checkpoint, and what a schedule has learnt."""
+        learnt = {"schedule": self.schedule.state_dict()} if isinstance(self.schedule, Balancing) else {}
+        return {"phase": self.phase, **learnt}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the phase."""
+        """Restore the phase, and what the schedule had learnt."""
         self.phase = state_dict["phase"]
+        if isinstance(self.schedule, Balancing):
+            self.schedule.load_state_dict(state_dict["schedule"])
 
     def _freeze(self, frozen: set[str]) -> None:
         for name, parameters in self.learnt.items():

@@ -10,13 +10,13 @@ from typing import Any
 
 import hydra
 import pandas as pd
-import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from lightning import Trainer, seed_everything
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
+from gainkt.align import align_run
 from gainkt.callbacks import MetricsTable, PhaseCheckpoint, PhaseEarlyStopping, ReseedEachBatch, WholeCheckpointIO
 from gainkt.config import build, check_keys, conf_dir, one_line_errors, register_resolvers, run_main
 from gainkt.data.datamodule import KTDataModule
@@ -27,6 +27,8 @@ from gainkt.judge import judge
 from gainkt.loggers import build_loggers, close_loggers
 from gainkt.module import GainKTModule
 from gainkt.progress import progress_callbacks
+from gainkt.references.cache import fitted
+from gainkt.reporting.alignment_report import alignment_view
 from gainkt.reporting.console import make_console
 from gainkt.reporting.diagnosis_table import diagnosis_view
 from gainkt.reporting.figures import save_figure, students_figure, training_figure
@@ -40,9 +42,14 @@ from gainkt.run import (
     load_run,
     load_weights,
     read_checkpoint,
+    references_of,
 )
 from gainkt.schedule_callback import LossScheduleCallback
 from gainkt.score import figures_of, predict
+from gainkt.sweeping.command import refuse_a_grid_alone, resumed_arguments
+from gainkt.sweeping.devices import require_one_device
+from gainkt.sweeping.job import sweep_job
+from gainkt.targets import Targets
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +66,8 @@ class RunResult:
     """Scorecard of the last phase's best checkpoint on test, as in scorecard.json; None where none was asked for."""
     diagnosis: dict[str, Any] | None
     """Why Encoder 2 is weak, as in diagnosis.json; None unless `diagnose=true`."""
+    alignment: dict[str, Any] | None
+    """Agreement with the reference model, as in alignment.json; None without a reference or without tables."""
     run: Run
     """The run's folder, config and way to its models."""
     datamodule: KTDataModule
@@ -95,7 +104,9 @@ def train(cfg: DictConfig) -> RunResult:
         load_run(resume).require_same_data(datamodule)
     model = build_model(cfg.model, datamodule.sizes)
     loss = build(cfg.loss)
-    loss.start(model, datamodule.skill_rates)
+    reference = fitted(cfg.reference, datamodule, references_of(cfg))[0] if cfg.reference else None
+    targets = None if reference is None else Targets(reference, datamodule.log_, datamodule.split.train)
+    loss.start(model, datamodule.skill_rates, targets)
     module = GainKTModule(model, loss, build(cfg.optimizer), gradient_every=cfg.gradient_every)
     schedule = LossScheduleCallback(build(cfg.schedule))
     schedule.schedule.phases(cfg.trainer.max_epochs)
@@ -126,9 +137,12 @@ def train(cfg: DictConfig) -> RunResult:
     finally:
         close_loggers(loggers, status)
     diagnosis = diagnose_run(run, datamodule, device=trainer.strategy.root_device).content if cfg.diagnose else None
+    aligned = None
+    if reference is not None and card is not None:
+        aligned = align_run(run, datamodule, reference, device=trainer.strategy.root_device).content
     figures = results["phases"][results["selected"]]["figures"]
     metrics = {f"{part}/{name}": value for part, values in figures.items() for name, value in values.items()}
-    return RunResult(metrics, results, card, diagnosis, run, datamodule, module, trainer)
+    return RunResult(metrics, results, card, diagnosis, aligned, run, datamodule, module, trainer)
 
 
 def _has_stopped(saved: dict[str, Any] | None) -> bool:
@@ -200,27 +214,13 @@ def _record(results: dict[str, Any], directory: RunDirectory, loggers: list[Logg
     write_whole(directory.metrics, lambda building: table.to_csv(building, index=False))
 
 
-def _num_devices(trainer: DictConfig) -> int:
-    """Processes that Lightning would start for a trainer config."""
-    if trainer.strategy not in ("auto", "single_device"):
-        return 2
-    if trainer.devices == "auto":
-        return max(torch.cuda.device_count(), 1) if trainer.accelerator in ("auto", "gpu", "cuda") else 1
-    if isinstance(trainer.devices, int):
-        return trainer.devices
-    return len([part for part in str(trainer.devices).strip("[]").split(",") if part.strip()])
-
-
 def _refuse_what_hydra_cannot_do(cfg: DictConfig) -> None:
-    """Stop before work that would go wrong: several devices, and overrides beside a resumed run."""
+    """Stop before work that would go wrong: several devices, a grid alone, and overrides beside a resumed run."""
     hydra_cfg = HydraConfig.get()
-    if _num_devices(cfg.trainer) > 1:
-        sweep = hydra_cfg.mode == RunMode.MULTIRUN
-        where = " under --multirun (every process would start the sweep again)" if sweep else ""
-        raise ConfigError(
-            f"trainer.devices={cfg.trainer.devices} trainer.strategy={cfg.trainer.strategy}{where}: a run takes one "
-            "device; set trainer.devices=1 and give each GPU a job of its own"
-        )
+    sweep = hydra_cfg.mode == RunMode.MULTIRUN
+    require_one_device(cfg.trainer, sweep=sweep)
+    if not sweep:
+        refuse_a_grid_alone(cfg, hydra_cfg)
     extra = [o for o in hydra_cfg.overrides.task if not o.lstrip("+").startswith("run.resume=")]
     if cfg.run.resume and extra:
         raise ConfigError(
@@ -231,6 +231,7 @@ def _refuse_what_hydra_cannot_do(cfg: DictConfig) -> None:
 
 @hydra.main(config_path=conf_dir(), config_name="train", version_base="1.3")
 @one_line_errors
+@sweep_job
 def _main(cfg: DictConfig) -> float:
     """Train as the command line says, print the summary, and hand the monitored figure to a sweeper."""
     _refuse_what_hydra_cannot_do(cfg)
@@ -243,13 +244,15 @@ def _main(cfg: DictConfig) -> float:
         console.print(scorecard_view(result.scorecard))
     if result.diagnosis is not None:
         console.print(diagnosis_view(result.diagnosis))
+    if result.alignment is not None:
+        console.print(alignment_view(result.alignment))
     console.print(f"run: {result.run.directory.path}", soft_wrap=True)
     return result.metrics["val/combined_score"]
 
 
 def main() -> None:
     """Entry point of the command."""
-    run_main(_main)
+    run_main(_main, resumed_arguments)
 
 
 register_resolvers()

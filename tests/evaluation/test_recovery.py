@@ -21,6 +21,7 @@ from gainkt.evaluation.recovery import (
     with_shares,
 )
 from gainkt.evaluation.recovery_tables import Compared, Source, compare, label_control_rows, q_matrix_control_rows
+from gainkt.recover import follow_bayes, truth_of
 from gainkt.reporting.recovery_report import recovery_figure, recovery_markdown
 
 
@@ -180,6 +181,13 @@ def test_a_report_compares_all_sources_and_finds_the_spoilt_one(study: tuple, rn
     low, high = predictions["oracle"]["auc_interval"]
     assert low < predictions["oracle"]["auc"] < high
     assert [row["source"] for row in content["gains"]] == ["oracle"]
+    assert content["logits"] == [], "the study says nothing of them"
+    made = truth_of(simulation, cells)
+    steepness = simulation.truth.world.steepness_K[simulation.log.skills]
+    np.testing.assert_allclose(made.estimates.logits_L, true.gain_L * steepness)
+    whole = compare(cells, made, follow_bayes(simulation, cells, 50), [], [])
+    assert [row["source"] for row in whole["logits"]] == ["Bayes filter"]
+    assert 0.3 < whole["logits"][0]["spearman"] < 1
     before = {row["source"]: row for row in content["mastery_before"]}
     assert before["oracle"]["spearman"] == pytest.approx(1)
     assert abs(before["model"]["spearman"]) < 0.15

@@ -47,6 +47,9 @@ class Estimates:
     """The same after the step."""
     gain_L: Array | None = None
     """What the step added to the slot's skill, in the source's own unit of practice."""
+    logits_L: Array | None = None
+    """The same times the skill's steepness: what the average student's curve moves by, in logits. Responses tell this
+    product; how it is shared between gain and steepness they do not."""
 
 
 def ranks(x_N: Array) -> Array:

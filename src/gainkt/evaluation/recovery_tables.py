@@ -20,7 +20,12 @@ Rows = list[dict[str, Any]]
 
 RESAMPLES = 500
 """Resamples of students for an interval."""
-COMPARED = {"mastery_before": "mastery_before_L", "mastery_after": "mastery_after_L", "gains": "gain_L"}
+COMPARED = {
+    "mastery_before": "mastery_before_L",
+    "mastery_after": "mastery_after_L",
+    "gains": "gain_L",
+    "logits": "logits_L",
+}
 """Sections of the report and the estimates they compare."""
 
 
@@ -131,12 +136,12 @@ def compare(
     }
     for section, name in COMPARED.items():
         true, attained = getattr(truth.estimates, name), getattr(best.estimates, name)
-        most = None if attained is None else cells.agreement(attained, true)
+        most = None if attained is None or true is None else cells.agreement(attained, true)
         said = [(source.estimates.name, getattr(source.estimates, name)) for source in sources]
         sections[section] = [
             {"source": source, **recovery.with_shares(cells.agreement(values, true), most)}
             for source, values in said
-            if values is not None
+            if values is not None and true is not None
         ]
     sections["parameters"] = [
         row

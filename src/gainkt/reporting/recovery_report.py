@@ -46,6 +46,11 @@ SECTIONS: dict[str, tuple[str, str, dict[str, str]]] = {
         "A gain's unit is not identified (see parameters), so read the correlations; RMSE is in the truth's unit.",
         _AGREEMENT,
     ),
+    "logits": (
+        "Logits that the step adds to the practised skill's curve",
+        "Steepness x gain, at the average velocity: the part of a gain that responses tell.",
+        _AGREEMENT,
+    ),
     "transfer": (
         "Transfer graph",
         "Precision among as many highest scores as there are edges, beside random scores; in order: of forward pairs.",
@@ -89,7 +94,7 @@ def recovery_markdown(content: Mapping[str, Any]) -> str:
         rows = content.get(key, [])
         if rows:
             lines += ["", f"## {title}", "", caption, "", *_table(rows, columns)]
-        if key == "gains":
+        if key == "logits":
             lines += ["", "## Parameters", "", _PARAMETERS, "", *_parameter_table(content.get("parameters", []))]
     return "\n".join(lines) + "\n"
 

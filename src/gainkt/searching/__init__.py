@@ -1,0 +1,1 @@
+"""Search for settings: the space, the study that several processes share, and what comes out."""

@@ -1,0 +1,209 @@
+"""Plan a grid, run what is left of it, and finish: the sweeper that `--multirun` uses."""
+
+from __future__ import annotations
+
+import importlib.util
+import shlex
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import Any, NoReturn
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from gainkt.errors import ConfigError
+from gainkt.sweeping.command import RESUME, quoted
+from gainkt.sweeping.devices import require_one_device
+from gainkt.sweeping.folder import Job, SweepFolder, claimed, is_claimed
+from gainkt.sweeping.launchers import SlotLauncher
+from gainkt.sweeping.progress import SweepProgress
+
+LOST = "the job's process ended without a result; was it killed, or out of memory?"
+PATIENCE = 10.0
+"""Seconds that an interrupted sweep waits for its jobs to end."""
+
+
+class SweepError(ValueError):
+    """Jobs of a sweep failed; the others ran to their end."""
+
+
+class Grid(Sweeper):
+    """Every combination of the values that a command or an experiment lists.
+
+    A folder that holds a sweep already is taken up again: jobs that are done stay as they are, the others start anew.
+    """
+
+    hydra_context: HydraContext
+    config: DictConfig
+    launcher: Launcher
+
+    def __init__(self, max_batch_size: int | None, params: DictConfig | None = None) -> None:
+        """Keep the settings of hydra.sweeper.
+
+        Args:
+            max_batch_size: jobs that the launcher gets at a time; all of them where None.
+            params: the grid of an experiment, setting -> values as on a command line.
+        """
+        self.max_batch_size = max_batch_size
+        self.params: dict[str, Any] = {str(key): values for key, values in (params or {}).items()}
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Keep what Hydra gives, and make the launcher."""
+        self.hydra_context, self.config = hydra_context, config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Run the grid of the given settings and of hydra.sweeper.params.
+
+        Raises:
+            ConfigError: a setting that no job can use, or a folder that holds another sweep.
+            SweepError: jobs failed; raised after all have ended.
+        """
+        folder = SweepFolder(Path(self.config.hydra.sweep.dir).resolve())
+        wanted = self._grid(arguments)
+        if not folder.planned:
+            self._check(wanted)
+        with claimed(folder.path), _ended_by_sigterm():
+            if not folder.planned:
+                hydra = [o for o in self.config.hydra.overrides.hydra if not o.startswith(OWN)]
+                name = f"{self.config.name}/{folder.path.name}"
+                folder.write_plan(name, self.config.hydra.overrides.task, hydra, wanted)
+            elif [list(job.overrides) for job in folder.jobs] != wanted:
+                raise ConfigError(f"{folder.path}: holds a sweep with other settings; start this one in another folder")
+            left = [job for job in folder.jobs if job.state != "done"]
+            print(f"sweep: {folder.path} ({len(left)} of {len(folder.jobs)} jobs to run)", flush=True)
+            for job in left:
+                _clear(job)
+            try:
+                with SweepProgress(folder, self.config.sweep.monitor):
+                    size = self.max_batch_size or max(len(left), 1)
+                    for start in range(0, len(left), size):
+                        self._launch(left[start : start + size], folder)
+            except (KeyboardInterrupt, SystemExit):
+                _interrupted(folder)
+            _summarise(folder)
+        _report_failures(folder)
+
+    def _grid(self, arguments: Sequence[str]) -> list[list[str]]:
+        """Settings of each job, those of the experiment's own grid first."""
+        # Hydra loads its plugins anew when it starts: a base class of this module would be another one by then.
+        from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+        own = [f"{key}={values}" for key, values in self.params.items()]
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        overrides = parser.parse_overrides([*own, *arguments])
+        return list(chain.from_iterable(BasicSweeper.split_arguments(overrides, None)))
+
+    def _check(self, jobs: Sequence[Sequence[str]]) -> None:
+        """Compose a config with every setting that occurs, so that an unknown one stops the sweep before it starts."""
+        seen: set[str] = set()
+        for job in jobs:
+            if seen.issuperset(job):
+                continue  # composing takes a good part of a second
+            seen.update(job)
+            cfg = self.hydra_context.config_loader.load_sweep_config(self.config, list(job))
+            require_one_device(cfg.trainer, sweep=True)
+
+    def _launch(self, jobs: Sequence[Job], folder: SweepFolder) -> None:
+        """Hand jobs to the launcher, each with its own folder; those that end without a word have failed."""
+        if isinstance(self.launcher, SlotLauncher):
+            self.launcher.lost = lambda index, error: jobs[index].fail(f"{LOST} ({error})")
+        place = f"hydra.sweep.dir={quoted(str(folder.path))}"
+        batch = [[*job.overrides, place, f"hydra.sweep.subdir={job.number}"] for job in jobs]
+        self.launcher.launch(batch, initial_job_idx=0)
+        for job in jobs:
+            job.fail(LOST)
+
+
+OWN = ("hydra.mode=", "hydra.sweep.dir=")
+"""Hydra's settings that a resumed sweep is given anew."""
+
+
+def _clear(job: Job) -> None:
+    """Remove what an earlier attempt at a job left.
+
+    Raises:
+        ConfigError: that attempt is still running.
+    """
+    if is_claimed(job.folder):
+        raise ConfigError(f"{job.folder}: the job is still running; wait for it to end, or end it, then resume")
+    if job.folder.exists():
+        shutil.rmtree(job.folder)
+
+
+def _interrupted(folder: SweepFolder) -> NoReturn:
+    """Leave a readable state: nothing is said to run that does not."""
+    from gainkt.sweeping.job import INTERRUPTED
+
+    running = [job for job in folder.jobs if job.state == "running"]
+    until = time.monotonic() + PATIENCE
+    while any(is_claimed(job.folder) for job in running) and time.monotonic() < until:
+        time.sleep(0.2)
+    for job in running:
+        if not is_claimed(job.folder):
+            job.fail(INTERRUPTED)
+    done = sum(job.state == "done" for job in folder.jobs)
+    print(
+        f"sweep: interrupted with {done} of {len(folder.jobs)} jobs done; {resume_hint(folder)}",
+        file=sys.stderr,
+        flush=True,
+    )
+    raise SystemExit(130)
+
+
+def resume_hint(folder: SweepFolder) -> str:
+    """How to run what is missing."""
+    return f"take it up again with: python -m gainkt.train -m {shlex.quote(RESUME + str(folder.path))}"
+
+
+def _summarise(folder: SweepFolder) -> None:
+    """Write the sweep's tables and report; a fault there does not make the sweep's jobs worth less."""
+    if importlib.util.find_spec("gainkt.sweep_summary") is None:
+        return
+    from gainkt.sweep_summary import summarize
+
+    try:
+        summarize(folder.path)
+    except Exception as error:
+        print(f"sweep: no summary of {folder.path} ({type(error).__name__}: {error})", file=sys.stderr, flush=True)
+
+
+def _report_failures(folder: SweepFolder) -> None:
+    """Raise SweepError where jobs failed."""
+    failed = [job for job in folder.jobs if job.state != "done"]
+    if failed:
+        shown = "; ".join(f"{job.number} ({folder.label(job.overrides)}): {job.record.get('error')}" for job in failed)
+        raise SweepError(
+            f"{len(failed)} of {len(folder.jobs)} jobs failed: {shown}; each job's train.log says more; "
+            f"{resume_hint(folder)}"
+        )
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Take the signal that a scheduler or `kill` sends as an interruption."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: Any) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
