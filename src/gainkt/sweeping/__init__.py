@@ -2,5 +2,5 @@
 
 `folder` says what lies on disk, `job` records a job from the inside, `sweeper` plans and finishes a sweep, `launchers`
 run jobs on slots, `progress` shows how far they are, `command` reads the command line. Hydra finds the sweeper and the
-launchers through `hydra_plugins.gainkt`, so nothing here may import torch at the top.
+launchers through `hydra_plugins.gainkt_sweeping`, so nothing here may import torch at the top.
 """
