@@ -12,8 +12,18 @@ from gainkt.train import train
 Config = Callable[..., DictConfig]
 CONF = Path(conf_dir())
 PARTS = [f"model/{path.parent.name}={path.stem}" for path in sorted(CONF.glob("model/*/*.yaml"))]
-GROUPS = [f"{group}={path.stem}" for group in ("loss", "schedule") for path in sorted((CONF / group).glob("*.yaml"))]
-FITTING = {"model/gain_head=scalar": ["model/receivers=practised"]}
+RASCH = ["reference=rasch", "model/readiness=ability", "model/curve=rasch"]
+GROUPS = [
+    f"{group}={path.stem}"
+    for group in ("reference", "loss", "schedule")
+    for path in sorted((CONF / group).glob("*.yaml"))
+]
+FITTING = {
+    "model/gain_head=scalar": ["model/receivers=practised"],
+    "loss=aligned": ["reference=bkt"],
+    "loss=l23": RASCH,
+    "schedule=lambda_warmup": ["loss=l23", *RASCH],
+}
 SMALL = ["model.size.d_model=16", "model.size.num_heads=2", "model.size.num_blocks=1", "model.size.d_ff=16"]
 
 

@@ -54,7 +54,9 @@ def test_every_experiment_trains(config: Config, experiment: str) -> None:
         raw, weighted = table[f"loss/{name}"].iloc[-1], table[f"weighted_loss/{name}"].iloc[-1]
         assert weighted == pytest.approx(table[f"weight/{name}"].iloc[-1] * raw, rel=1e-4, abs=1e-9)
         assert table[f"gradient/{name}_at_gain_head"].iloc[-1] >= 0
-    assert table["gradient/bce2_at_encoder2"].iloc[-1] > 0
+    # l_23's head has no stream of its own, and is read from a state that it moves only once it has left its start.
+    own = "gradient/l_21_at_curve" if "l_21" in active else "gradient/bce2_at_encoder2"
+    assert table[own].iloc[-1] > 0
     assert table["gradient/norm_max"].iloc[-1] > 0
     assert all(math.isfinite(value) for value in result.metrics.values())
 

@@ -13,6 +13,7 @@ from gainkt.data.datamodule import Sizes
 from gainkt.errors import ConfigError
 from gainkt.model import GainKT, Moments, Output
 from gainkt.model.belief import FirstContactReadiness
+from gainkt.model.encoders import SharedStream
 from gainkt.run import build_model
 
 SIZES = Sizes(num_skills=7, num_students=3, num_items=5, skill_names=tuple("abcdefg"), item_names=tuple("vwxyz"))
@@ -23,7 +24,10 @@ Config = Callable[..., DictConfig]
 @pytest.fixture(params=EXPERIMENTS)
 def model(request: pytest.FixtureRequest, config: Config) -> GainKT:
     torch.manual_seed(0)
-    return build_model(config(request.param).model, SIZES).eval()
+    made = build_model(config(request.param).model, SIZES).eval()
+    for parameter in made.readiness.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)  # it starts at 0, where no response could move it
+    return made
 
 
 def flip(batch: Batch, row: int, step: int) -> Batch:
@@ -52,10 +56,11 @@ def test_a_response_moves_only_later_predictions(model: GainKT) -> None:
 def test_jacobian_is_strictly_lower_triangular(model: GainKT) -> None:
     batch = random_batch(b=1)
     embedded = []
-    for stream in (model.encoder1, model.encoder2):
+    shared = isinstance(model.encoder2, SharedStream)
+    for stream in [model.encoder1] if shared else [model.encoder1, model.encoder2]:
         stream.embedding.register_forward_hook(lambda module, args, out: embedded.append(_watch(out)) or embedded[-1])
     output = model(batch)
-    for watched, logit in zip(embedded, (output.logit1_BT, output.logit2_BT), strict=True):
+    for watched, logit in zip(embedded * (1 + shared), (output.logit1_BT, output.logit2_BT), strict=True):
         steps = logit.shape[1]
         jacobian = torch.zeros(steps, steps)
         for t in range(steps):
