@@ -48,6 +48,8 @@ def test_training_leaves_the_agreement(result: RunResult, capsys: pytest.Capture
     make_console().print(alignment_view(content))
     shown = capsys.readouterr().out
     assert "out of reach" in shown
+    assert "epoch 2" in shown
+    assert f"0.500 / {course[-1]['gradient_share_at_gain_head']['l_23']:.3f}" in shown
     assert "ability, dynamic" in shown
 
 

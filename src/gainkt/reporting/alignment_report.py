@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,12 @@ COLUMNS = {
 
 
 def alignment_view(content: Mapping[str, Any]) -> RenderableType:
-    """Return the whole report: agreement, scales, thresholds."""
-    return Group(agreement_table(content), Text(), scales_table(content), Text(), thresholds_table(content))
+    """Return the whole report: agreement, scales, thresholds, and the terms over training."""
+    parts: list[RenderableType] = [agreement_table(content), Text(), scales_table(content), Text()]
+    parts.append(thresholds_table(content))
+    if content["training"]:
+        parts += [Text(), training_table(content["training"])]
+    return Group(*parts)
 
 
 def agreement_table(content: Mapping[str, Any]) -> Table:
@@ -67,6 +71,25 @@ def thresholds_table(content: Mapping[str, Any]) -> Table:
         asked = f"{entry['relation']} {entry['bound']:.2f}"
         verdict = Text(entry["verdict"], style=VERDICTS[entry["verdict"]])
         table.add_row(entry["name"], _number(entry["value"]), asked, _number(entry["attainable"]), verdict)
+    return table
+
+
+def training_table(training: Sequence[Mapping[str, Any]]) -> Table:
+    """Return a row a term: its weight and its share of the gradient in the first, a middle and the last epoch."""
+    shown = [training[at] for at in sorted({0, len(training) // 2, len(training) - 1})]
+    table = plain_table(
+        "Terms by epoch: weight / share of the gradient at what Encoder 2 reads / at the curves",
+        "Shares are of the sum of the terms' gradient norms; '-' where they were not measured.",
+    )
+    table.add_column("term")
+    for entry in shown:
+        table.add_column(f"epoch {entry['epoch']}", justify="right")
+    for name in sorted({name for entry in training for name in entry["weight"]}):
+        cells = []
+        for entry in shown:
+            shares = [_number(entry[f"gradient_share_at_{place}"].get(name)) for place in ("gain_head", "curve")]
+            cells.append(" / ".join([_number(entry["weight"].get(name, 0.0)), *shares]))
+        table.add_row(name, *cells)
     return table
 
 
