@@ -77,6 +77,17 @@ def test_any_run_can_be_held_against_any_reference(config: Config) -> None:
     assert again.content["agreement"] == done.content["agreement"]
 
 
+@pytest.mark.parametrize("reference", ["bkt", "bkt_forgetting", "pfa"])
+def test_any_reference_serves_as_target(config: Config, reference: str) -> None:
+    result = train(config("l23_per_step", f"reference={reference}", "loss.alignment.l_23_ability=static"))
+    assert result.alignment is not None
+    assert np.isfinite(result.alignment["losses"]["l_23"]["static"]["per_step"])
+    assert result.module.loss.alignment is not None
+    targets = result.module.loss.alignment.targets
+    assert targets is not None
+    assert targets.spreads["static"][1] > 0.05, "every student alike: nothing to align with"
+
+
 def _valid_students(folder: Path) -> np.ndarray:
     from gainkt.run import build_datamodule
 

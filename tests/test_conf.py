@@ -23,6 +23,7 @@ FITTING = {
     "loss=aligned": ["reference=bkt"],
     "loss=l23": RASCH,
     "schedule=lambda_warmup": ["loss=l23", *RASCH],
+    "schedule=lambda_published": ["loss=l23", *RASCH],
 }
 SMALL = ["model.size.d_model=16", "model.size.num_heads=2", "model.size.num_blocks=1", "model.size.d_ff=16"]
 
