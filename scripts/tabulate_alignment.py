@@ -22,7 +22,7 @@ from gainkt.reporting.figures import MARKERS, save_figure
 from tabulate_spread import spread
 
 Content = dict[str, Any]
-COLUMNS: dict[str, tuple[Callable[[Content], float], int]] = {
+COLUMNS: dict[str, tuple[Callable[[Content], float | None], int]] = {
     "E1 test AUC": (lambda c: c["auc"]["encoder1"], 4),
     "E2 test AUC": (lambda c: c["auc"]["encoder2"], 4),
     "l_21 (KL)": (lambda c: c["losses"]["l_21"]["kl"], 4),
@@ -36,6 +36,7 @@ COLUMNS: dict[str, tuple[Callable[[Content], float], int]] = {
     "r ability a student": (lambda c: c["agreement"]["ability, dynamic"]["pearson_per_student"], 3),
     "r difficulty": (lambda c: c["agreement"]["difficulty"]["pearson"], 3),
     "r mastery": (lambda c: c["agreement"]["mastery"]["pearson"], 3),
+    "r gain": (lambda c: c["agreement"].get("gain, mean a skill", {}).get("pearson"), 3),
     "r p2": (lambda c: c["agreement"]["prediction"]["pearson"], 3),
 }
 """What is tabulated, and its digits; l_23 is against the ability before each step, whatever was trained on."""

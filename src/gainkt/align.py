@@ -72,9 +72,11 @@ def align_run(
         if not (as_trained and are_recorded(home)):
             paths = record(run.model(phase), datamodule, part, Path(temporary), device=device, num_students=1)
         predictions, skills = (pd.read_parquet(paths[table]) for table in ("predictions", "skills"))
-    difficulty = pd.Series(reference.difficulties(log), index=list(map(str, log.skill_names)))
+    names, rates = list(map(str, log.skill_names)), reference.learn_rates(log)
+    difficulty = pd.Series(reference.difficulties(log), index=names)
+    learn_rate = None if rates is None else pd.Series(rates, index=names)
     rows = reference_rows(reference, log, students)
-    content = alignment(predictions, skills, rows, difficulty)
+    content = alignment(predictions, skills, rows, difficulty, learn_rate)
     content["training"] = training_course(run.directory.metrics)
     content["protocol"] = {
         "name": run.config.name,

@@ -80,6 +80,16 @@ def test_a_head_that_says_something_else_does_not(tables: tuple) -> None:
     assert {entry["name"] for entry in found["thresholds"] if entry["verdict"] == "pass"} == set()
 
 
+def test_gains_are_held_against_learning_rates(tables: tuple) -> None:
+    predictions, skills, reference, difficulty = tables
+    rate = pd.Series([0.1, 0.3, 0.2, 0.5, 0.4], index=skills["skill"])
+    gain = np.array([0.2, 0.1, 0.4, 0.3, 0.9])
+    found = alignment(predictions, skills.assign(gain_practised_mean=gain), reference, difficulty, rate[::-1])
+    assert found["agreement"]["gain, mean a skill"]["pearson"] == pytest.approx(np.corrcoef(gain, rate)[0, 1])
+    assert found["agreement"]["gain, mean a skill"]["spearman"] == pytest.approx(spearmanr(gain, rate).statistic)
+    assert "gain, mean a skill" not in alignment(*tables)["agreement"]
+
+
 def test_a_constant_has_no_correlation(tables: tuple) -> None:
     predictions, *others = tables
     found = alignment(predictions.assign(readiness=0.3), *others)

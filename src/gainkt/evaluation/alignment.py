@@ -34,7 +34,11 @@ _TINY = 1e-9
 
 
 def alignment(
-    predictions: pd.DataFrame, skills: pd.DataFrame, reference: pd.DataFrame, difficulty: pd.Series
+    predictions: pd.DataFrame,
+    skills: pd.DataFrame,
+    reference: pd.DataFrame,
+    difficulty: pd.Series,
+    learn_rate: pd.Series | None = None,
 ) -> dict[str, Any]:
     """Compare a run's tables with what a reference says of the same steps, as plain data for JSON.
 
@@ -43,6 +47,7 @@ def alignment(
         skills: of the same part.
         reference: student, step and `REFERENCE`, a row a step.
         difficulty: the reference's difficulty of each skill in logits, by skill name.
+        learn_rate: how fast it says each skill is learnt, by skill name; None where it knows no learning.
 
     Returns:
         Figures by name; None where one side of a correlation does not vary.
@@ -79,6 +84,10 @@ def alignment(
         "difficulty": {"pearson": pearson(beta, beta_reference), "spearman": spearman(beta, beta_reference)},
         "Encoder 1's prediction": correlations(p1, q, student),
     }
+    if learn_rate is not None:
+        gain = skills["gain_practised_mean"].to_numpy(np.float64)[met]
+        rate = learn_rate.reindex(skills["skill"]).to_numpy(np.float64)[met]
+        agreement["gain, mean a skill"] = {"pearson": pearson(gain, rate), "spearman": spearman(gain, rate)}
     content = {
         "steps": len(rows),
         "students": int(student.max()) + 1 if len(student) else 0,
