@@ -11,6 +11,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from gainkt import diagnose as command
+from gainkt import judge
 from gainkt.config import conf_dir
 from gainkt.diagnose import diagnose_config, diagnose_run
 from gainkt.errors import ConfigError
@@ -56,7 +57,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_is_diagnosed_with_its_own_tables(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "record", lambda *args, **kwargs: pytest.fail("the tables were there"))
+    monkeypatch.setattr(judge, "record", lambda *args, **kwargs: pytest.fail("the tables were there"))
     done = diagnose_config(settings(f"run={run_folder}"))
     assert done.folder == run_folder
     found = json.loads((run_folder / "diagnosis.json").read_text())

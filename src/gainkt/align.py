@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from gainkt.data.datamodule import KTDataModule
 from gainkt.data.log import InteractionLog
 from gainkt.errors import ConfigError
 from gainkt.evaluation.alignment import alignment, write_alignment
-from gainkt.record import TABLES, are_recorded, record
+from gainkt.judge import folder_for, tables_of
 from gainkt.references import Reference
 from gainkt.references.cache import fitted
 from gainkt.references.protocol import Students
@@ -65,13 +64,9 @@ def align_run(
     """
     run.require_same_data(datamodule)
     students, log = datamodule.students(part), datamodule.log_
-    phase, home = run.choose_phase(phase), run.directory.path
-    as_trained = part == "test" and phase == run.phases[-1]
-    with tempfile.TemporaryDirectory() as temporary:
-        paths = {table: home / f"{table}.parquet" for table in TABLES}
-        if not (as_trained and are_recorded(home)):
-            paths = record(run.model(phase), datamodule, part, Path(temporary), device=device, num_students=1)
-        predictions, skills = (pd.read_parquet(paths[table]) for table in ("predictions", "skills"))
+    phase, wanted = run.choose_phase(phase), ("predictions", "skills")
+    tables = tables_of(run, datamodule, part, phase, wanted, num_students=1, device=device)
+    predictions, skills = (tables[name] for name in wanted)
     names, rates = list(map(str, log.skill_names)), reference.learn_rates(log)
     difficulty = pd.Series(reference.difficulties(log), index=names)
     learn_rate = None if rates is None else pd.Series(rates, index=names)
@@ -86,7 +81,7 @@ def align_run(
         "phase": phase,
     }
     if folder is None:
-        folder = home if as_trained else home / "evaluation" / f"{log.name}-{part}-{phase}"
+        folder = folder_for(run, datamodule, part, phase)
     write_alignment(content, folder / "alignment.json")
     save_figure(alignment_figure(content, predictions, skills, rows, difficulty), folder / "alignment.png")
     return Aligned(content, folder)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import hydra
-import pandas as pd
 import torch
 from omegaconf import DictConfig
 
 from gainkt.config import conf_dir, one_line_errors, run_main
 from gainkt.data.datamodule import KTDataModule
 from gainkt.evaluation.diagnosis import diagnose, write_diagnosis
+from gainkt.judge import folder_for, tables_of
 from gainkt.leakage import check_leakage
-from gainkt.record import TABLES, are_recorded, record
 from gainkt.reporting.console import make_console
 from gainkt.reporting.diagnosis_figures import save_figures
 from gainkt.reporting.diagnosis_table import diagnosis_view
@@ -47,8 +45,7 @@ def diagnose_run(
 ) -> Diagnosis:
     """Diagnose a run's best checkpoint on a part of its own data, and write diagnosis.json and figures.
 
-    The tables that training left in the run's folder are read where they are of this part and phase, and not of an
-    older version; otherwise the model is run over the part into a temporary folder.
+    The tables are those of `gainkt.judge.tables_of`: what training left, where it fits.
 
     Args:
         run: a run read back.
@@ -67,20 +64,15 @@ def diagnose_run(
     run.require_same_data(datamodule)
     datamodule.students(part)  # a part that does not exist is an error before anything is computed
     phase = run.choose_phase(phase)
-    home = run.directory.path
-    as_trained = part == "test" and phase == run.phases[-1]
-    model = run.model(phase)
-    with tempfile.TemporaryDirectory() as temporary:
-        paths = {name: home / f"{name}.parquet" for name in TABLES}
-        if not (as_trained and are_recorded(home)):
-            paths = record(model, datamodule, part, Path(temporary), device=device)
-        tables = {name: pd.read_parquet(path) for name, path in paths.items()}
+    tables = tables_of(run, datamodule, part, phase, device=device)
     content = diagnose(tables["predictions"], tables["trajectories"], tables["skills"], run.directory.metrics)
     if leakage:
-        content["leakage"] = check_leakage(model, datamodule, tables["predictions"], part=part, device=device)
+        content["leakage"] = check_leakage(
+            run.model(phase), datamodule, tables["predictions"], part=part, device=device
+        )
     content["protocol"] |= {"name": run.config.name, "data": datamodule.protocol, "split": part, "phase": phase}
     if folder is None:
-        folder = home if as_trained else home / "evaluation" / f"{datamodule.log_.name}-{part}-{phase}"
+        folder = folder_for(run, datamodule, part, phase)
     write_diagnosis(content, folder / "diagnosis.json")
     if figures:
         save_figures(content, folder / "figures")

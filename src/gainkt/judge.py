@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from omegaconf import DictConfig
 from gainkt.data.datamodule import KTDataModule
 from gainkt.evaluation.scorecard import scorecard, write_scorecard
 from gainkt.model import GainKT
-from gainkt.record import record
+from gainkt.record import TABLES, are_recorded, record
 from gainkt.run import Run
 
 
@@ -60,6 +62,52 @@ def judge(
     card["protocol"] |= {"name": run.config.name, "data": datamodule.protocol, "split": part}
     write_scorecard(card, folder / "scorecard.json")
     return card
+
+
+def tables_of(
+    run: Run,
+    datamodule: KTDataModule,
+    part: str,
+    phase: str,
+    names: Iterable[str] = tuple(TABLES),
+    *,
+    num_students: int | None = None,
+    device: torch.device | str = "cpu",
+) -> dict[str, pd.DataFrame]:
+    """Return what a run's best checkpoint says about a part of its own data, by name of the table.
+
+    The tables that training left in the run's folder are read where they are of this part and phase, and not of an
+    older version; otherwise the model is run over the part into a temporary folder.
+
+    Args:
+        run: a run read back.
+        datamodule: its own data.
+        part: train, valid or test.
+        phase: whose best checkpoint.
+        names: tables wanted.
+        num_students: students in trajectories that have to be made; all of them where None.
+        device: where to make them.
+    """
+    home = run.directory.path
+    with tempfile.TemporaryDirectory() as temporary:
+        paths = {name: home / f"{name}.parquet" for name in TABLES}
+        if not (as_trained(run, part, phase) and are_recorded(home)):
+            model = run.model(phase)
+            paths = record(model, datamodule, part, Path(temporary), device=device, num_students=num_students)
+        return {name: pd.read_parquet(paths[name]) for name in names}
+
+
+def folder_for(run: Run, datamodule: KTDataModule, part: str, phase: str) -> Path:
+    """Where a report on a part and phase goes: the run's own folder for what training scored, else its evaluation/."""
+    home = run.directory.path
+    if as_trained(run, part, phase):
+        return home
+    return home / "evaluation" / f"{datamodule.log_.name}-{part}-{phase}"
+
+
+def as_trained(run: Run, part: str, phase: str) -> bool:
+    """Tell whether a part and phase are those that training scored at its end."""
+    return part == "test" and phase == run.phases[-1]
 
 
 def watched_training(run: Run) -> dict[str, Any] | None:

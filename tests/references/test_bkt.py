@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from made_logs import log_of
 
 from conftest import random_log
-from gainkt.data.log import InteractionLog, offsets_of
+from gainkt.data.log import InteractionLog
 from gainkt.errors import ConfigError, DataError
 from gainkt.references import BKT, Reference
 from gainkt.references.bkt_chain import NAMES, Parameters, expected_counts, follow, log_posterior, maximise
@@ -28,23 +29,6 @@ def parameters(num_skills: int = 1, **changes: float) -> Parameters:
 def model(num_skills: int = 1, combine: str = "product", **changes: float) -> BKT:
     names = tuple(f"k{k}" for k in range(num_skills))
     return BKT(names, parameters(num_skills, **changes), parameters(**changes), combine, 1, 0.0, 1)
-
-
-def log_of(histories: list[list[tuple[list[int], int]]], num_skills: int = 1) -> InteractionLog:
-    """A log of histories of (skills, response)."""
-    steps = [step for history in histories for step in history]
-    return InteractionLog(
-        name="made",
-        offsets=offsets_of(np.array([len(history) for history in histories])),
-        responses=np.array([right for _, right in steps], dtype=np.uint8),
-        skill_offsets=offsets_of(np.array([len(skills) for skills, _ in steps])),
-        skills=np.array([k for skills, _ in steps for k in skills], dtype=np.int32),
-        items=np.full(len(steps), -1, dtype=np.int32),
-        students=np.array([f"s{i}" for i in range(len(histories))]),
-        skill_names=np.array([f"k{k}" for k in range(num_skills)]),
-        item_names=np.array([], dtype=np.str_),
-        folds=np.full(len(histories), -2, dtype=np.int16),
-    )
 
 
 def simulated_log(truth: Parameters, num_students: int, length: int, seed: int = 0) -> InteractionLog:

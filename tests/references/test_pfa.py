@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_logs import log_of
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
 from conftest import random_log
-from gainkt.data.log import InteractionLog, offsets_of
+from gainkt.data.log import InteractionLog
 from gainkt.errors import ConfigError, DataError
 from gainkt.references import PFA, Reference
 
@@ -22,23 +23,6 @@ def sigmoid(x: np.ndarray | float) -> np.ndarray:
 def model(easiness: list[float], right: list[float], wrong: list[float], counts: str = "log") -> PFA:
     names = tuple(f"k{k}" for k in range(len(easiness)))
     return PFA(names, np.array(easiness), np.array(right), np.array(wrong), (0.0, 0.0, 0.0), counts, 1, 0.0)
-
-
-def log_of(histories: list[list[tuple[list[int], int]]], num_skills: int = 1) -> InteractionLog:
-    """A log of histories of (skills, response)."""
-    steps = [step for history in histories for step in history]
-    return InteractionLog(
-        name="made",
-        offsets=offsets_of(np.array([len(history) for history in histories])),
-        responses=np.array([right for _, right in steps], dtype=np.uint8),
-        skill_offsets=offsets_of(np.array([len(skills) for skills, _ in steps])),
-        skills=np.array([k for skills, _ in steps for k in skills], dtype=np.int32),
-        items=np.full(len(steps), -1, dtype=np.int32),
-        students=np.array([f"s{i}" for i in range(len(histories))]),
-        skill_names=np.array([f"k{k}" for k in range(num_skills)]),
-        item_names=np.array([], dtype=np.str_),
-        folds=np.full(len(histories), -2, dtype=np.int16),
-    )
 
 
 def factors_of(log: InteractionLog, f: Callable = np.log1p) -> np.ndarray:
