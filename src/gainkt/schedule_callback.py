@@ -7,7 +7,6 @@ from typing import Any
 from lightning import Callback, Trainer
 from torch import nn
 
-from gainkt.balancing import Balancing
 from gainkt.errors import ConfigError, nearest
 from gainkt.schedules import Schedule, phase_of
 
@@ -39,8 +38,7 @@ class LossScheduleCallback(Callback):
                     raise ConfigError(f"schedule frozen={name}: the model has no such part{nearest(name, parts)}")
         # A parameter that its config fixes stays fixed when its part thaws.
         self.learnt = {name: [p for p in part.parameters() if p.requires_grad] for name, part in parts.items()}
-        if isinstance(self.schedule, Balancing):
-            self.schedule.follow(pl_module)
+        self.schedule.follow(pl_module)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Switch to the epoch's weights, phase and frozen parts."""
@@ -54,8 +52,7 @@ class LossScheduleCallback(Callback):
     def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Leave no part frozen, and nothing watched."""
         self._freeze(set())
-        if isinstance(self.schedule, Balancing):
-            self.schedule.leave()
+        self.schedule.leave()
 
     def is_last_phase(self, trainer: Trainer) -> bool:
         """Tell whether no other phase follows."""
@@ -63,14 +60,12 @@ class LossScheduleCallback(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The phase, kept for readers of a checkpoint, and what a schedule has learnt."""
-        learnt = {"schedule": self.schedule.state_dict()} if isinstance(self.schedule, Balancing) else {}
-        return {"phase": self.phase, **learnt}
+        return {"phase": self.phase, "schedule": self.schedule.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the phase, and what the schedule had learnt."""
         self.phase = state_dict["phase"]
-        if isinstance(self.schedule, Balancing):
-            self.schedule.load_state_dict(state_dict["schedule"])
+        self.schedule.load_state_dict(state_dict["schedule"])
 
     def _freeze(self, frozen: set[str]) -> None:
         for name, parameters in self.learnt.items():

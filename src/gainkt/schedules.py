@@ -27,8 +27,41 @@ class Schedule(Protocol):
         """Parts of the model (its direct children) that do not change in an epoch."""
         ...
 
+    def follow(self, module: Any) -> None:
+        """Watch the module, whose training begins."""
+        ...
 
-class Constant:
+    def leave(self) -> None:
+        """Stop watching."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was learnt while watching, as plain containers; empty where nothing is."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        ...
+
+
+class _EpochOnly:
+    """Base of schedules that follow from the epoch alone: they watch nothing and learn nothing."""
+
+    def follow(self, module: Any) -> None:
+        """Do nothing."""
+
+    def leave(self) -> None:
+        """Do nothing."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Do nothing."""
+
+
+class Constant(_EpochOnly):
     """The `loss` group's weights throughout."""
 
     def phases(self, num_epochs: int) -> list[tuple[str, int]]:
@@ -44,7 +77,7 @@ class Constant:
         return ()
 
 
-class Phases:
+class Phases(_EpochOnly):
     """Weights that switch between phases; inverse warm-up is a first phase without Encoder 1.
 
     A phase sets some weights and leaves the others as the `loss` group has them. It may freeze parts of the model.
