@@ -10,6 +10,7 @@ from gainkt.data.bayes_filter import bayes_filter
 from gainkt.data.simulator_truth import Simulation, Truth
 from gainkt.evaluation import recovery
 from gainkt.evaluation.bootstrap import Array
+from gainkt.evaluation.practice import worth
 from gainkt.evaluation.recovery import Estimates
 from gainkt.evaluation.recovery_tables import Compared, Source
 from gainkt.model.gains import OwnAndMatrixGain
@@ -24,7 +25,7 @@ def follow_model(name: str, result: RunResult, cells: Compared) -> Source:
     log, size = cells.log, cells.log.num_skills
     assert result.datamodule.log_.digest == log.digest, "trained on other data"
     p1, p2 = (np.full(log.num_steps, np.nan) for _ in range(2))
-    before, gain, after = (np.full(len(log.skills), np.nan) for _ in range(3))
+    before, gain, practice, after = (np.full(len(log.skills), np.nan) for _ in range(4))
     given, counted = (np.zeros((size, size)) for _ in range(2))
     model = result.run.model()
     for batch in result.datamodule.loader("test"):
@@ -39,6 +40,7 @@ def follow_model(name: str, result: RunResult, cells: Compared) -> Source:
         assert np.array_equal(log.skills[slot], batch.skills_BTS[shown].numpy()[has]), "slots out of line"
         before[slot] = output.mastery_before_BTS[shown].numpy()[has]
         gain[slot] = output.axis.read(output.gains_BTC)[shown].numpy()[has]
+        practice[slot] = output.axis.read(output.practice_BTC)[shown].numpy()[has]
         practised = output.axis.practised(batch.has_skill_BTS)[shown].double()
         others = 1 - practised
         given += (practised.T @ (output.gains_BTC[shown].double() * others)).numpy()
@@ -59,6 +61,8 @@ def follow_model(name: str, result: RunResult, cells: Compared) -> Source:
     of_students = recovery.students_from_curves(trajectories, skills.reset_index()).reindex(
         list(map(str, log.students))
     )
+    beta_L, experience_L = (skills[name].to_numpy()[log.skills] for name in ("beta", "experience"))
+    logits = beta_L * (worth(practice, experience_L) - worth(practice - gain, experience_L))
     mean_gain = np.divide(given, counted, out=np.zeros_like(given), where=counted > 0)
     transfer = {
         "mean gain of others": mean_gain,
@@ -66,13 +70,14 @@ def follow_model(name: str, result: RunResult, cells: Compared) -> Source:
     }
     if isinstance(model.gain_head, OwnAndMatrixGain):
         transfer = {"learnt matrix": model.gain_head.transfer().numpy(), **transfer}
+    told = np.isfinite(logits)
     return Source(
-        Estimates(name, p2, before, after, gain, gain * skills["beta"].to_numpy()[log.skills]),
+        Estimates(name, p2, before, after, gain, logits),
         encoder1=Estimates(f"{name}, Encoder 1", p1),
         parameters={
             "mastery at first opportunity": cells.at_first_opportunity(before),
             "initial mastery": (skills["saturation"] / (1 + np.exp(skills["offset"]))).to_numpy(),
-            "steepness x gain": (skills["beta"] * skills["gain_practised_mean"]).to_numpy(),
+            "steepness x gain": recovery.mean_by(logits[told], log.skills[told], size),
             "steepness": skills["beta"].to_numpy(),
             "gain": skills["gain_practised_mean"].to_numpy(),
             "saturation": skills["saturation"].to_numpy(),

@@ -125,6 +125,7 @@ def good_tables(num_students: int = 120, num_skills: int = 8, met: int = 3, step
             "beta": beta,
             "saturation": 1.0,
             "offset": offset,
+            "experience": np.nan,
             "threshold": 0.5,
             "temperature": 0.1,
             "guess": np.nan,

@@ -32,8 +32,10 @@ from gainkt.recompose import changed, compose_train
 
 TEMPERATURE, LEARN_THRESHOLD = "model.readout.temperature.mean", "model.readout.threshold.learn"
 ONE_STEEPNESS = "model.curve.beta.per_skill"
+ONE_UNIT = f"++{ONE_STEEPNESS}=false"
 SMALL = check("t2_sparse_activation", 0)
 BELOW = check("mastery_response_correlation", 0.29, **CEILING)
+STRAIGHT = setting("model.curve", {"_target_": "gainkt.model.mastery.SigmoidCurve"})
 OVERFIT = epochs(train__encoder1_auc=[0.7, 0.75, 0.8])
 FASTER = "++optimizer.lr_scale.gain_head=5"
 HELD = "model.velocity.mean=0.5 model.curve.beta.mean=2 ++model.curve.beta.learn=false"
@@ -104,10 +106,18 @@ CASES: dict[str, list[tuple[str, list[Callable[[Run], None]], str]]] = {
         ("v4_belief", [check("prediction_range", 0.1)], "model.readout.temperature.mean=0.2"),
     ],
     "other_terms_steer": [("v3_explicit", [steer], "loss.gain_variance=0.0")],
-    "curve_shape": [("v1_per_skill", [check("t4_curve_shape", 0.3)], OWN_GAIN)],
+    "curve_shape": [
+        ("v1_per_skill", [check("t4_curve_shape", 0.3)], OWN_GAIN),
+        ("v4_belief", [check("t4_curve_shape", 0.3), STRAIGHT], "model/curve=power"),
+        ("v4_belief", [check("t4_curve_shape", 0.3)], ""),
+    ],
     "skill_difficulty": [
         ("v1_per_skill", [check("t5_skill_difficulty", 0.1)], OWN_GAIN),
-        ("v4_belief", [check("t5_skill_difficulty", 0.1), setting(ONE_STEEPNESS, True)], "model/curve=one_unit"),
+        (
+            "v4_belief",
+            [check("t5_skill_difficulty", 0.1), setting(ONE_STEEPNESS, True)],
+            ONE_UNIT,
+        ),
         ("v4_belief", [check("t5_skill_difficulty", 0.1)], ""),
     ],
     "encoder1_falls": [
@@ -134,6 +144,7 @@ CASES: dict[str, list[tuple[str, list[Callable[[Run], None]], str]]] = {
         ("v4_items", [lead(0.70, -0.02), items], "trainer.max_epochs=9"),
     ],
     "below_ceiling": [
+        ("v4_belief", [BELOW, short_of_target, STRAIGHT], "model/curve=power"),
         ("v4_monotone", [BELOW, short_of_target], "v4_belief"),
         (
             "v4_belief",
@@ -170,7 +181,7 @@ CASES: dict[str, list[tuple[str, list[Callable[[Run], None]], str]]] = {
         ("v4_monotone", [check("t2_sparse_activation", 0)], "model.velocity.mean=0.5"),
         ("v4_monotone", [SMALL, epochs(**{"parameter/curve.beta_mean": [1.0, 1.5, 2.0]})], HELD),
         ("v4_monotone", [SMALL, setting("model.readout.temperature.learn", True)], "model/readout=wide"),
-        ("v4_monotone", [SMALL, setting(ONE_STEEPNESS, True)], "model/curve=one_unit"),
+        ("v4_monotone", [SMALL, setting(ONE_STEEPNESS, True)], ONE_UNIT),
         ("v1_per_skill", [SMALL], "model.velocity.mean=0.55"),
     ],
     "still_rising": [("v4_belief", [epochs(val__encoder2_auc=[0.6, 0.65, 0.7])], "trainer.max_epochs=14")],

@@ -78,7 +78,14 @@ def test_first_opportunities_and_means() -> None:
 
 def test_velocity_and_readiness_are_read_off_the_curves(rng: np.random.Generator) -> None:
     skills = pd.DataFrame(
-        {"skill": ["a", "b"], "beta": [0.5, 2.0], "saturation": [0.8, 1.0], "offset": [1.0, -0.5]}, index=[3, 1]
+        {
+            "skill": ["a", "b"],
+            "beta": [0.5, 2.0],
+            "saturation": [0.8, 1.0],
+            "offset": [1.0, -0.5],
+            "experience": [np.nan, 0.3],
+        },
+        index=[3, 1],
     )
     velocity, readiness = {"x": 0.6, "y": 1.7, "z": 1.0}, {"x": -1.0, "y": 0.4, "z": 0.0}
     rows = []
@@ -86,7 +93,8 @@ def test_velocity_and_readiness_are_read_off_the_curves(rng: np.random.Generator
         for skill in skills.itertuples():
             # Student z gains no practice, and so shows no velocity.
             practice = np.zeros(6) if student == "z" else np.cumsum(rng.uniform(0.1, 0.4, 6))
-            level = 1 / (1 + np.exp(-(skill.beta * gamma * practice - skill.offset + readiness[student])))
+            worth = practice if skill.skill == "a" else 0.3 * np.log1p(practice / 0.3)
+            level = 1 / (1 + np.exp(-(skill.beta * gamma * worth - skill.offset + readiness[student])))
             rows.append(
                 pd.DataFrame(
                     {

@@ -7,7 +7,15 @@ import torch
 
 from conftest import random_batch
 from gainkt.errors import ConfigError
-from gainkt.model.mastery import GuessSlipReadout, SigmoidCurve, ThresholdReadout, mean, minimum, soft_minimum
+from gainkt.model.mastery import (
+    GuessSlipReadout,
+    PowerCurve,
+    SigmoidCurve,
+    ThresholdReadout,
+    mean,
+    minimum,
+    soft_minimum,
+)
 from gainkt.model.parameters import Bounded
 
 X = torch.tensor([[[1.0, 3.0], [2.0, 9.0], [5.0, 5.0]]])
@@ -42,6 +50,43 @@ def test_curve_by_hand() -> None:
     value = curve(torch.tensor([0.0, 1.0]), torch.tensor([0, 1]), torch.tensor(1.1), torch.tensor([0.0, 0.4]))
     expected = 0.7 * torch.sigmoid(torch.tensor([-1.5, 2.5 * 1.1 - 1.5 + 0.4]))
     assert torch.allclose(value, expected, atol=1e-5)
+
+
+def power_curve(experience: float) -> PowerCurve:
+    """Return curves of two skills whose practice wears off."""
+    return PowerCurve(
+        2,
+        beta=partial(Bounded, mean=2.5, low=0.0),
+        saturation=partial(Bounded, mean=0.7, low=0.0, high=1.0),
+        offset=partial(Bounded, mean=1.5, per_skill=False),
+        experience=partial(Bounded, mean=experience, low=0.0),
+    )
+
+
+def test_odds_of_mastery_grow_as_a_power_of_practice() -> None:
+    practice, skills = torch.tensor([0.0, 1.0, 4.0]), torch.tensor([0, 1, 1])
+    value = power_curve(0.4)(practice, skills, torch.tensor(1.1), torch.tensor([0.0, 0.3, 0.3]))
+    odds = torch.exp(torch.tensor([0.0, 0.3, 0.3]) - 1.5) * (1 + practice / 0.4) ** (2.5 * 1.1 * 0.4)
+    torch.testing.assert_close(value / (0.7 - value), odds, rtol=1e-4, atol=1e-5)
+
+
+def test_with_much_experience_the_power_curve_is_the_sigmoid_curve() -> None:
+    straight = SigmoidCurve(
+        2,
+        beta=partial(Bounded, mean=2.5, low=0.0),
+        saturation=partial(Bounded, mean=0.7, low=0.0, high=1.0),
+        offset=partial(Bounded, mean=1.5, per_skill=False),
+    )
+    given = torch.linspace(0, 5, 9), torch.zeros(9, dtype=torch.int64), torch.tensor(0.8), torch.tensor(0.2)
+    torch.testing.assert_close(power_curve(1e5)(*given), straight(*given), rtol=1e-3, atol=1e-4)
+
+
+def test_slope_is_the_derivative_of_mastery() -> None:
+    for curve in (power_curve(0.4), power_curve(3.0)):
+        practice = torch.linspace(0, 5, 9, requires_grad=True)
+        given = torch.ones(9, dtype=torch.int64), torch.tensor(0.8), torch.tensor(0.2)
+        (slope,) = torch.autograd.grad(curve(practice, *given).sum(), practice)
+        torch.testing.assert_close(curve.slope(practice, *given), slope)
 
 
 def test_readout_reads_the_least_mastered_skill() -> None:

@@ -139,7 +139,7 @@ RULES = (
         "structure",
         symptoms.flat_curves,
         "Mastery should rise along a curve; it jumps, stays or creeps.",
-        (ways.OWN_GAIN, ways.OWN_CURVE),
+        (ways.OWN_GAIN, ways.OWN_CURVE, ways.POWER_CURVE),
     ),
     Rule(
         "skill_difficulty",
@@ -174,8 +174,9 @@ RULES = (
         "below_ceiling",
         "refine",
         symptoms.below_ceiling,
-        "A running mastery that may not fall cannot take back what a failure disproves; a belief that is revised can.",
-        (ways.BELIEF, ways.SKILL_BELIEF),
+        "A running mastery that may not fall cannot take back what a failure disproves; a belief that is revised can. "
+        "And where practice counts for ever the same, long histories are overrated.",
+        (ways.BELIEF, ways.POWER_CURVE, ways.SKILL_BELIEF),
     ),
     Rule(
         "gains_not_needed",

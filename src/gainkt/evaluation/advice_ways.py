@@ -26,10 +26,16 @@ OWN_CURVE = Way(
 ONE_UNIT = Way(
     "a unit of practice that is the same for all skills, so that gains alone say which are learnt slowly",
     "one-unit",
-    overrides=("model/curve=one_unit",),
+    overrides=("++model.curve.beta.per_skill=false",),
     open=lambda run: (
         state.is_v4(run) and state.has_own_curves(run) and run.setting("model.curve.beta.per_skill", True) is not False
     ),
+)
+POWER_CURVE = Way(
+    "practice that is worth less the more came before it, as the power law of practice has it",
+    "power-curve",
+    overrides=("model/curve=power",),
+    open=lambda run: state.is_v4(run) and run.has("curve", "SigmoidCurve"),
 )
 LEARNT_READOUT = Way(
     "threshold and temperature learnt, from values between which p2 reaches what students reach",

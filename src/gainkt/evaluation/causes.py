@@ -9,6 +9,7 @@ import numpy as np
 from gainkt.evaluation.findings import Finding, mean_or_none
 from gainkt.evaluation.gain_causes import MOST, elsewhere
 from gainkt.evaluation.logistic import auc_of, fit_logistic, log_loss, logit_of, sigmoid
+from gainkt.evaluation.practice import worth
 from gainkt.evaluation.stakes import Stake, Tables
 from gainkt.evaluation.views import Unmeasurable, column_of, encoder_agreement
 
@@ -118,7 +119,8 @@ def _velocity_that_fits(tables: Tables) -> dict[str, float | None]:
         beta, offset = (float(np.mean(tables.parameter(name))) for name in ("beta", "offset"))
     except Unmeasurable:
         return {"median_practice": None, "velocity_that_fits": None}
-    fits = offset / (beta * practice) if practice > 0 and offset > 0 and beta > 0 else None
+    counts = worth(np.asarray(practice), tables.skills["experience"].to_numpy(np.float64)).mean()
+    fits = float(offset / (beta * counts)) if practice > 0 and offset > 0 and beta > 0 else None
     return {"median_practice": practice, "velocity_that_fits": fits}
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from gainkt.evaluation.bootstrap import Array
+from gainkt.evaluation.practice import worth
 from gainkt.evaluation.views import concordance
 
 MIN_CELLS = 30
@@ -23,7 +24,7 @@ _LEVEL_EDGE = 1e-3
 PARAMETERS: dict[str, tuple[bool, str]] = {
     "mastery at first opportunity": (True, "mean over students before they first practise the skill"),
     "initial mastery": (True, "M_sat sigmoid(-offset), for the mean student, as far as one readout serves all skills"),
-    "steepness x gain": (True, "logits that a practised step adds, in mean: this product is what responses show"),
+    "steepness x gain": (True, "logits that a practised step adds, in mean: this is what responses show"),
     "steepness": (False, "half the steepness with twice the gains is the same curve"),
     "gain": (False, "twice the gains with half the steepness is the same curve"),
     "saturation": (False, "trades off with threshold and temperature of the readout; few students come near it"),
@@ -48,8 +49,8 @@ class Estimates:
     gain_L: Array | None = None
     """What the step added to the slot's skill, in the source's own unit of practice."""
     logits_L: Array | None = None
-    """The same times the skill's steepness: what the average student's curve moves by, in logits. Responses tell this
-    product; how it is shared between gain and steepness they do not."""
+    """What the step moved the average student's curve by, in logits: steepness x gain, where practice does not wear
+    off. Responses tell this product; how it is shared between gain and steepness they do not."""
 
 
 def ranks(x_N: Array) -> Array:
@@ -142,19 +143,20 @@ def mean_by(values_L: Array, group_L: Array, size: int) -> Array:
 def students_from_curves(trajectories: pd.DataFrame, skills: pd.DataFrame) -> pd.DataFrame:
     """Velocity and readiness of each student as believed at the end, read off the curves of a run's tables.
 
-    At the final belief logit(m / M_sat[k]) = beta[k] gamma P - offset[k] + o[k]. So, within a student,
-    beta[k] P against that logit has slope gamma over the steps of a skill (least squares, all skills together),
-    and what remains is o, whose mean over the student's skills stands for ability.
+    At the final belief logit(m / M_sat[k]) = beta[k] gamma W(P) - offset[k] + o[k], W what practice is worth. So,
+    within a student, beta[k] W(P) against that logit has slope gamma over the steps of a skill (least squares, all
+    skills together), and what remains is o, whose mean over the student's skills stands for ability.
 
     Args:
         trajectories: columns student, skill, practice, mastery_final; one window a student.
-        skills: columns skill, beta, saturation, offset.
+        skills: columns skill, beta, saturation, offset, experience (nan where practice does not wear off).
 
     Returns:
         Index student; columns velocity, ability. nan where no skill of a student gained practice.
     """
-    rows = trajectories.merge(skills[["skill", "beta", "saturation", "offset"]], on="skill")
-    rows = rows.assign(level=rows["mastery_final"] / rows["saturation"], x=rows["beta"] * rows["practice"])
+    rows = trajectories.merge(skills[["skill", "beta", "saturation", "offset", "experience"]], on="skill")
+    worth_N = worth(rows["practice"].to_numpy(np.float64), rows["experience"].to_numpy(np.float64))
+    rows = rows.assign(level=rows["mastery_final"] / rows["saturation"], x=rows["beta"] * worth_N)
     rows = rows[rows["level"].between(_LEVEL_EDGE, 1 - _LEVEL_EDGE)]
     rows = rows.assign(logit=np.log(rows["level"] / (1 - rows["level"])) + rows["offset"])
     curve = rows.groupby(["student", "skill"])

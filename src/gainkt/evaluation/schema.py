@@ -91,6 +91,7 @@ SKILLS = pa.schema(
         ("beta", FLOAT),  # learnt parameters of its curve and readout
         ("saturation", FLOAT),
         ("offset", FLOAT),
+        ("experience", FLOAT),
         ("threshold", FLOAT),
         ("temperature", FLOAT),
         ("guess", FLOAT),

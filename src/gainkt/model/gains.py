@@ -168,11 +168,11 @@ class QMatrixGain(nn.Module):
 class OwnAndTransferGain(nn.Module):
     """V4's gains: sigmoid(u[k] . v[t] + a[k]) for the practised skills, sigmoid(w[k] . v[t] + b[k]) for the others.
 
-    a starts high: gains and the curve's steepness trade off, and large gains with a flat curve read best. b starts so
-    low that a step hardly moves the skills it does not practise; `gain_sparsity` keeps it so.
+    a starts in the middle, so that gains may tell skills apart either way: gains and the curve's steepness trade off. b
+    starts so low that a step hardly moves the skills it does not practise; `gain_sparsity` keeps it so.
     """
 
-    def __init__(self, num_skills: int, size: Size, *, own_bias: float = 1.5, transfer_bias: float = -4.0) -> None:
+    def __init__(self, num_skills: int, size: Size, *, own_bias: float = 0.0, transfer_bias: float = -4.0) -> None:
         """Start the biases of own gains at `own_bias` logits, of transfer gains at `transfer_bias`."""
         super().__init__()
         self.own = SkillOutput(size.d_model, num_skills, None, 0.0)
@@ -193,7 +193,7 @@ class OwnAndMatrixGain(nn.Module):
     own is as in OwnAndTransferGain; M in (0, 1) says what share of a gain on skill k reaches skill j.
     """
 
-    def __init__(self, num_skills: int, size: Size, *, own_bias: float = 1.5, transfer_bias: float = -4.0) -> None:
+    def __init__(self, num_skills: int, size: Size, *, own_bias: float = 0.0, transfer_bias: float = -4.0) -> None:
         """Start the biases of own gains at `own_bias` logits, every entry of M at sigmoid(transfer_bias)."""
         super().__init__()
         self.own = SkillOutput(size.d_model, num_skills, None, 0.0)

@@ -49,11 +49,64 @@ class SigmoidCurve(nn.Module):
     def slope(self, practice: Tensor, skills: Tensor, velocity: Tensor, readiness: Tensor) -> Tensor:
         """What a unit of practice would add to mastery at that point, dm/dP = M_sat beta gamma s (1 - s)."""
         level = self._level(practice, skills, velocity, readiness)
-        return self.saturation.at(skills) * self.beta.at(skills) * velocity * level * (1 - level)
+        height = self.saturation.at(skills) * self.beta.at(skills) * velocity * self.freshness(practice, skills)
+        return height * level * (1 - level)
+
+    def worth(self, practice: Tensor, skills: Tensor) -> Tensor:
+        """What the practice so far is worth, in units of the first practice, >= 0: here itself."""
+        return practice
+
+    def freshness(self, practice: Tensor, skills: Tensor) -> Tensor:
+        """What a further unit of practice is worth, in (0, 1]: the derivative of `worth`."""
+        return torch.ones_like(practice)
 
     def _level(self, practice: Tensor, skills: Tensor, velocity: Tensor, readiness: Tensor) -> Tensor:
         """Share of M_sat reached, in (0, 1)."""
-        return torch.sigmoid(self.beta.at(skills) * velocity * practice - self.offset.at(skills) + readiness)
+        worth = self.worth(practice, skills)
+        return torch.sigmoid(self.beta.at(skills) * velocity * worth - self.offset.at(skills) + readiness)
+
+
+class PowerCurve(SigmoidCurve):
+    """A learning curve along which the odds of mastery grow as a power of practice: each unit is worth less.
+
+        m = M_sat[k] sigmoid(beta[k] gamma W(P) - offset[k] + o),   W(P) = E[k] log(1 + P / E[k])
+        m / (M_sat[k] - m) = exp(o - offset[k]) (1 + P / E[k]) ^ (beta[k] gamma E[k])
+
+    E is the experience, in units of practice, that a student brings along: the first unit of practice counts in
+    full, and half as much once practice equals E. As E grows the curve becomes SigmoidCurve's.
+
+    Source: the power law of practice with prior experience (Newell and Rosenbloom, 1981), on the odds of mastery.
+    """
+
+    def __init__(
+        self,
+        num_skills: int,
+        *,
+        beta: BoundedFactory,
+        saturation: BoundedFactory,
+        offset: BoundedFactory,
+        experience: BoundedFactory,
+    ) -> None:
+        """Build the parameters.
+
+        Args:
+            num_skills: K.
+            beta: steepness per unit of practice at the start, > 0.
+            saturation: level M_sat that mastery tends to, in (0, 1].
+            offset: a skill's initial mastery is M_sat sigmoid(-offset).
+            experience: E, units of practice, > 0.
+        """
+        super().__init__(num_skills, beta=beta, saturation=saturation, offset=offset)
+        self.experience = experience(num_skills)
+
+    def worth(self, practice: Tensor, skills: Tensor) -> Tensor:
+        """W(P) = E log(1 + P / E)."""
+        experience = self.experience.at(skills)
+        return experience * torch.log1p(practice / experience)
+
+    def freshness(self, practice: Tensor, skills: Tensor) -> Tensor:
+        """1 / (1 + P / E)."""
+        return 1 / (1 + practice / self.experience.at(skills))
 
 
 def minimum(x_BTS: Tensor, has_skill_BTS: Tensor) -> Tensor:

@@ -24,8 +24,8 @@ class OwnTableGain(nn.Module):
         num_skills: int,
         size: Size,
         *,
-        right_bias: float = 1.5,
-        wrong_bias: float = -1.0,
+        right_bias: float = 0.5,
+        wrong_bias: float = -1.5,
         transfer_bias: float = -4.0,
     ) -> None:
         """Start own gains at `right_bias` or `wrong_bias` logits by the response, transfer gains at `transfer_bias`."""
