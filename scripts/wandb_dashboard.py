@@ -47,6 +47,7 @@ BY_EPOCH: dict[str, dict[str, list[str]]] = {
             )
             for what in ("mean", "std")
         },
+        "Experience E": ["parameter/curve.experience_mean"],
         "Threshold theta": ["parameter/readout.threshold_mean"],
         "Temperature": ["parameter/readout.temperature_mean"],
     },

@@ -1,5 +1,6 @@
 """The running average: by hand, as what is scored and kept, and through an interruption."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 from omegaconf import DictConfig
 
-from gainkt.averaging import RunningAverage, averaged
+from gainkt.averaging import RunningAverage, move_average
 from gainkt.callbacks import PhaseCheckpoint
 from gainkt.errors import ConfigError
 from gainkt.run import read_checkpoint
@@ -19,16 +20,17 @@ ASKED = ("v1_per_skill", "callbacks=[default,averaging]", "trainer.max_epochs=3"
 
 
 def test_average_by_hand() -> None:
-    weight, average = torch.tensor(8.0), torch.tensor(2.0)
-    assert averaged(average, weight, 0, decay=0.998) == pytest.approx(2 + 0.9 * 6)
-    assert averaged(average, weight, 8, decay=0.998) == pytest.approx(2 + 0.5 * 6)
-    assert averaged(average, weight, 10**6, decay=0.998) == pytest.approx(2 + 0.002 * 6)
+    for updates, share in ((0, 0.9), (8, 0.5), (10**6, 0.002)):
+        averages = [torch.tensor([2.0, 3.0]), torch.tensor(1.0)]
+        move_average(averages, [torch.tensor([8.0, 3.0]), torch.tensor(2.0)], updates, decay=0.998)
+        torch.testing.assert_close(averages[0], torch.tensor([2 + 6 * share, 3.0]))
+        torch.testing.assert_close(averages[1], torch.tensor(1 + share))
     with pytest.raises(ConfigError, match=r"decay=1\.0"):
         RunningAverage(decay=1.0)
 
 
 def test_the_average_is_what_is_scored_and_kept(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Weights of every step are watched, averaged here, and held against the checkpoint."""
+    """Weights of every step are watched, move_average here, and held against the checkpoint."""
     seen: dict[str, torch.Tensor] = {}
     steps = 0
     update = RunningAverage.on_train_batch_end
@@ -36,8 +38,10 @@ def test_the_average_is_what_is_scored_and_kept(config: Config, monkeypatch: pyt
     def watch(self: Any, trainer: Any, module: Any, *args: Any) -> None:
         nonlocal steps
         for name, weight in module.state_dict().items():
-            # The first update takes the weights as they are.
-            seen[name] = averaged(seen[name], weight, steps, decay=0.998) if steps else weight.clone()
+            d = (
+                min(0.998, (1 + steps) / (10 + steps)) if steps else 0.0
+            )  # the first update takes the weights as they are
+            seen[name] = d * seen.get(name, 0.0) + (1 - d) * weight
         steps += 1
         update(self, trainer, module, *args)
 
@@ -82,3 +86,19 @@ def test_a_resumed_run_goes_on_with_both(config: Config) -> None:
         for name, value in ends[0][part].items():
             assert torch.equal(value, ends[1][part][name]), (part, name)
     assert whole.results == resumed.results
+
+
+def test_it_goes_with_targets_and_a_curriculum(config: Config) -> None:
+    """Buffers come and go with other parts; the average is of weights."""
+    result = train(
+        config(
+            "v4_aligned",
+            "callbacks=[default,averaging,skill_curriculum]",
+            "loss.difficulty_prior=0.1",
+            "trainer.max_epochs=2",
+        )
+    )
+    assert math.isfinite(result.metrics["val/encoder2_auc"])
+    start = result.module.loss.prior.prior_K
+    assert torch.isfinite(start).all()
+    assert start.unique().numel() > 1

@@ -65,7 +65,7 @@ class LossScheduleCallback(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the phase, and what the schedule had learnt."""
         self.phase = state_dict["phase"]
-        self.schedule.load_state_dict(state_dict["schedule"])
+        self.schedule.load_state_dict(state_dict.get("schedule", {}))  # older checkpoints have none
 
     def _freeze(self, frozen: set[str]) -> None:
         for name, parameters in self.learnt.items():

@@ -2,66 +2,53 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from math import cos, pi
-from typing import Any, Protocol
+from typing import Any
 
 from gainkt.errors import ConfigError, nearest
 
 Weights = Mapping[str, float]
 
 
-class Schedule(Protocol):
-    """Weights and phase as functions of the epoch alone, so that a resumed run continues where it stood."""
+class Schedule(ABC):
+    """Weights, phase and frozen parts as functions of the epoch, so that a resumed run continues where it stood.
 
+    A schedule whose weights also follow the training watches it, and saves what it has learnt: see gainkt.balancing.
+    """
+
+    @abstractmethod
     def phases(self, num_epochs: int) -> list[tuple[str, int]]:
         """Phases in order, each with its number of epochs."""
-        ...
 
+    @abstractmethod
     def weights(self, epoch: int, num_epochs: int, base: Weights) -> dict[str, float]:
         """Weight of each term in an epoch, starting from the `loss` group's."""
-        ...
 
     def frozen(self, epoch: int, num_epochs: int) -> Sequence[str]:
-        """Parts of the model (its direct children) that do not change in an epoch."""
-        ...
+        """Parts of the model (its direct children) that do not change in an epoch; here none."""
+        return ()
 
     def follow(self, module: Any) -> None:
-        """Watch the module, whose training begins."""
-        ...
+        """Watch the module, whose training begins; here there is nothing to see."""
+        return
 
     def leave(self) -> None:
         """Stop watching."""
-        ...
+        return
 
     def state_dict(self) -> dict[str, Any]:
-        """What was learnt while watching, as plain containers; empty where nothing is."""
-        ...
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` gave."""
-        ...
-
-
-class _EpochOnly:
-    """Base of schedules that follow from the epoch alone: they watch nothing and learn nothing."""
-
-    def follow(self, module: Any) -> None:
-        """Do nothing."""
-
-    def leave(self) -> None:
-        """Do nothing."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Nothing."""
+        """What was learnt while watching, as plain containers; here nothing."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Do nothing."""
+        """Go on from what `state_dict` gave."""
+        return
 
 
-class Constant(_EpochOnly):
+class Constant(Schedule):
     """The `loss` group's weights throughout."""
 
     def phases(self, num_epochs: int) -> list[tuple[str, int]]:
@@ -72,12 +59,8 @@ class Constant(_EpochOnly):
         """The base weights."""
         return dict(base)
 
-    def frozen(self, epoch: int, num_epochs: int) -> Sequence[str]:
-        """No part."""
-        return ()
 
-
-class Phases(_EpochOnly):
+class Phases(Schedule):
     """Weights that switch between phases; inverse warm-up is a first phase without Encoder 1.
 
     A phase sets some weights and leaves the others as the `loss` group has them. It may freeze parts of the model.

@@ -93,7 +93,11 @@ def test_saturation_by_step() -> None:
     assert found["override"].startswith("model.velocity.mean=")
     fits = found["measured"]["velocity_that_fits"]
     offset, beta = made.skills["offset"].mean(), made.skills["beta"].mean()
-    assert fits == pytest.approx(offset / beta / found["measured"]["median_practice"], rel=1e-5)
+    practice = found["measured"]["median_practice"]
+    assert fits == pytest.approx(offset / beta / practice, rel=1e-5)
+    made.skills["experience"] = 0.3
+    fits = ask(made, "saturation")["measured"]["velocity_that_fits"]
+    assert fits == pytest.approx(offset / beta / (0.3 * np.log1p(practice / 0.3)), rel=1e-5)
 
 
 def test_gains_that_go_elsewhere() -> None:

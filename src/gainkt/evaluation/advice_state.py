@@ -57,12 +57,16 @@ def lower_temperature(run: Seen) -> float:
 
 
 def slower(run: Seen) -> str:
-    """Half the velocity; a learnt steepness would make up for a fixed one, so it stays where it ended."""
+    """Half the velocity; learnt numbers of the curve would make up for a fixed one, so they stay where they ended."""
     half = f"model.velocity.mean={run.setting('model.velocity.mean') / 2:.3g}"
     if not run.has("velocity", "FixedVelocity") or run.setting("model.curve.beta.per_skill") is not False:
         return half
-    ended = (run.kept or {}).get("parameter/curve.beta_mean", run.setting("model.curve.beta.mean"))
-    return f"{half} model.curve.beta.mean={ended:.3g} ++model.curve.beta.learn=false"
+    for name in ("beta", "experience"):
+        started = run.setting(f"model.curve.{name}.mean")
+        if started is not None:
+            ended = (run.kept or {}).get(f"parameter/curve.{name}_mean", started)
+            half += f" model.curve.{name}.mean={ended:.3g} ++model.curve.{name}.learn=false"
+    return half
 
 
 def readiness_leads(run: Seen) -> bool:

@@ -35,7 +35,10 @@ POWER_CURVE = Way(
     "practice that is worth less the more came before it, as the power law of practice has it",
     "power-curve",
     overrides=("model/curve=power",),
-    open=lambda run: state.is_v4(run) and run.has("curve", "SigmoidCurve"),
+    # Strictly monotone curves bend less often along it (docs/results.md).
+    open=lambda run: (
+        state.is_v4(run) and run.has("curve", "SigmoidCurve") and not run.has("readiness", "FirstContactReadiness")
+    ),
 )
 LEARNT_READOUT = Way(
     "threshold and temperature learnt, from values between which p2 reaches what students reach",
@@ -105,7 +108,7 @@ MORE_EPOCHS = Way(
 
 V4_BELIEF = "v4_belief"
 BELIEF = Way(
-    "V4: own gains, an initial mastery and level a skill, and a belief (velocity, readiness) that may be revised",
+    "V4: own gains, curves of their own along which practice wears off, and a belief that may be revised",
     experiment=V4_BELIEF,
     # A readiness fixed at first contact is no belief that a failure can revise.
     open=lambda run: run.has("readiness", "NoReadiness", "FirstContactReadiness"),

@@ -119,7 +119,7 @@ def _velocity_that_fits(tables: Tables) -> dict[str, float | None]:
         beta, offset = (float(np.mean(tables.parameter(name))) for name in ("beta", "offset"))
     except Unmeasurable:
         return {"median_practice": None, "velocity_that_fits": None}
-    counts = worth(np.asarray(practice), tables.skills["experience"].to_numpy(np.float64)).mean()
+    counts = worth(np.asarray(practice), tables.skills["experience"].to_numpy(np.float64, na_value=np.nan)).mean()
     fits = float(offset / (beta * counts)) if practice > 0 and offset > 0 and beta > 0 else None
     return {"median_practice": practice, "velocity_that_fits": fits}
 

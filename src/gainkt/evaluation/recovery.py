@@ -25,8 +25,8 @@ PARAMETERS: dict[str, tuple[bool, str]] = {
     "mastery at first opportunity": (True, "mean over students before they first practise the skill"),
     "initial mastery": (True, "M_sat sigmoid(-offset), for the mean student, as far as one readout serves all skills"),
     "steepness x gain": (True, "logits that a practised step adds, in mean: this is what responses show"),
-    "steepness": (False, "half the steepness with twice the gains is the same curve"),
-    "gain": (False, "twice the gains with half the steepness is the same curve"),
+    "steepness": (False, "half the steepness with twice the gains (and experience) is the same curve"),
+    "gain": (False, "twice the gains (and experience) with half the steepness is the same curve"),
     "saturation": (False, "trades off with threshold and temperature of the readout; few students come near it"),
     "velocity": (True, "of students, up to a common factor; weak evidence, see what the Bayes filter attains"),
     "ability": (True, "of students, up to a shift"),
@@ -50,7 +50,7 @@ class Estimates:
     """What the step added to the slot's skill, in the source's own unit of practice."""
     logits_L: Array | None = None
     """What the step moved the average student's curve by, in logits: steepness x gain, where practice does not wear
-    off. Responses tell this product; how it is shared between gain and steepness they do not."""
+    off. Responses tell this; how it is shared between gain and steepness they do not."""
 
 
 def ranks(x_N: Array) -> Array:

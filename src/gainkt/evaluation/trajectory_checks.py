@@ -123,8 +123,8 @@ def curve_shape(evidence: Evidence) -> Measured:
     curves = curve_shapes(evidence.trajectories)
     one = np.ones(len(curves))
     share = evidence.bootstrap.mean(evidence.code(curves), curves["is_sigmoid"].to_numpy(dtype=np.float64))
-    line = (~curves["is_sigmoid"] & (curves["line"] < curves["constant"])).mean()
-    flat = 1 - share.value - line
+    is_line = curves["line"] < curves["constant"]
+    line, flat = (float((~curves["is_sigmoid"] & others).mean()) for others in (is_line, ~is_line))
     return Measured(
         value=share.value,
         interval=share.interval,

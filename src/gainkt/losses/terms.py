@@ -39,13 +39,12 @@ class MasteryEntropy(nn.Module):
     """`bce2` over the steps whose skills are all let in: every skill, unless a curriculum says otherwise."""
 
     skills_K: Tensor | None
-    """bool, the skills let in; None for all."""
+    """bool, the skills let in; None for all. No buffer: the curriculum sets it from the epoch, on the right device."""
 
     def __init__(self) -> None:
         """Let in every skill."""
         super().__init__()
-        # Not in checkpoints: the curriculum knows it from the epoch.
-        self.register_buffer("skills_K", None, persistent=False)
+        self.skills_K = None
 
     def forward(self, output: Output, batch: Batch) -> Tensor:
         """Cross-entropy in nats; 0, with no gradient, where a batch has no step to learn from."""

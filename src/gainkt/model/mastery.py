@@ -47,17 +47,17 @@ class SigmoidCurve(nn.Module):
         return self.saturation.at(skills) * self._level(practice, skills, velocity, readiness)
 
     def slope(self, practice: Tensor, skills: Tensor, velocity: Tensor, readiness: Tensor) -> Tensor:
-        """What a unit of practice would add to mastery at that point, dm/dP = M_sat beta gamma s (1 - s)."""
+        """What practice adds to mastery at that point, dm/dP = M_sat beta gamma W'(P) s (1 - s), s = m / M_sat."""
         level = self._level(practice, skills, velocity, readiness)
         height = self.saturation.at(skills) * self.beta.at(skills) * velocity * self.freshness(practice, skills)
         return height * level * (1 - level)
 
     def worth(self, practice: Tensor, skills: Tensor) -> Tensor:
-        """What the practice so far is worth, in units of the first practice, >= 0: here itself."""
+        """W(P), what the practice so far is worth, >= 0, in units of practice at the start: here itself."""
         return practice
 
     def freshness(self, practice: Tensor, skills: Tensor) -> Tensor:
-        """What a further unit of practice is worth, in (0, 1]: the derivative of `worth`."""
+        """W'(P), what further practice is worth, in (0, 1]."""
         return torch.ones_like(practice)
 
     def _level(self, practice: Tensor, skills: Tensor, velocity: Tensor, readiness: Tensor) -> Tensor:
@@ -72,8 +72,8 @@ class PowerCurve(SigmoidCurve):
         m = M_sat[k] sigmoid(beta[k] gamma W(P) - offset[k] + o),   W(P) = E[k] log(1 + P / E[k])
         m / (M_sat[k] - m) = exp(o - offset[k]) (1 + P / E[k]) ^ (beta[k] gamma E[k])
 
-    E is the experience, in units of practice, that a student brings along: the first unit of practice counts in
-    full, and half as much once practice equals E. As E grows the curve becomes SigmoidCurve's.
+    E is the experience, in units of practice, that students bring along: practice counts in full at the start, and
+    further practice half as much once practice equals E. As E grows the curve becomes SigmoidCurve's.
 
     Source: the power law of practice with prior experience (Newell and Rosenbloom, 1981), on the odds of mastery.
     """

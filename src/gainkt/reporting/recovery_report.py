@@ -48,7 +48,7 @@ SECTIONS: dict[str, tuple[str, str, dict[str, str]]] = {
     ),
     "logits": (
         "Logits that the step adds to the practised skill's curve",
-        "Steepness x gain, at the average velocity: the part of a gain that responses tell.",
+        "At the average velocity: steepness x gain, where practice does not wear off. What responses tell of a gain.",
         _AGREEMENT,
     ),
     "transfer": (
