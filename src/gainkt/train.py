@@ -204,13 +204,16 @@ def _draw(directory: RunDirectory, name: str, *, tables: bool) -> None:
 def _record(results: dict[str, Any], directory: RunDirectory, loggers: list[Logger]) -> None:
     """Write results.json, and the test figures into metrics.csv and the loggers at the epochs they belong to."""
     write_json(directory.results, results)
-    table = pd.read_csv(directory.metrics)
-    for entry in results["phases"].values():
-        test = {f"test/{name}": value for name, value in entry["figures"]["test"].items()}
-        for name, value in test.items():
-            table.loc[table.epoch == entry["epoch"], name] = value
+    tests = {
+        entry["epoch"]: {f"test/{name}": value for name, value in entry["figures"]["test"].items()}
+        for entry in results["phases"].values()
+    }
+    for epoch, figures in tests.items():
         for logger in loggers:
-            logger.log_metrics({**test, "epoch": entry["epoch"]})
+            logger.log_metrics({**figures, "epoch": epoch})
+    columns = pd.DataFrame.from_dict(tests, orient="index")
+    table = pd.read_csv(directory.metrics)
+    table = table.drop(columns=columns.columns, errors="ignore").join(columns, on="epoch")
     write_whole(directory.metrics, lambda building: table.to_csv(building, index=False))
 
 
