@@ -73,7 +73,7 @@ class RunResult:
     datamodule: KTDataModule
     """The data."""
     module: GainKTModule
-    """The module as training left it; with callbacks.averaging its weights are the average."""
+    """The module as the last epoch left it."""
     trainer: Trainer
     """Lightning's trainer."""
 
