@@ -9,6 +9,8 @@ from omegaconf import DictConfig
 
 from gainkt.errors import ConfigError
 from gainkt.run import read_checkpoint
+from gainkt.schedule_callback import LossScheduleCallback
+from gainkt.schedules import Constant
 from gainkt.train import RunResult, train
 
 Config = Callable[..., DictConfig]
@@ -64,3 +66,10 @@ def test_nothing_left_to_learn(config: Config) -> None:
     alone = "schedule.first={bce1:1,bce2:0}"
     with pytest.raises(ConfigError, match="every part that bce1 would train is frozen"):
         train(config(*BOTH, alone, "+schedule.frozen.encoder2_first=[encoder1,response_head]"))
+
+
+def test_a_state_from_before_schedules_had_one_is_read() -> None:
+    callback = LossScheduleCallback(Constant())
+    callback.load_state_dict({"phase": "train"})
+    assert callback.phase == "train"
+    assert callback.state_dict() == {"phase": "train", "schedule": {}}

@@ -175,7 +175,7 @@ RULES = (
         "refine",
         symptoms.below_ceiling,
         "A running mastery that may not fall cannot take back what a failure disproves; a belief that is revised can. "
-        "And where practice counts for ever the same, long histories are overrated.",
+        "And practice that wears off says more than practice that counts for ever the same.",
         (ways.BELIEF, ways.POWER_CURVE, ways.SKILL_BELIEF),
     ),
     Rule(
