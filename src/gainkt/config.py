@@ -70,7 +70,10 @@ def check_keys(cfg: DictConfig) -> None:
         known = set(parameters)
         for key in node:
             if str(key) not in known | {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}:
-                raise ConfigError(f"{path}.{key!s}: {node['_target_']} takes no such setting{nearest(str(key), known)}")
+                raise ConfigError(
+                    f"{path}.{key!s}: {node['_target_']} takes no such setting{nearest(str(key), known)}; "
+                    f"where an experiment sets it for another part, ~{path}.{key!s} leaves it out"
+                )
         _check_types(path, node, target)
 
 
