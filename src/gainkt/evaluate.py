@@ -10,7 +10,7 @@ import hydra
 from omegaconf import DictConfig
 
 from gainkt.config import check_keys, conf_dir, one_line_errors, run_main
-from gainkt.judge import judge
+from gainkt.judge import folder_beside, judge
 from gainkt.reporting.console import make_console
 from gainkt.reporting.scorecard_table import scorecard_view
 from gainkt.reporting.tables import results_table
@@ -64,7 +64,7 @@ def evaluate(cfg: DictConfig) -> Evaluation:
     }
     if not cfg.trajectories.write:
         return Evaluation(results, None, None)
-    folder = run.directory.path / "evaluation" / f"{datamodule.log_.name}-{cfg.split}-{phase}"
+    folder = folder_beside(run, datamodule, cfg.split, phase)
     if cfg.output is not None:
         folder = Path(hydra.utils.to_absolute_path(cfg.output))
     validation = predict(model, datamodule.loader("valid"), device) if other is None and cfg.split == "test" else None

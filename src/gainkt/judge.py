@@ -99,10 +99,12 @@ def tables_of(
 
 def folder_for(run: Run, datamodule: KTDataModule, part: str, phase: str) -> Path:
     """Where a report on a part and phase goes: the run's own folder for what training scored, else its evaluation/."""
-    home = run.directory.path
-    if as_trained(run, part, phase):
-        return home
-    return home / "evaluation" / f"{datamodule.log_.name}-{part}-{phase}"
+    return run.directory.path if as_trained(run, part, phase) else folder_beside(run, datamodule, part, phase)
+
+
+def folder_beside(run: Run, datamodule: KTDataModule, part: str, phase: str) -> Path:
+    """Where tables and reports go that must not stand in for those of training, whatever the part and phase."""
+    return run.directory.path / "evaluation" / f"{datamodule.log_.name}-{part}-{phase}"
 
 
 def as_trained(run: Run, part: str, phase: str) -> bool:

@@ -121,14 +121,13 @@ def _falls(trajectories: pd.DataFrame) -> tuple[int, int]:
 def curve_shape(evidence: Evidence) -> Measured:
     """T4: share of student-skill curves for which a rising sigmoid beats a line and a constant by BIC."""
     curves = curve_shapes(evidence.trajectories)
-    one = np.ones(len(curves))
     share = evidence.bootstrap.mean(evidence.code(curves), curves["is_sigmoid"].to_numpy(dtype=np.float64))
     is_line = curves["line"] < curves["constant"]
     line, flat = (float((~curves["is_sigmoid"] & others).mean()) for others in (is_line, ~is_line))
     return Measured(
         value=share.value,
         interval=share.interval,
-        further={"curves": int(one.sum()), "line": line, "constant": flat},
+        further={"curves": len(curves), "line": line, "constant": flat},
         ceiling=1.0,
         ceiling_reason="a share is at most 1",
         reading=f"Of {len(curves)} curves with {MIN_OPPORTUNITIES} or more opportunities {share.value:.0%} rise "
