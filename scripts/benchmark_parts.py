@@ -15,12 +15,12 @@ import torch
 from hydra import compose, initialize_config_dir
 from torch import nn
 
-from gainkt.batch import Batch
 from gainkt.config import build, conf_dir, register_resolvers
-from gainkt.data.batches import TokenBudgetSampler, WindowDataset
+from gainkt.data.batch import Batch
 from gainkt.data.datamodule import KTDataModule
+from gainkt.data.loader import TokenBudgetSampler, WindowDataset
 from gainkt.model import GainKT
-from gainkt.run import build_datamodule, build_model
+from gainkt.runs.folder import build_datamodule, build_model
 from naive_baseline import NaiveGainKT, pad_to
 
 PADDED_LENGTH, PADDED_BATCH = 200, 64

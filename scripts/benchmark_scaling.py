@@ -14,13 +14,15 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
-from gainkt.batch import Batch, shift
+from gainkt.data.batch import Batch, shift
 from gainkt.model import Size
-from gainkt.model.belief import StudentVelocity
-from gainkt.model.gains import AllSkills, LinearGain
-from gainkt.model.mastery import SigmoidCurve, ThresholdReadout, probability
-from gainkt.model.parameters import Bounded
-from gainkt.model.skill_axis import SkillAxis, all_skills, met_skills
+from gainkt.model.axis import SkillAxis, all_skills, met_skills
+from gainkt.model.bounded import Bounded
+from gainkt.model.curve import SigmoidCurve
+from gainkt.model.gain_head.linear import LinearGain
+from gainkt.model.readout import ThresholdReadout, probability
+from gainkt.model.receivers import AllSkills
+from gainkt.model.velocity import StudentVelocity
 
 SKILLS_A_STUDENT, BLOCK = 10, 5
 REPEATS = 15

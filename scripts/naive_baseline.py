@@ -18,11 +18,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gainkt.batch import Batch, shift
+from gainkt.data.batch import Batch, shift
 from gainkt.model import GainKT
+from gainkt.model.axis import all_skills
 from gainkt.model.belief import Moments
-from gainkt.model.encoders import AttentionBlock, AttentionStream, rotate
-from gainkt.model.skill_axis import all_skills
+from gainkt.model.encoder import AttentionBlock, AttentionStream, rotate
 
 
 @dataclass(slots=True)

@@ -24,9 +24,19 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from gainkt.config import USER_ERRORS, conf_dir, one_line, register_resolvers
-from gainkt.data.simulator import shuffle_labels, shuffle_q_matrix, simulate_with_truth
+from gainkt.console import make_console
 from gainkt.errors import ConfigError
-from gainkt.evaluation.recovery_tables import (
+from gainkt.files import write_json, write_whole
+from gainkt.recovery.estimates import (
+    follow_bayes,
+    follow_bkt,
+    follow_model,
+    follow_nobody,
+    mastery_of_named_skills,
+    truth_of,
+)
+from gainkt.recovery.report import recovery_figure, recovery_markdown
+from gainkt.recovery.tables import (
     Compared,
     Rows,
     Source,
@@ -35,19 +45,9 @@ from gainkt.evaluation.recovery_tables import (
     q_matrix_control_rows,
     transfer_rows,
 )
-from gainkt.files import write_json, write_whole
-from gainkt.recover import (
-    follow_bayes,
-    follow_bkt,
-    follow_model,
-    follow_nobody,
-    mastery_of_named_skills,
-    truth_of,
-)
-from gainkt.reporting.console import make_console
 from gainkt.reporting.figures import save_figure
-from gainkt.reporting.recovery_report import recovery_figure, recovery_markdown
-from gainkt.run import build_datamodule
+from gainkt.runs.folder import build_datamodule
+from gainkt.simulation.simulate import shuffle_labels, shuffle_q_matrix, simulate_with_truth
 from gainkt.train import train
 
 DEFAULT = "v4_belief,v4_belief_skill,v4_monotone,v1_per_skill"

@@ -10,11 +10,11 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from gainkt.batch import Batch
 from gainkt.config import conf_dir, register_resolvers
+from gainkt.data.batch import Batch
 from gainkt.data.log import InteractionLog, offsets_of
 from gainkt.model import Belief, Output
-from gainkt.model.skill_axis import all_skills
+from gainkt.model.axis import all_skills
 
 EXPERIMENTS = sorted(path.stem for path in Path(conf_dir(), "experiment").glob("*.yaml"))
 

@@ -12,8 +12,8 @@ from conftest import TINY
 from gainkt import advise as command
 from gainkt.advise import advise_run
 from gainkt.errors import ConfigError
-from gainkt.recompose import changed, compose_train, recompose
-from gainkt.run import Run, load_run
+from gainkt.overrides import changed, compose_train, recompose
+from gainkt.runs.folder import Run, load_run
 from gainkt.train import train
 
 Config = Callable[..., DictConfig]

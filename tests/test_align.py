@@ -12,11 +12,11 @@ from omegaconf import DictConfig
 
 from gainkt.align import align_config, reference_rows, training_course
 from gainkt.config import conf_dir
+from gainkt.console import make_console
 from gainkt.errors import ConfigError
 from gainkt.references import BKT
 from gainkt.reporting.alignment_report import alignment_view
-from gainkt.reporting.console import make_console
-from gainkt.run import load_run
+from gainkt.runs.folder import load_run
 from gainkt.train import RunResult, train
 
 Config = Callable[..., DictConfig]
@@ -89,7 +89,7 @@ def test_any_reference_serves_as_target(config: Config, reference: str) -> None:
 
 
 def _valid_students(folder: Path) -> np.ndarray:
-    from gainkt.run import build_datamodule
+    from gainkt.runs.folder import build_datamodule
 
     datamodule = build_datamodule(load_run(folder).config.dataset)
     datamodule.setup()
@@ -97,7 +97,7 @@ def _valid_students(folder: Path) -> np.ndarray:
 
 
 def test_rows_of_a_reference_are_those_of_its_students(config: Config) -> None:
-    from gainkt.run import build_datamodule
+    from gainkt.runs.folder import build_datamodule
 
     datamodule = build_datamodule(config("v4_belief").dataset)
     datamodule.setup()

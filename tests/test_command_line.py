@@ -138,4 +138,4 @@ def test_the_module_runs_from_a_shell(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "gainkt.train", "experiment=v0_scalar", "--cfg", "job", "--resolve"]
     done = subprocess.run(command, cwd=tmp_path, env=dict(os.environ), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "gainkt.model.gains.ScalarGain" in done.stdout
+    assert "gainkt.model.gain_head.scalar.ScalarGain" in done.stdout

@@ -11,10 +11,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from gainkt import diagnose as command
-from gainkt import judge
 from gainkt.config import conf_dir
 from gainkt.diagnose import diagnose_config, diagnose_run
 from gainkt.errors import ConfigError
+from gainkt.runs import scoring as judge
 from gainkt.train import train
 
 Config = Callable[..., DictConfig]

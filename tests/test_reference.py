@@ -17,7 +17,7 @@ from gainkt.data.datamodule import KTDataModule
 from gainkt.data.log import InteractionLog
 from gainkt.reference import as_reference, calibration_of, figures_of, score_reference, scored_steps
 from gainkt.references import BKT, PFA, Rasch
-from gainkt.run import build_datamodule
+from gainkt.runs.folder import build_datamodule
 
 SMALL = [
     "dataset.read.num_students=80",

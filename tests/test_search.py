@@ -24,11 +24,11 @@ from conftest import TINY
 from gainkt.config import conf_dir, register_resolvers
 from gainkt.errors import ConfigError
 from gainkt.search import SearchResult, search
-from gainkt.searching.report import OBJECTIVES, ReportToTrial, objective_values, reporting
-from gainkt.searching.space import as_override, read_space
-from gainkt.searching.study import LOST, SURPLUS, Settings, next_trial, open_study, release_lost
-from gainkt.summary.statistics import E1, E2
-from gainkt.sweep_summary import summarize
+from gainkt.sweeping.search.pruning import OBJECTIVES, ReportToTrial, objective_values, reporting
+from gainkt.sweeping.search.space import as_override, read_space
+from gainkt.sweeping.search.study import LOST, SURPLUS, Settings, next_trial, open_study, release_lost
+from gainkt.sweeping.summary.statistics import E1, E2
+from gainkt.sweeping.summary.summarize import summarize
 
 Search = Callable[..., SearchResult]
 Train = Callable[[DictConfig], Any]
@@ -218,7 +218,7 @@ def test_processes_that_share_a_study_start_no_trial_too_many(tmp_path: Path) ->
     # A process that had looked before the others started theirs finds that its trial is one too many.
     late = open_study(settings(tmp_path), {"a": 1})
     with pytest.MonkeyPatch.context() as patch:
-        from gainkt.searching import study as module
+        from gainkt.sweeping.search import study as module
 
         true, looks = module._counted, []
 

@@ -17,12 +17,12 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from conftest import EXPERIMENTS, TINY
-from gainkt.callbacks import PhaseEarlyStopping
 from gainkt.config import conf_dir
 from gainkt.errors import ConfigError, DataError
 from gainkt.evaluate import evaluate
-from gainkt.run import load_run, read_checkpoint
+from gainkt.runs.folder import load_run, read_checkpoint
 from gainkt.train import train
+from gainkt.training.callbacks.early_stopping import PhaseEarlyStopping
 
 Config = Callable[..., DictConfig]
 QUIET = {**os.environ, "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}
@@ -231,7 +231,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(config: Config, monkeypatch: pyt
             raise RuntimeError("[enforce fail at inline_container.cc:603] . unexpected pos 64 vs 0")
         save(content, path)
 
-    monkeypatch.setattr("gainkt.callbacks.torch.save", failing_save)
+    monkeypatch.setattr("gainkt.training.callbacks.checkpoint.torch.save", failing_save)
     with pytest.raises(OSError, match="is the disk full"):
         train(cfg)
     run = load_run(cfg.run.dir)

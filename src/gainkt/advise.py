@@ -14,16 +14,16 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from gainkt.config import conf_dir, one_line_errors, run_main
+from gainkt.console import make_console
 from gainkt.diagnose import diagnose_run
 from gainkt.errors import ConfigError, DataError
-from gainkt.evaluation.advice import Advice, advise
+from gainkt.evaluation.advice.advise import Advice, advise
 from gainkt.files import write_json
-from gainkt.judge import judge
-from gainkt.recompose import carried, changed, command_line, recompose, settings
+from gainkt.overrides import carried, changed, command_line, recompose, settings
 from gainkt.reporting.advice_view import advice_view
-from gainkt.reporting.console import make_console
-from gainkt.run import Run, build_datamodule, load_run
-from gainkt.score import pick_device, predict
+from gainkt.runs.folder import Run, build_datamodule, load_run
+from gainkt.runs.predict import pick_device, predict
+from gainkt.runs.scoring import judge
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def command_of(advice: Advice, base: list[str], run: Run) -> str:
 
     Args:
         advice: what to change.
-        base: the overrides that make the run's config again (gainkt.recompose.recompose).
+        base: the overrides that make the run's config again (gainkt.overrides.recompose).
         run: the run.
     """
     if advice.module != "train":

@@ -13,19 +13,19 @@ import torch
 from omegaconf import DictConfig
 
 from gainkt.config import conf_dir, one_line_errors, run_main
+from gainkt.console import make_console
 from gainkt.data.datamodule import KTDataModule
 from gainkt.data.log import InteractionLog
 from gainkt.errors import ConfigError
 from gainkt.evaluation.alignment import alignment, write_alignment
-from gainkt.judge import folder_for, tables_of
 from gainkt.references import Reference
+from gainkt.references.base import Students
 from gainkt.references.cache import fitted
-from gainkt.references.protocol import Students
 from gainkt.reporting.alignment_report import alignment_figure, alignment_view
-from gainkt.reporting.console import make_console
 from gainkt.reporting.figures import save_figure
-from gainkt.run import Run, build_datamodule, load_run, references_of
-from gainkt.score import pick_device
+from gainkt.runs.folder import Run, build_datamodule, load_run, references_of
+from gainkt.runs.predict import pick_device
+from gainkt.runs.scoring import folder_for, tables_of
 
 
 @dataclass(frozen=True)

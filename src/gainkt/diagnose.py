@@ -11,15 +11,15 @@ import torch
 from omegaconf import DictConfig
 
 from gainkt.config import conf_dir, one_line_errors, run_main
+from gainkt.console import make_console
 from gainkt.data.datamodule import KTDataModule
-from gainkt.evaluation.diagnosis import diagnose, write_diagnosis
-from gainkt.judge import folder_for, tables_of
-from gainkt.leakage import check_leakage
-from gainkt.reporting.console import make_console
+from gainkt.evaluation.diagnosis.diagnosis import diagnose, write_diagnosis
 from gainkt.reporting.diagnosis_figures import save_figures
 from gainkt.reporting.diagnosis_table import diagnosis_view
-from gainkt.run import Run, build_datamodule, load_run
-from gainkt.score import pick_device
+from gainkt.runs.folder import Run, build_datamodule, load_run
+from gainkt.runs.leakage_probe import check_leakage
+from gainkt.runs.predict import pick_device
+from gainkt.runs.scoring import folder_for, tables_of
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def diagnose_run(
 ) -> Diagnosis:
     """Diagnose a run's best checkpoint on a part of its own data, and write diagnosis.json and figures.
 
-    The tables are those of `gainkt.judge.tables_of`: what training left, where it fits.
+    The tables are those of `gainkt.runs.scoring.tables_of`: what training left, where it fits.
 
     Args:
         run: a run read back.

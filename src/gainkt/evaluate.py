@@ -10,12 +10,12 @@ import hydra
 from omegaconf import DictConfig
 
 from gainkt.config import check_keys, conf_dir, one_line_errors, run_main
-from gainkt.judge import folder_beside, judge
-from gainkt.reporting.console import make_console
+from gainkt.console import make_console
 from gainkt.reporting.scorecard_table import scorecard_view
 from gainkt.reporting.tables import results_table
-from gainkt.run import build_datamodule, load_run, read_checkpoint
-from gainkt.score import figures_of, pick_device, predict
+from gainkt.runs.folder import build_datamodule, load_run, read_checkpoint
+from gainkt.runs.predict import figures_of, pick_device, predict
+from gainkt.runs.scoring import folder_beside, judge
 
 
 @dataclass(frozen=True)

@@ -18,17 +18,17 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
 from gainkt.config import check_keys, conf_dir, one_line_errors, register_resolvers, run_main
+from gainkt.console import make_console
 from gainkt.data.datamodule import KTDataModule
 from gainkt.data.log import InteractionLog
 from gainkt.errors import ConfigError
-from gainkt.evaluation.metrics import CALIBRATION_BINS, prediction_metrics
+from gainkt.evaluation.statistics.metrics import CALIBRATION_BINS, prediction_metrics
 from gainkt.files import write_json, write_whole
 from gainkt.references import Floats, Prediction, Reference
 from gainkt.references.cache import fit_of, fitted, settings_of
-from gainkt.reporting.console import make_console
 from gainkt.reporting.figures import save_figure
 from gainkt.reporting.reference_view import reference_figure, reference_view
-from gainkt.run import build_datamodule
+from gainkt.runs.folder import build_datamodule
 
 logger = logging.getLogger(__name__)
 

@@ -26,12 +26,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from gainkt.config import conf_dir, one_line, one_line_errors, run_main
+from gainkt.console import make_console
 from gainkt.errors import ConfigError, nearest
 from gainkt.files import write_json
-from gainkt.reporting.console import make_console
-from gainkt.searching.report import ReportToTrial, objective_values, reporting
-from gainkt.searching.space import Space, as_override, read_space
-from gainkt.summary.statistics import E1, E2
+from gainkt.sweeping.search.pruning import ReportToTrial, objective_values, reporting
+from gainkt.sweeping.search.space import Space, as_override, read_space
+from gainkt.sweeping.summary.statistics import E1, E2
 from gainkt.train import train
 
 log = logging.getLogger(__name__)
@@ -74,8 +74,8 @@ def search(cfg: DictConfig, overrides: Sequence[str] = ()) -> SearchResult:
     from optuna import TrialPruned
     from optuna.trial import TrialState
 
-    from gainkt.searching.outcome import best_first, draw_front, train_command, trials_table, write_outcome
-    from gainkt.searching.study import Settings, next_trial, open_study
+    from gainkt.sweeping.search.outcome import best_first, draw_front, train_command, trials_table, write_outcome
+    from gainkt.sweeping.search.study import Settings, next_trial, open_study
 
     content: Any = OmegaConf.to_container(cfg.search, resolve=True)
     space = read_space(content)
@@ -159,7 +159,7 @@ def _give_back(trial: Any, study: Any) -> None:
     """Leave an interrupted trial's values to be tried again; it does not count."""
     from optuna.trial import TrialState
 
-    from gainkt.searching.study import LOST
+    from gainkt.sweeping.search.study import LOST
 
     trial.set_user_attr(LOST, True)
     study.tell(trial, state=TrialState.FAIL)
@@ -211,8 +211,8 @@ def _main(cfg: DictConfig) -> None:
     """Search as the command line says; print the best trials, the front and the command of the best."""
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         raise ConfigError("search: a search is no sweep; leave out -m and start the command once a processor")
-    from gainkt.searching.outcome import best_first, outcome_view
-    from gainkt.searching.study import Settings
+    from gainkt.sweeping.search.outcome import best_first, outcome_view
+    from gainkt.sweeping.search.study import Settings
 
     result = search(cfg, list(HydraConfig.get().overrides.task))
     settings = Settings(**{str(k): v for k, v in cfg.study.items()} | {"overrides": tuple(cfg.study.overrides)})

@@ -17,24 +17,20 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
 from gainkt.align import align_run
-from gainkt.callbacks import MetricsTable, PhaseCheckpoint, PhaseEarlyStopping, ReseedEachBatch, WholeCheckpointIO
 from gainkt.config import build, check_keys, conf_dir, one_line_errors, register_resolvers, run_main
+from gainkt.console import make_console
 from gainkt.data.datamodule import KTDataModule
 from gainkt.diagnose import diagnose_run
 from gainkt.errors import ConfigError
 from gainkt.files import write_json, write_whole
-from gainkt.judge import judge
-from gainkt.loggers import build_loggers, close_loggers
-from gainkt.module import GainKTModule
-from gainkt.progress import progress_callbacks
 from gainkt.references.cache import fitted
+from gainkt.references.targets import Targets
 from gainkt.reporting.alignment_report import alignment_view
-from gainkt.reporting.console import make_console
 from gainkt.reporting.diagnosis_table import diagnosis_view
 from gainkt.reporting.figures import save_figure, students_figure, training_figure
 from gainkt.reporting.scorecard_table import scorecard_view
 from gainkt.reporting.tables import results_table
-from gainkt.run import (
+from gainkt.runs.folder import (
     Run,
     RunDirectory,
     build_datamodule,
@@ -44,12 +40,19 @@ from gainkt.run import (
     read_checkpoint,
     references_of,
 )
-from gainkt.schedule_callback import LossScheduleCallback
-from gainkt.score import figures_of, predict
+from gainkt.runs.predict import figures_of, predict
+from gainkt.runs.scoring import judge
 from gainkt.sweeping.command import refuse_a_grid_alone, resumed_arguments
 from gainkt.sweeping.devices import require_one_device
 from gainkt.sweeping.job import sweep_job
-from gainkt.targets import Targets
+from gainkt.training.callbacks.checkpoint import PhaseCheckpoint, WholeCheckpointIO
+from gainkt.training.callbacks.early_stopping import PhaseEarlyStopping
+from gainkt.training.callbacks.loss_schedule import LossScheduleCallback
+from gainkt.training.callbacks.metrics_table import MetricsTable
+from gainkt.training.callbacks.progress import progress_callbacks
+from gainkt.training.callbacks.reseed import ReseedEachBatch
+from gainkt.training.loggers import build_loggers, close_loggers
+from gainkt.training.module import GainKTModule
 
 log = logging.getLogger(__name__)
 

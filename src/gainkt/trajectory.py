@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 from omegaconf import DictConfig
 
 from gainkt.config import conf_dir, one_line_errors, run_main
+from gainkt.console import make_console
 from gainkt.errors import ConfigError, nearest
-from gainkt.reporting.console import make_console
 from gainkt.reporting.student import mastery_plot, student_table
 
 

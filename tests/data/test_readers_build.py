@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gainkt.data.readers._build import natural_key, step_starts
+from gainkt.data.readers.frame import natural_key, step_starts
 
 
 def greedy(student, item, response, skill_sets):

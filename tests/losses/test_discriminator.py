@@ -9,13 +9,13 @@ import torch
 from omegaconf import DictConfig
 
 from conftest import output_for, random_batch
-from gainkt.batch import Batch
+from gainkt.data.batch import Batch
 from gainkt.errors import ConfigError
 from gainkt.losses import GainDiscriminator
 from gainkt.model import Output
-from gainkt.module import GainKTModule
-from gainkt.run import read_checkpoint
+from gainkt.runs.folder import read_checkpoint
 from gainkt.train import train
+from gainkt.training.module import GainKTModule
 
 Config = Callable[..., DictConfig]
 

@@ -11,8 +11,8 @@ from omegaconf import DictConfig
 from conftest import output_for, random_batch
 from gainkt.errors import ConfigError
 from gainkt.losses import Loss, needs_every_skill
-from gainkt.model.mastery import SigmoidCurve
-from gainkt.model.parameters import Bounded
+from gainkt.model.bounded import Bounded
+from gainkt.model.curve import SigmoidCurve
 from gainkt.train import train
 
 TERMS = (

@@ -8,7 +8,7 @@ import torch
 from omegaconf import DictConfig
 
 from conftest import output_for, random_batch
-from gainkt.batch import Batch
+from gainkt.data.batch import Batch
 from gainkt.errors import ConfigError
 from gainkt.losses import GainTarget, SkillTriplet
 from gainkt.losses.separation import draw_partners

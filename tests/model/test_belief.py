@@ -5,16 +5,10 @@ import torch
 
 from conftest import random_batch
 from gainkt.errors import ConfigError
-from gainkt.model.belief import (
-    FirstContactReadiness,
-    InferredVelocity,
-    Moments,
-    NoReadiness,
-    SkillReadiness,
-    StudentReadiness,
-    StudentVelocity,
-)
-from gainkt.model.skill_axis import Cells, all_skills
+from gainkt.model.axis import Cells, all_skills
+from gainkt.model.belief import Moments
+from gainkt.model.readiness import FirstContactReadiness, NoReadiness, SkillReadiness, StudentReadiness
+from gainkt.model.velocity import InferredVelocity, StudentVelocity
 
 MOMENTS = Moments.before_steps(torch.randn(4, 9, 8, generator=torch.Generator().manual_seed(1)))
 

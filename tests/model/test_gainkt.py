@@ -8,13 +8,13 @@ import torch
 from omegaconf import DictConfig
 
 from conftest import EXPERIMENTS, random_batch
-from gainkt.batch import Batch
+from gainkt.data.batch import Batch
 from gainkt.data.datamodule import Sizes
 from gainkt.errors import ConfigError
 from gainkt.model import GainKT, Moments, Output
-from gainkt.model.belief import FirstContactReadiness
-from gainkt.model.encoders import SharedStream
-from gainkt.run import build_model
+from gainkt.model.encoder import SharedStream
+from gainkt.model.readiness import FirstContactReadiness
+from gainkt.runs.folder import build_model
 
 SIZES = Sizes(num_skills=7, num_students=3, num_items=5, skill_names=tuple("abcdefg"), item_names=tuple("vwxyz"))
 

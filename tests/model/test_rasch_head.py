@@ -11,8 +11,8 @@ from conftest import random_batch
 from gainkt.data.datamodule import Sizes
 from gainkt.errors import ConfigError
 from gainkt.model import GainKT
-from gainkt.model.mastery import MasteryReadout
-from gainkt.run import build_model
+from gainkt.model.readout import MasteryReadout
+from gainkt.runs.folder import build_model
 
 Config = Callable[..., DictConfig]
 

@@ -12,8 +12,8 @@ from lightning import LightningDataModule
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
-from gainkt.batch import Batch
-from gainkt.data.batches import TokenBudgetSampler, WindowDataset, make_loader
+from gainkt.data.batch import Batch
+from gainkt.data.loader import TokenBudgetSampler, WindowDataset, make_loader
 from gainkt.data.log import InteractionLog
 from gainkt.data.splits import SplitRule
 from gainkt.data.windows import Windows, cut_windows

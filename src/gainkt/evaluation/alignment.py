@@ -15,8 +15,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from gainkt.errors import DataError
-from gainkt.evaluation.recovery import spearman
-from gainkt.evaluation.views import auc, centred_by
+from gainkt.evaluation.statistics.breakdowns import auc, centred_by
+from gainkt.evaluation.statistics.correlation import spearman
 from gainkt.files import write_json
 
 Floats = NDArray[np.floating]

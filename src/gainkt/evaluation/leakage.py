@@ -1,6 +1,6 @@
 """Leakage guards on what was recorded: chance on shuffled labels, one score a step, students apart, kt-audit.
 
-A guard gives {name, passed (None: not measured), measured, reading}. Guards that need a model are in gainkt.leakage.
+A guard gives {name, passed (None: not measured), measured, reading}. With a model: gainkt.runs.leakage_probe.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gainkt.evaluation.bootstrap import Array, StudentBootstrap
-from gainkt.evaluation.logistic import auc_of
-from gainkt.evaluation.views import column_of
+from gainkt.evaluation.statistics.bootstrap import Array, StudentBootstrap
+from gainkt.evaluation.statistics.breakdowns import column_of
+from gainkt.evaluation.statistics.logistic import auc_of
 from gainkt.files import write_whole
 
 Guard = dict[str, Any]

@@ -1,24 +1,21 @@
 """Loss terms by name, each a mean over valid steps, and the weighted sum of them."""
 
-from gainkt.losses.alignment import Alignment
+from gainkt.losses.base import Term, masked_mean
 from gainkt.losses.discriminator import GainDiscriminator
-from gainkt.losses.loss import Loss, needs_every_skill
-from gainkt.losses.prior import DifficultyPrior
-from gainkt.losses.separation import GainTarget, SkillTriplet
-from gainkt.losses.terms import (
+from gainkt.losses.gains import (
     BetaSpread,
-    MasteryEntropy,
-    Term,
-    bce1,
-    bce2,
     gain_response_correlation,
     gain_sparsity,
     gain_variance,
     item_shrinkage,
-    masked_mean,
     readiness_size,
     skill_contrast,
 )
+from gainkt.losses.loss import Loss, needs_every_skill
+from gainkt.losses.prediction import MasteryEntropy, bce1, bce2
+from gainkt.losses.priors import DifficultyPrior
+from gainkt.losses.reference import Alignment
+from gainkt.losses.separation import GainTarget, SkillTriplet
 
 __all__ = [
     "Alignment",

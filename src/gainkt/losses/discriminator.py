@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gainkt.batch import Batch
+from gainkt.data.batch import Batch
 from gainkt.errors import ConfigError
 from gainkt.model import Output
 

@@ -8,25 +8,27 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gainkt.batch import Batch
+from gainkt.data.batch import Batch
 from gainkt.errors import ConfigError, nearest
-from gainkt.losses import terms
-from gainkt.losses.alignment import Alignment
+from gainkt.losses import gains, prediction
+from gainkt.losses.base import Term
 from gainkt.losses.discriminator import GainDiscriminator
-from gainkt.losses.prior import DifficultyPrior
+from gainkt.losses.gains import BetaSpread
+from gainkt.losses.prediction import MasteryEntropy
+from gainkt.losses.priors import DifficultyPrior
+from gainkt.losses.reference import Alignment
 from gainkt.losses.separation import GainTarget, SkillTriplet
-from gainkt.losses.terms import BetaSpread, MasteryEntropy, Term
 from gainkt.model import GainKT, Output
-from gainkt.targets import Targets
+from gainkt.references.targets import Targets
 
 PLAIN_TERMS: dict[str, Term] = {
-    "bce1": terms.bce1,
-    "gain_variance": terms.gain_variance,
-    "skill_contrast": terms.skill_contrast,
-    "gain_sparsity": terms.gain_sparsity,
-    "gain_response_correlation": terms.gain_response_correlation,
-    "readiness_size": terms.readiness_size,
-    "item_shrinkage": terms.item_shrinkage,
+    "bce1": prediction.bce1,
+    "gain_variance": gains.gain_variance,
+    "skill_contrast": gains.skill_contrast,
+    "gain_sparsity": gains.gain_sparsity,
+    "gain_response_correlation": gains.gain_response_correlation,
+    "readiness_size": gains.readiness_size,
+    "item_shrinkage": gains.item_shrinkage,
 }
 """Terms without settings."""
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gainkt.batch import Batch
+from gainkt.data.batch import Batch
 from gainkt.errors import ConfigError
-from gainkt.losses.terms import masked_mean
+from gainkt.losses.base import masked_mean
 from gainkt.model import Output
 
 _TINY = 1e-12

@@ -8,14 +8,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from gainkt.batch import Batch, shift
+from gainkt.data.batch import Batch, shift
 from gainkt.errors import ConfigError
+from gainkt.model.axis import Cells, SkillAxis, all_skills, cheaper_axis
 from gainkt.model.belief import Belief, Moments
-from gainkt.model.embeddings import ItemDifficulty
-from gainkt.model.encoders import SharedStream, Size
-from gainkt.model.gains import AllSkills, ScalarGain
-from gainkt.model.mastery import SigmoidCurve, mean
-from gainkt.model.skill_axis import Cells, SkillAxis, all_skills, cheaper_axis
+from gainkt.model.curve import SigmoidCurve
+from gainkt.model.encoder import SharedStream
+from gainkt.model.gain_head.scalar import ScalarGain
+from gainkt.model.item_difficulty import ItemDifficulty
+from gainkt.model.readout import mean
+from gainkt.model.receivers import AllSkills
+from gainkt.model.size import Size
 
 
 @dataclass(slots=True)

@@ -15,9 +15,9 @@ from torch import Tensor
 from gainkt.data.log import InteractionLog
 from gainkt.errors import ConfigError, DataError, nearest
 from gainkt.files import write_json
+from gainkt.references.base import Floats, ImpliedAbility, Prediction, Students, everyone, logit, places_of
 from gainkt.references.bkt_chain import NAMES, Followed, Parameters, expected_counts, follow, log_posterior, maximise
 from gainkt.references.opportunities import Opportunities
-from gainkt.references.protocol import Floats, ImpliedAbility, Prediction, Students, everyone, logit, places_of
 from gainkt.references.saved import numbers, reading
 
 logger = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from gainkt.config import build
 from gainkt.data.datamodule import KTDataModule
 from gainkt.data.log import InteractionLog
 from gainkt.errors import ConfigError, DataError, nearest
-from gainkt.references.protocol import Reference, Students
+from gainkt.references.base import Reference, Students
 
 logger = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from gainkt.data.log import InteractionLog
 from gainkt.errors import ConfigError, DataError, nearest
 from gainkt.files import write_json
+from gainkt.references.base import Floats, ImpliedAbility, Prediction, Students, everyone, places_of
 from gainkt.references.opportunities import Opportunities
-from gainkt.references.protocol import Floats, ImpliedAbility, Prediction, Students, everyone, places_of
 from gainkt.references.saved import numbers, reading
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ import pandas as pd
 from gainkt.data.log import InteractionLog, spans
 from gainkt.errors import ConfigError, DataError
 from gainkt.files import write_json
-from gainkt.references.protocol import Floats, Prediction, Students, everyone, places_of
+from gainkt.references.base import Floats, Prediction, Students, everyone, places_of
 from gainkt.references.rasch_fit import Counts, fit_jointly, follow_abilities, select_ability_sd, sigmoid
 from gainkt.references.saved import numbers, reading
 from gainkt.references.skill_sets import SkillSets

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gainkt.data.log import offsets_of
-from gainkt.references.protocol import Floats
+from gainkt.references.base import Floats
 
 Ints = NDArray[np.int64]
 ABILITY_SDS = tuple(0.25 * 2 ** (step / 2) for step in range(9))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gainkt.data.log import InteractionLog, spans
-from gainkt.references.protocol import Floats
+from gainkt.references.base import Floats
 
 
 @dataclass(frozen=True, eq=False)

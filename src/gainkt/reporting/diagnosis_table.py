@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gainkt.reporting.console import plain_table
+from gainkt.console import plain_table
 
 STATUS = {"cause": ("CAUSE", "bold red"), "fine": ("fine", "green"), "unmeasured": ("-", "dim")}
 PASSED = {True: ("pass", "green"), False: ("FAIL", "bold red"), None: ("-", "yellow")}

@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gainkt.reporting.console import plain_table
+from gainkt.console import plain_table
 
 SHOWN = {
     "auc": "AUC",

@@ -9,8 +9,8 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
-from gainkt.evaluation.checks import LEVELS
-from gainkt.reporting.console import plain_table
+from gainkt.console import plain_table
+from gainkt.evaluation.check import LEVELS
 
 VERDICTS = {
     "pass": ("pass", "green"),

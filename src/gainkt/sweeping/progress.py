@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from gainkt.reporting.console import FILE_WIDTH
+from gainkt.console import FILE_WIDTH
 from gainkt.sweeping.folder import Job, SweepFolder
 
 EVERY = 1.0

@@ -171,9 +171,9 @@ def resume_hint(folder: SweepFolder) -> str:
 
 def _summarise(folder: SweepFolder) -> None:
     """Write the sweep's tables and report; a fault there does not make the sweep's jobs worth less."""
-    if importlib.util.find_spec("gainkt.sweep_summary") is None:
+    if importlib.util.find_spec("gainkt.sweeping.summary.summarize") is None:
         return
-    from gainkt.sweep_summary import summarize
+    from gainkt.sweeping.summary.summarize import summarize
 
     try:
         summarize(folder.path)

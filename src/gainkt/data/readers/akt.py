@@ -10,9 +10,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gainkt.data.log import InteractionLog
-from gainkt.data.readers._build import Rows, build_log, natural_key
 from gainkt.data.readers._cells import Coded, encode, parse_responses, require, split_lists, split_skills
 from gainkt.data.readers._text import read_lines
+from gainkt.data.readers.frame import Rows, build_log, natural_key
 from gainkt.errors import DataError
 
 _WHAT = {4: ("items", "skills", "responses"), 3: ("skills", "responses")}

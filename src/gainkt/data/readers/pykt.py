@@ -9,7 +9,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gainkt.data.log import InteractionLog
-from gainkt.data.readers._build import Rows, build_log
 from gainkt.data.readers._cells import (
     Coded,
     Where,
@@ -21,6 +20,7 @@ from gainkt.data.readers._cells import (
     split_skills,
 )
 from gainkt.data.readers._text import line_of, read_columns
+from gainkt.data.readers.frame import Rows, build_log
 from gainkt.errors import DataError
 
 _REQUIRED = ("fold", "uid", "concepts", "responses")

@@ -1,0 +1,245 @@
+"""More ways to look at prediction, since a pooled AUC hides whom and what a model tells apart.
+
+All are functions of the predictions table (gainkt.evaluation.schema) and of the name of a column of
+probabilities, and look at scored rows only. The table is given whole: which attempt is the first is a matter
+of unscored steps too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from gainkt.evaluation.statistics.bootstrap import Array
+
+NUM_BINS = 10
+
+
+class Unmeasurable(ValueError):
+    """A figure that these tables do not define; the message says why."""
+
+
+@dataclass(frozen=True)
+class GroupedAuc:
+    """AUC within groups: a right response is compared only with wrong ones of the same group.
+
+    Attributes:
+        auc: mean over groups weighted by their (right, wrong) pairs: the share of pairs in the right order.
+        unweighted: plain mean over groups.
+        groups: number of groups that have both classes; the others say nothing.
+        pairs: number of pairs compared.
+    """
+
+    auc: float
+    unweighted: float
+    groups: int
+    pairs: int
+
+
+def column_of(rows: pd.DataFrame, name: str) -> Array:
+    """Return a column as float64.
+
+    Raises:
+        Unmeasurable: there are no rows, or a value is missing or not finite.
+    """
+    x = rows[name].to_numpy(dtype=np.float64, na_value=np.nan)
+    if not len(x):
+        raise Unmeasurable(f"no rows to compute {name} from")
+    bad = int((~np.isfinite(x)).sum())
+    if bad:
+        raise Unmeasurable(f"{bad} of {len(x)} values of {name} are missing or not finite")
+    return x
+
+
+def concordance(group_N: Array, probability_N: Array, response_N: Array, num_groups: int) -> tuple[Array, Array]:
+    """Count by group the (right, wrong) pairs in the right order, ties as half, and all such pairs.
+
+    Args:
+        group_N: group of each row, 0 to G - 1.
+        probability_N: finite.
+        response_N: 1 right, 0 wrong.
+        num_groups: G.
+
+    Returns:
+        Two arrays [G]; their ratio is each group's AUC.
+    """
+    order = np.lexsort((probability_N, group_N))
+    group, probability, right = group_N[order], probability_N[order], response_N[order] > 0
+    rights = np.bincount(group, right, num_groups)
+    wrongs = np.bincount(group, ~right, num_groups)
+    starts = np.ones(len(group), dtype=bool)  # of runs that tie
+    starts[1:] = (group[1:] != group[:-1]) | (probability[1:] != probability[:-1])
+    run = np.cumsum(starts) - 1
+    wrong_in_run = np.bincount(run, ~right)
+    wrong_before_run = np.cumsum(wrong_in_run) - wrong_in_run
+    wrong_before_group = np.cumsum(wrongs) - wrongs
+    below = wrong_before_run[run] - wrong_before_group[group] + wrong_in_run[run] / 2
+    return np.bincount(group, np.where(right, below, 0.0), num_groups), rights * wrongs
+
+
+def auc(predictions: pd.DataFrame, column: str = "p2") -> float:
+    """Pooled AUC over scored steps.
+
+    Raises:
+        Unmeasurable: nothing is scored, a probability is not finite, or only one class occurs.
+    """
+    rows = predictions[predictions["scored"]]
+    return _grouped(np.zeros(len(rows), dtype=np.int64), rows, column, "the scored steps").auc
+
+
+def within_student_auc(predictions: pd.DataFrame, column: str = "p2") -> GroupedAuc:
+    """AUC within students: does the model tell a student's own right steps from the wrong ones?
+
+    Raises:
+        Unmeasurable: as `auc`, or no student has both classes.
+    """
+    rows = predictions[predictions["scored"]]
+    return _grouped(pd.factorize(rows["student"])[0], rows, column, "any student's scored steps")
+
+
+def within_skill_auc(predictions: pd.DataFrame, column: str = "p2") -> GroupedAuc:
+    """AUC within skills: does the model tell students apart, skill difficulty aside?
+
+    A step with several skills counts under each of them.
+
+    Raises:
+        Unmeasurable: as `auc`, or no skill has both classes.
+    """
+    rows = predictions[predictions["scored"]]
+    row, skill = step_skills(rows["skills"])
+    return _grouped(skill, rows.iloc[row], column, "any skill's scored steps")
+
+
+def first_attempts(predictions: pd.DataFrame) -> Array:
+    """Tell for every row (scored or not) whether the student meets one of its skills for the first time."""
+    row, skill = step_skills(predictions["skills"])
+    student = pd.factorize(predictions["student"])[0][row]
+    again = pd.DataFrame({"student": student, "skill": skill}).duplicated().to_numpy()
+    first = np.zeros(len(predictions), dtype=bool)
+    first[row[~again]] = True
+    return first
+
+
+def first_and_later(predictions: pd.DataFrame, column: str = "p2") -> dict[str, dict[str, float | None]]:
+    """AUC where a student meets a skill for the first time, and where all the step's skills were met before.
+
+    Returns:
+        {"first": {"steps": count, "auc": or None with one class only}, "later": the same}
+    """
+    first, scored = first_attempts(predictions), predictions["scored"].to_numpy(dtype=bool)
+    parts = {"first": predictions[first & scored], "later": predictions[~first & scored]}
+    found: dict[str, dict[str, float | None]] = {}
+    for name, rows in parts.items():
+        try:
+            found[name] = {"steps": len(rows), "auc": auc(rows, column)}
+        except Unmeasurable:
+            found[name] = {"steps": len(rows), "auc": None}
+    return found
+
+
+def reliability_table(predictions: pd.DataFrame, column: str = "p2", num_bins: int = NUM_BINS) -> pd.DataFrame:
+    """Mean probability beside the share of right responses in bins of equal width.
+
+    Returns:
+        A row a bin that is not empty: low, high (the bin is [low, high), the last one closed), count,
+        probability (mean), right (share).
+
+    Raises:
+        Unmeasurable: nothing is scored, or a probability is not finite.
+    """
+    rows = predictions[predictions["scored"]]
+    p, y = column_of(rows, column), column_of(rows, "response")
+    edges = np.linspace(0, 1, num_bins + 1)
+    bin_N = np.clip(np.searchsorted(edges, p, "right") - 1, 0, num_bins - 1)
+    count = np.bincount(bin_N, minlength=num_bins)
+    some = count > 0
+    return pd.DataFrame(
+        {
+            "low": edges[:-1][some],
+            "high": edges[1:][some],
+            "count": count[some],
+            "probability": np.bincount(bin_N, p, num_bins)[some] / count[some],
+            "right": np.bincount(bin_N, y, num_bins)[some] / count[some],
+        }
+    )
+
+
+def expected_calibration_error(predictions: pd.DataFrame, column: str = "p2", num_bins: int = NUM_BINS) -> float:
+    """Mean over bins, weighted by their counts, of |share right - mean probability| (Naeini et al. 2015)."""
+    table = reliability_table(predictions, column, num_bins)
+    return float(np.average((table["right"] - table["probability"]).abs(), weights=table["count"]))
+
+
+def centred_by(group_N: Array, x_N: Array) -> Array:
+    """Subtract from each row its group's mean."""
+    count = np.bincount(group_N)
+    return x_N - (np.bincount(group_N, x_N) / np.maximum(count, 1))[group_N]
+
+
+def within_student_correlation(predictions: pd.DataFrame, column: str = "mastery") -> float:
+    """Correlation of a column with the response after subtracting each student's means.
+
+    Students that answer all alike add variance of the column but no covariance, so they pull it towards 0.
+
+    Raises:
+        Unmeasurable: nothing is scored, a value is not finite, or one side does not vary within any student.
+    """
+    rows = predictions[predictions["scored"]]
+    student = pd.factorize(rows["student"])[0]
+    x, y = (centred_by(student, column_of(rows, name)) for name in (column, "response"))
+    return pearson(x, y, f"{column} and response within students")
+
+
+def encoder_agreement(predictions: pd.DataFrame) -> dict[str, float]:
+    """Pearson and Spearman correlation of the two encoders' probabilities.
+
+    Raises:
+        Unmeasurable: nothing is scored, a probability is not finite, or one encoder says the same everywhere.
+    """
+    rows = predictions[predictions["scored"]]
+    p1, p2 = column_of(rows, "p1"), column_of(rows, "p2")
+    ranks = [pd.Series(p).rank().to_numpy() for p in (p1, p2)]
+    return {"pearson": pearson(p1, p2, "p1 and p2"), "spearman": pearson(ranks[0], ranks[1], "p1 and p2")}
+
+
+def pearson(x_N: Array, y_N: Array, what: str) -> float:
+    """Pearson correlation.
+
+    Raises:
+        Unmeasurable: one side does not vary (beyond the rounding of float32); the message names `what`.
+    """
+    if len(x_N) < 2 or min(x_N.std(), y_N.std()) < 1e-7:
+        raise Unmeasurable(f"no correlation of {what}: one of them does not vary")
+    return float(np.corrcoef(x_N, y_N)[0, 1])
+
+
+def step_skills(skills: pd.Series) -> tuple[Array, Array]:
+    """Take joined skill names apart.
+
+    Returns:
+        Row number and skill code of every (row, skill), rows in order.
+    """
+    set_N, sets = pd.factorize(skills)
+    members = [str(names).split(";") for names in sets]
+    counts = np.array([len(names) for names in members], dtype=np.int64)
+    code, _ = pd.factorize(np.array([name for names in members for name in names], dtype=object))
+    begin = np.cumsum(counts) - counts
+    row = np.repeat(np.arange(len(set_N)), counts[set_N])
+    nth = np.arange(len(row)) - np.repeat(np.cumsum(counts[set_N]) - counts[set_N], counts[set_N])
+    return row, code[begin[set_N[row]] + nth]
+
+
+def _grouped(group_N: Array, rows: pd.DataFrame, column: str, where: str) -> GroupedAuc:
+    p, y = column_of(rows, column), column_of(rows, "response")
+    concordant, pairs = concordance(group_N, p, y, int(group_N.max()) + 1)
+    both = pairs > 0
+    if not both.any():
+        raise Unmeasurable(f"no AUC: {where} hold one class of responses only")
+    return GroupedAuc(
+        auc=float(concordant.sum() / pairs.sum()),
+        unweighted=float((concordant[both] / pairs[both]).mean()),
+        groups=int(both.sum()),
+        pairs=int(pairs.sum()),
+    )

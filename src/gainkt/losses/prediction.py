@@ -1,0 +1,43 @@
+"""Prediction."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gainkt.data.batch import Batch
+from gainkt.losses.base import masked_mean
+from gainkt.model import Output
+
+
+def bce1(output: Output, batch: Batch) -> Tensor:
+    """Binary cross-entropy of Encoder 1 over scored steps, in nats."""
+    loss = F.binary_cross_entropy_with_logits(output.logit1_BT, batch.response_BT, reduction="none")
+    return masked_mean(loss, batch.scored_BT)
+
+
+def bce2(output: Output, batch: Batch) -> Tensor:
+    """Binary cross-entropy of Encoder 2 (the incremental-mastery loss) over scored steps, in nats."""
+    loss = F.binary_cross_entropy_with_logits(output.logit2_BT, batch.response_BT, reduction="none")
+    return masked_mean(loss, batch.scored_BT)
+
+
+class MasteryEntropy(nn.Module):
+    """`bce2` over the steps whose skills are all let in: every skill, unless a curriculum says otherwise."""
+
+    skills_K: Tensor | None
+    """bool, the skills let in; None for all. No buffer: the curriculum sets it from the epoch, on the right device."""
+
+    def __init__(self) -> None:
+        """Let in every skill."""
+        super().__init__()
+        self.skills_K = None
+
+    def forward(self, output: Output, batch: Batch) -> Tensor:
+        """Cross-entropy in nats; 0, with no gradient, where a batch has no step to learn from."""
+        if self.skills_K is None:
+            return bce2(output, batch)
+        shut_out = (~self.skills_K[batch.skills_BTS] & batch.has_skill_BTS).any(-1)
+        return bce2(output, replace(batch, scored_BT=batch.scored_BT & ~shut_out))

@@ -1,0 +1,105 @@
+"""SkillAxis: which skills a [B, T, C] tensor has columns for; all of them, or those that a window meets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gainkt.data.batch import Batch
+
+GATHER_STEPS = 40
+
+
+@dataclass(slots=True)
+class Cells:
+    """(step, skill) pairs about which something is asked: the slots of every step, or the columns of an axis."""
+
+    skills: Tensor
+    """int64, the skills' numbers: [B, T, S] slots, or [1 or B, 1, C] columns."""
+    first: Tensor
+    """int64 in [0, T], the step at which the window first practises the skill, T if never; [B, T, S] or [B, 1, C]."""
+
+    @property
+    def are_columns(self) -> bool:
+        """True where every step is asked about the same skills."""
+        return self.skills.shape[1] == 1
+
+
+@dataclass(slots=True)
+class SkillAxis:
+    """Columns of the skill axis and where each step's skills stand among them."""
+
+    skills_BC: Tensor
+    """int64, the skill of each column; [1, K] where the columns are all skills. Spare columns repeat a skill."""
+    column_BTS: Tensor
+    """int64 in [0, C), the column of each of a step's skills; 0 in empty slots."""
+    first_BC: Tensor
+    """int64 in [0, T], the step at which the window first practises the column's skill; T if never."""
+    is_all: bool
+    """True where the columns are all skills in order."""
+
+    @property
+    def size(self) -> int:
+        """Number of columns, C."""
+        return self.skills_BC.shape[1]
+
+    def read(self, x_BTC: Tensor) -> Tensor:
+        """Values at each step's own skills, [B, T, S]."""
+        return x_BTC.gather(2, self.column_BTS)
+
+    def columns(self) -> Cells:
+        """Every column, at every step."""
+        return Cells(self.skills_BC[:, None], self.first_BC[:, None])
+
+    def slots(self, skills_BTS: Tensor) -> Cells:
+        """Each step's own skills."""
+        first = self.first_BC[:, None].expand(-1, skills_BTS.shape[1], -1)
+        return Cells(skills_BTS, self.read(first))
+
+    def practised(self, has_skill_BTS: Tensor) -> Tensor:
+        """Bool [B, T, C], True at the columns of the step's own skills."""
+        hit = torch.zeros(*self.column_BTS.shape[:2], self.size, device=self.column_BTS.device)
+        return hit.scatter_add(2, self.column_BTS, has_skill_BTS.to(hit.dtype)) > 0
+
+
+def all_skills(batch: Batch, num_skills: int) -> SkillAxis:
+    """Return an axis with a column for every skill."""
+    skills = torch.arange(num_skills, device=batch.skills_BTS.device)[None]
+    return SkillAxis(skills, batch.skills_BTS, _first(batch, batch.skills_BTS, num_skills), is_all=True)
+
+
+def met_skills(batch: Batch) -> SkillAxis:
+    """Return an axis with a column for each skill that the window meets, as wide as the busiest window needs."""
+    shape = batch.skills_BTS.shape
+    flat = batch.skills_BTS.flatten(1)
+    # Empty slots take the skill of the row's first step, so that they add no column.
+    flat = torch.where(batch.has_skill_BTS.flatten(1), flat, flat[:, :1])
+    ordered, order = flat.sort(dim=1, stable=True)
+    is_new = torch.ones_like(ordered, dtype=torch.bool)
+    is_new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    rank = is_new.cumsum(1) - 1
+    skills = flat[:, :1].repeat(1, int(rank[:, -1].max()) + 1).scatter(1, rank, ordered)
+    column = torch.empty_like(rank).scatter(1, order, rank).view(shape)
+    column = torch.where(batch.has_skill_BTS, column, 0)
+    return SkillAxis(skills, column, _first(batch, column, skills.shape[1]), is_all=False)
+
+
+def _first(batch: Batch, column_BTS: Tensor, num_columns: int) -> Tensor:
+    """Step at which each column's skill is first practised, [B, C]; T if never."""
+    b, steps, _ = column_BTS.shape
+    step = torch.arange(steps, device=column_BTS.device)[None, :, None]
+    step = torch.where(batch.has_skill_BTS, step, steps).flatten(1)
+    never = torch.full((b, num_columns), steps, device=column_BTS.device)
+    return never.scatter_reduce(1, column_BTS.flatten(1), step, "amin")
+
+
+def cheaper_axis(batch: Batch, num_skills: int) -> SkillAxis:
+    """Return the axis that costs less to compute on.
+
+    Gathering a column's weights costs about as much as computing GATHER_STEPS more steps of it (measured by
+    scripts/benchmark_training.py at widths 64 and 256, 20 to 500 steps, 100 to 2,000 skills).
+    """
+    axis, steps = met_skills(batch), batch.valid_BT.shape[1]
+    return axis if (steps + GATHER_STEPS) * axis.size < steps * num_skills else all_skills(batch, num_skills)

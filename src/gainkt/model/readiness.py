@@ -1,0 +1,95 @@
+"""Readiness."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from gainkt.model.axis import Cells
+from gainkt.model.belief import Moments, zero_linear
+
+
+class NoReadiness(nn.Module):
+    """Nobody knows anything beforehand that the curve's offset does not say."""
+
+    inferred = False
+
+    def __init__(self, num_skills: int, d_model: int) -> None:
+        """Take the sizes that every readiness takes; none is needed."""
+        super().__init__()
+
+    def forward(self, moments: Moments, cells: Cells) -> Tensor:
+        """Zero, to broadcast."""
+        return moments.now_BTD.new_zeros(1, 1, 1)
+
+
+class StudentReadiness(nn.Module):
+    """A readiness a student and moment, added in the argument of every skill's curve: o[t] = w . v[t]; starts at 0."""
+
+    inferred = True
+
+    def __init__(self, num_skills: int, d_model: int) -> None:
+        """Start with w = 0."""
+        super().__init__()
+        self.head = zero_linear(d_model, 1)
+
+    def forward(self, moments: Moments, cells: Cells) -> Tensor:
+        """Readiness at each moment, [B, T, 1]."""
+        return self.head(moments.now_BTD)
+
+
+class Ability(nn.Module):
+    """One ability a student and moment, theta[t] = MLP(v[t]): what a Rasch-like curve without practice is read from.
+
+    With a curve of steepness and level 1, mastery is sigmoid(theta[t] - offset[k]): the offset is the difficulty.
+    """
+
+    inferred = True
+
+    def __init__(self, num_skills: int, d_model: int) -> None:
+        """Build a hidden layer as wide as the states; theta starts at 0."""
+        super().__init__()
+        self.head = nn.Sequential(nn.Linear(d_model, d_model), nn.ReLU(), zero_linear(d_model, 1))
+
+    def forward(self, moments: Moments, cells: Cells) -> Tensor:
+        """Ability at each moment, logits, [B, T, 1]."""
+        return self.head(moments.now_BTD)
+
+
+class SkillReadiness(nn.Module):
+    """A readiness a skill: o[t, k] = w[k] . v[t] + b . v[t], the second part shared by all skills; starts at 0."""
+
+    inferred = True
+
+    def __init__(self, num_skills: int, d_model: int) -> None:
+        """Start with all weights 0."""
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(num_skills, d_model))
+        self.shared = nn.Parameter(torch.zeros(d_model))
+
+    def forward(self, moments: Moments, cells: Cells) -> Tensor:
+        """Readiness for the given cells at each moment, [B, T, C or S]."""
+        weight = self.weight + self.shared
+        if cells.are_columns:
+            return moments.now_BTD @ weight[cells.skills[:, 0]].transpose(-1, -2)
+        return torch.einsum("btd,btsd->bts", moments.now_BTD, weight[cells.skills])
+
+
+class FirstContactReadiness(SkillReadiness):
+    """A readiness a skill, inferred before the student first practises it and fixed from then on.
+
+        o[t, k] = (w[k] + b) . v[min(t, f[k])], v[n] the state after n steps, f[k] the step that first practises k
+
+    So within a window (a whole history, unless it is very long) the mastery of a skill never falls once it is
+    practised: what came before is a prior, revised while there is no practice to revise it.
+    """
+
+    def forward(self, moments: Moments, cells: Cells) -> Tensor:
+        """Readiness for the given cells at each moment, [B, T, C or S]."""
+        weight, states = self.weight + self.shared, moments.states_BND
+        when = torch.minimum(moments.after_BT[..., None], cells.first)
+        if cells.are_columns:
+            return (states @ weight[cells.skills[:, 0]].transpose(-1, -2)).gather(1, when)
+        width = states.shape[2]
+        prior = states.gather(1, when.flatten(1)[..., None].expand(-1, -1, width)).view(*when.shape, width)
+        return torch.einsum("btsd,btsd->bts", prior, weight[cells.skills])

@@ -1,0 +1,65 @@
+"""Where the parts of runs made by earlier versions are now, so that these runs still load, score and resume."""
+
+from __future__ import annotations
+
+from typing import Any
+
+MOVED: dict[str, str] = {
+    "gainkt.balancing.GradientNorm": "gainkt.training.balancing.GradientNorm",
+    "gainkt.balancing.Uncertainty": "gainkt.training.balancing.Uncertainty",
+    "gainkt.callbacks.PhaseCheckpoint": "gainkt.training.callbacks.checkpoint.PhaseCheckpoint",
+    "gainkt.callbacks.PhaseEarlyStopping": "gainkt.training.callbacks.early_stopping.PhaseEarlyStopping",
+    "gainkt.curriculum.SkillCurriculum": "gainkt.training.callbacks.skill_curriculum.SkillCurriculum",
+    "gainkt.data.simulator.simulate": "gainkt.simulation.simulate.simulate",
+    "gainkt.gain_floor.GainFloor": "gainkt.training.callbacks.gain_floor.GainFloor",
+    "gainkt.model.belief.Ability": "gainkt.model.readiness.Ability",
+    "gainkt.model.belief.FirstContactReadiness": "gainkt.model.readiness.FirstContactReadiness",
+    "gainkt.model.belief.FixedVelocity": "gainkt.model.velocity.FixedVelocity",
+    "gainkt.model.belief.InferredVelocity": "gainkt.model.velocity.InferredVelocity",
+    "gainkt.model.belief.NoReadiness": "gainkt.model.readiness.NoReadiness",
+    "gainkt.model.belief.SkillReadiness": "gainkt.model.readiness.SkillReadiness",
+    "gainkt.model.belief.StudentReadiness": "gainkt.model.readiness.StudentReadiness",
+    "gainkt.model.belief.StudentVelocity": "gainkt.model.velocity.StudentVelocity",
+    "gainkt.model.embeddings.ItemDifficulty": "gainkt.model.item_difficulty.ItemDifficulty",
+    "gainkt.model.embeddings.RaschDifficulty": "gainkt.model.item_difficulty.RaschDifficulty",
+    "gainkt.model.encoders.AttentionStream": "gainkt.model.encoder.AttentionStream",
+    "gainkt.model.encoders.Decay": "gainkt.model.encoder.Decay",
+    "gainkt.model.encoders.LSTMStream": "gainkt.model.encoder.LSTMStream",
+    "gainkt.model.encoders.SharedStream": "gainkt.model.encoder.SharedStream",
+    "gainkt.model.expert_gains.ExpertGain": "gainkt.model.gain_head.experts.ExpertGain",
+    "gainkt.model.expert_gains.GroupedGain": "gainkt.model.gain_head.experts.GroupedGain",
+    "gainkt.model.expert_gains.MixtureGain": "gainkt.model.gain_head.experts.MixtureGain",
+    "gainkt.model.floored_gain.FlooredGain": "gainkt.model.gain_head.floored.FlooredGain",
+    "gainkt.model.gains.AllSkills": "gainkt.model.receivers.AllSkills",
+    "gainkt.model.gains.LinearGain": "gainkt.model.gain_head.linear.LinearGain",
+    "gainkt.model.gains.MLPGain": "gainkt.model.gain_head.linear.MLPGain",
+    "gainkt.model.gains.NoGain": "gainkt.model.gain_head.scalar.NoGain",
+    "gainkt.model.gains.OwnAndMatrixGain": "gainkt.model.gain_head.own.OwnAndMatrixGain",
+    "gainkt.model.gains.OwnAndTransferGain": "gainkt.model.gain_head.own.OwnAndTransferGain",
+    "gainkt.model.gains.Practised": "gainkt.model.receivers.Practised",
+    "gainkt.model.gains.QMatrixGain": "gainkt.model.gain_head.q_matrix.QMatrixGain",
+    "gainkt.model.gains.ScalarGain": "gainkt.model.gain_head.scalar.ScalarGain",
+    "gainkt.model.gains.SkillAttentionGain": "gainkt.model.gain_head.skill_attention.SkillAttentionGain",
+    "gainkt.model.mastery.GuessSlipReadout": "gainkt.model.readout.GuessSlipReadout",
+    "gainkt.model.mastery.MasteryReadout": "gainkt.model.readout.MasteryReadout",
+    "gainkt.model.mastery.PowerCurve": "gainkt.model.curve.PowerCurve",
+    "gainkt.model.mastery.SigmoidCurve": "gainkt.model.curve.SigmoidCurve",
+    "gainkt.model.mastery.ThresholdReadout": "gainkt.model.readout.ThresholdReadout",
+    "gainkt.model.parameters.Bounded": "gainkt.model.bounded.Bounded",
+    "gainkt.model.response.MLPHead": "gainkt.model.response_head.MLPHead",
+    "gainkt.model.response.SkillHead": "gainkt.model.response_head.SkillHead",
+    "gainkt.model.table_gain.OwnTableGain": "gainkt.model.gain_head.own_table.OwnTableGain",
+    "gainkt.optimizers.adam": "gainkt.training.optimizers.adam",
+    "gainkt.schedules.AlignmentWarmup": "gainkt.training.schedules.AlignmentWarmup",
+    "gainkt.schedules.Constant": "gainkt.training.schedules.Constant",
+    "gainkt.schedules.Knots": "gainkt.training.schedules.Knots",
+    "gainkt.schedules.TwoPhase": "gainkt.training.schedules.TwoPhase",
+}
+"""Each `_target_` that a run's config.yaml may name and that has moved since, and its new place."""
+
+
+def at_new_places(node: Any) -> Any:
+    """Return plain config content with every moved `_target_` at its new place."""
+    if isinstance(node, dict):
+        return {key: MOVED.get(x, x) if key == "_target_" else at_new_places(x) for key, x in node.items()}
+    return [at_new_places(x) for x in node] if isinstance(node, list) else node

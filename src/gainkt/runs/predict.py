@@ -1,0 +1,66 @@
+"""Score a model on batches: the figures that a run reports and that `gainkt.evaluate` reproduces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pandas as pd
+import torch
+
+from gainkt.data.batch import Batch
+from gainkt.errors import ConfigError
+from gainkt.evaluation.statistics.metrics import PredictionMetrics
+from gainkt.model import GainKT
+from gainkt.model.readout import probability
+
+
+@torch.inference_mode()
+def predict(model: GainKT, batches: Iterable[Batch], device: torch.device | str = "cpu") -> pd.DataFrame:
+    """Return both encoders' predictions of the scored steps, in the order of the batches.
+
+    Args:
+        model: moved to `device` and put into evaluation mode.
+        batches: of one part of the data.
+        device: where to compute, in float32.
+
+    Returns:
+        Columns student (its number in the log), response, scored (True), p1 and p2 (float32).
+    """
+    model.to(device).eval()
+    pieces = []
+    for batch in batches:
+        batch = batch.to(device)
+        output = model(batch)
+        scored = batch.scored_BT
+        columns = {
+            "student": batch.student_B[:, None].expand_as(scored)[scored],
+            "response": batch.response_BT[scored].to(torch.int8),
+            "p1": probability(output.logit1_BT[scored]),
+            "p2": probability(output.logit2_BT[scored]),
+        }
+        pieces.append(pd.DataFrame({name: x.cpu().numpy() for name, x in columns.items()}))
+    return pd.concat(pieces, ignore_index=True).assign(scored=True)
+
+
+def figures_of(predictions: pd.DataFrame) -> dict[str, float]:
+    """Return both encoders' figures over scored predictions.
+
+    Raises:
+        ValueError: nothing to score, or predictions that are not finite.
+    """
+    metrics = PredictionMetrics()
+    metrics.update(*(torch.from_numpy(predictions[name].to_numpy(copy=True)) for name in ("p1", "p2", "response")))
+    return metrics.compute()
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device of a name; `auto` is a GPU where there is one.
+
+    Raises:
+        ConfigError: a GPU is asked for where there is none.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise ConfigError(f"device={name}: there is no such GPU here; set device=cpu")
+    return torch.device(name)

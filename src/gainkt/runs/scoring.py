@@ -1,0 +1,128 @@
+"""Judge a run: its tables on disk, and the scorecard read off them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from omegaconf import DictConfig
+
+from gainkt.data.datamodule import KTDataModule
+from gainkt.evaluation.scorecard.scorecard import scorecard, write_scorecard
+from gainkt.model import GainKT
+from gainkt.runs.folder import Run
+from gainkt.runs.recorder import TABLES, are_recorded, record
+
+
+def judge(
+    run: Run,
+    model: GainKT,
+    datamodule: KTDataModule,
+    part: str,
+    folder: Path,
+    *,
+    trajectories: DictConfig,
+    validation: pd.DataFrame | None = None,
+    device: torch.device | str = "cpu",
+) -> dict[str, Any]:
+    """Record what a model says about a part of the data, and write and return its scorecard.
+
+    Args:
+        run: whose training is judged for stability.
+        model: one of the run's best models.
+        datamodule: the data, with the model's numbering of skills.
+        part: train, valid or test.
+        folder: where predictions.parquet, trajectories.parquet, skills.parquet and scorecard.json go.
+        trajectories: students (all where null) and seed, as in conf/train.yaml.
+        validation: scored predictions of the validation part; Encoder 2's AUC is judged on the lower of the two.
+        device: where to compute.
+    """
+    paths = record(
+        model,
+        datamodule,
+        part,
+        folder,
+        device=device,
+        num_students=trajectories.students,
+        seed=trajectories.seed,
+    )
+    tables = {name: pd.read_parquet(path) for name, path in paths.items()}
+    card = scorecard(
+        tables["predictions"],
+        tables["trajectories"],
+        tables["skills"],
+        training=watched_training(run),
+        validation=validation,
+        num_skills=model.num_skills,
+    )
+    card["protocol"] |= {"name": run.config.name, "data": datamodule.protocol, "split": part}
+    write_scorecard(card, folder / "scorecard.json")
+    return card
+
+
+def tables_of(
+    run: Run,
+    datamodule: KTDataModule,
+    part: str,
+    phase: str,
+    names: Iterable[str] = tuple(TABLES),
+    *,
+    num_students: int | None = None,
+    device: torch.device | str = "cpu",
+) -> dict[str, pd.DataFrame]:
+    """Return what a run's best checkpoint says about a part of its own data, by name of the table.
+
+    The tables that training left in the run's folder are read where they are of this part and phase, and not of an
+    older version; otherwise the model is run over the part into a temporary folder.
+
+    Args:
+        run: a run read back.
+        datamodule: its own data.
+        part: train, valid or test.
+        phase: whose best checkpoint.
+        names: tables wanted.
+        num_students: students in trajectories that have to be made; all of them where None.
+        device: where to make them.
+    """
+    home = run.directory.path
+    with tempfile.TemporaryDirectory() as temporary:
+        paths = {name: home / f"{name}.parquet" for name in TABLES}
+        if not (as_trained(run, part, phase) and are_recorded(home)):
+            model = run.model(phase)
+            paths = record(model, datamodule, part, Path(temporary), device=device, num_students=num_students)
+        return {name: pd.read_parquet(paths[name]) for name in names}
+
+
+def folder_for(run: Run, datamodule: KTDataModule, part: str, phase: str) -> Path:
+    """Where a report on a part and phase goes: the run's own folder for what training scored, else its evaluation/."""
+    return run.directory.path if as_trained(run, part, phase) else folder_beside(run, datamodule, part, phase)
+
+
+def folder_beside(run: Run, datamodule: KTDataModule, part: str, phase: str) -> Path:
+    """Where tables and reports go that must not stand in for those of training, whatever the part and phase."""
+    return run.directory.path / "evaluation" / f"{datamodule.log_.name}-{part}-{phase}"
+
+
+def as_trained(run: Run, part: str, phase: str) -> bool:
+    """Tell whether a part and phase are those that training scored at its end."""
+    return part == "test" and phase == run.phases[-1]
+
+
+def watched_training(run: Run) -> dict[str, Any] | None:
+    """Return what metrics.csv tells of the stability of training; None where the run has none."""
+    if not run.directory.metrics.is_file():
+        return None
+    table = pd.read_csv(run.directory.metrics)
+    watched = table.filter(regex=r"^(loss|gradient|parameter)/")
+    # Only the terms of a loss that a phase leaves out have no value there.
+    always = watched.filter(regex=r"^(parameter/|gradient/norm_max$)")
+    broken = bool(always.isna().any(axis=None) or watched.isin([float("inf"), float("-inf")]).any(axis=None))
+    return {
+        "finite": not broken,
+        "gradient_norm_max": float(table["gradient/norm_max"].max(skipna=False)),
+        "epochs": len(table),
+    }

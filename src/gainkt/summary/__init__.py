@@ -1,1 +1,0 @@
-"""What a folder of runs says together: one table of runs, and what is computed from it."""

@@ -1,0 +1,56 @@
+"""Watch."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from lightning import Trainer
+
+from gainkt.errors import ConfigError, nearest
+from gainkt.training.callbacks.loss_schedule import LossScheduleCallback
+
+ORDER = {"max": 1.0, "min": -1.0}
+
+
+class Watch:
+    """The best value of a monitored figure within the present phase."""
+
+    def __init__(self, monitor: str, mode: str) -> None:
+        """Keep the figure's name and whether `max` or `min` is best.
+
+        Raises:
+            ConfigError: the figure is a weighted loss, whose weights move, or belongs to the test set.
+        """
+        if monitor.startswith(("test/", "weighted_loss/")):
+            raise ConfigError(
+                f"callbacks monitor={monitor}: select on an unweighted validation figure, val/encoder2_auc say"
+            )
+        if mode not in ORDER:
+            raise ConfigError(f"callbacks mode={mode}: choose max or min")
+        self.monitor, self.mode = monitor, mode
+        self.state: dict[str, Any] = {"phase": "", "best": None, "best_epoch": -1}
+
+    def see(self, trainer: Trainer, min_delta: float = 0.0) -> bool:
+        """Take in the epoch's value; tell whether it is the phase's best so far.
+
+        Raises:
+            ConfigError: the figure is not logged.
+        """
+        if self.monitor not in trainer.callback_metrics:
+            known = [name for name in trainer.callback_metrics if name.startswith("val/")]
+            raise ConfigError(f"callbacks monitor={self.monitor}: no such figure{nearest(self.monitor, known)}")
+        value = float(trainer.callback_metrics[self.monitor])
+        phase = phase_callback(trainer).phase
+        if phase != self.state["phase"]:
+            self.state = {"phase": phase, "best": None, "best_epoch": trainer.current_epoch}
+        best, sign = self.state["best"], ORDER[self.mode]
+        improved = not math.isnan(value) and (best is None or sign * value > sign * best + min_delta)
+        if improved:
+            self.state |= {"best": value, "best_epoch": trainer.current_epoch}
+        return improved
+
+
+def phase_callback(trainer: Trainer) -> LossScheduleCallback:
+    """Return the run's loss schedule."""
+    return next(c for c in trainer.callbacks if isinstance(c, LossScheduleCallback))  # type: ignore[attr-defined]

@@ -1,0 +1,152 @@
+"""GainKTModule: adapts model, loss and optimiser to Lightning; holds no science."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from gainkt.data.batch import Batch
+from gainkt.errors import ConfigError
+from gainkt.evaluation.statistics.metrics import PredictionMetrics
+from gainkt.losses import Loss, needs_every_skill
+from gainkt.model import GainKT, Output
+from gainkt.model.bounded import Bounded
+from gainkt.model.readout import probability
+
+ON_BAR = ("encoder1_auc", "encoder2_auc")
+"""Figures that the progress bar shows."""
+
+
+class GainKTModule(LightningModule):
+    """Trains a GainKT by the weighted sum of loss terms and logs both encoders' figures every epoch."""
+
+    def __init__(
+        self,
+        model: GainKT,
+        loss: Loss,
+        optimizer: Callable[[nn.Module, int], OptimizerLRSchedulerConfig],
+        *,
+        gradient_every: int = 25,
+    ) -> None:
+        """Keep the parts.
+
+        Args:
+            model: the two encoders.
+            loss: named terms and their base weights.
+            optimizer: makes the optimiser for the model and the number of training steps planned.
+            gradient_every: steps between measurements of each term's gradient norm; 0 for never.
+        """
+        super().__init__()
+        self.model, self.loss, self.make_optimizer = model, loss, optimizer
+        self.gradient_every = gradient_every
+        self.weights = dict(loss.weights)
+        self.train_metrics, self.val_metrics = PredictionMetrics(), PredictionMetrics()
+
+    def forward(self, batch: Batch) -> Output:
+        """Predict a batch."""
+        return self.model(batch)
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """Return the optimiser and the course of its learning rate."""
+        parts = nn.ModuleDict(dict(self.model.named_children()))
+        if any(True for _ in self.loss.parameters()):
+            parts["loss"] = self.loss  # a discriminator learns too
+        return self.make_optimizer(parts, int(self.trainer.estimated_stepping_batches))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the weighted loss of a batch and log its terms.
+
+        Raises:
+            ValueError: a term is not finite.
+            ConfigError: nothing that the terms depend on may change.
+        """
+        output = self.model(batch, every_skill=needs_every_skill(self.weights))
+        raw = self.loss(output, batch, self.weights)
+        weighted = {name: self.weights[name] * value for name, value in raw.items()}
+        if self.gradient_every and batch_idx % self.gradient_every == 0:
+            self._log_gradients(weighted, output)
+        total = torch.stack(list(weighted.values())).sum()
+        if not torch.isfinite(total):
+            broken = [name for name, value in raw.items() if not torch.isfinite(value)]
+            raise ValueError(
+                f"epoch {self.current_epoch}, batch {batch_idx}: loss term {', '.join(broken) or 'sum'} is not finite; "
+                "lower optimizer.lr or trainer.gradient_clip_val"
+            )
+        if not total.requires_grad:
+            active = ", ".join(name for name, weight in self.weights.items() if weight)
+            raise ConfigError(
+                f"epoch {self.current_epoch}: every part that {active} would train is frozen; weight another term, or "
+                "take a part off the schedule's frozen ones"
+            )
+        logged = {f"loss/{name}": value.detach() for name, value in raw.items()}
+        logged |= {f"weighted_loss/{name}": value.detach() for name, value in weighted.items()}
+        self.log_dict(logged, on_step=False, on_epoch=True, batch_size=int(batch.scored_BT.sum()))
+        self._score(self.train_metrics, output, batch)
+        return total
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Keep the predictions of a batch."""
+        self._score(self.val_metrics, self.model(batch), batch)
+
+    def on_train_epoch_end(self) -> None:
+        """Log the training figures, and mean and spread of every learnt curve and readout parameter."""
+        self._log_figures("train", self.train_metrics)
+        for name, part in self.model.named_modules():
+            if isinstance(part, Bounded):
+                value = part().detach()
+                self.log(f"parameter/{name}_mean", value.mean())
+                self.log(f"parameter/{name}_std", value.std(correction=0))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the validation figures."""
+        self._log_figures("val", self.val_metrics)
+
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: Any = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clip the gradient's norm as Lightning would, and log it as it was before."""
+        norm = nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val or float("inf"))
+        self.log("gradient/norm_max", norm, on_step=False, on_epoch=True, reduce_fx="max")
+
+    def _score(self, metrics: PredictionMetrics, output: Output, batch: Batch) -> None:
+        scored = batch.scored_BT
+        metrics.update(
+            probability(output.logit1_BT[scored]).detach(),
+            probability(output.logit2_BT[scored]).detach(),
+            batch.response_BT[scored],
+        )
+
+    def _log_figures(self, split: str, metrics: PredictionMetrics) -> None:
+        for name, value in metrics.compute().items():
+            exact = torch.tensor(value, dtype=torch.float64)
+            self.log(f"{split}/{name}", exact, prog_bar=split == "val" and name in ON_BAR)
+        metrics.reset()
+
+    def _log_gradients(self, weighted: dict[str, Tensor], output: Output) -> None:
+        """Norm of each weighted term's gradient at the gain head, in Encoder 2's whole stream, and at the curves.
+
+        A head without parameters (V0, l_23) has the value stream that is read in its stead. A frozen part has none, 0.
+        """
+        read: list[Tensor] = [*self.model.gain_head.parameters()] or [output.value_BTD]
+        parts = {
+            "gain_head": read,
+            "encoder2": self.model.encoder2.parameters(),
+            "curve": self.model.curve.parameters(),
+        }
+        asked = [(place, x) for place, part in parts.items() for x in part if x.requires_grad]
+        for name, value in weighted.items():
+            if not value.requires_grad:
+                continue
+            inputs = [x for _, x in asked]
+            gradients = torch.autograd.grad(value, inputs, retain_graph=True, allow_unused=True) if inputs else ()
+            for place in parts:
+                own = [g for (at, _), g in zip(asked, gradients, strict=True) if at == place and g is not None]
+                squares = [g.detach().float().square().sum() for g in own]
+                norm = torch.stack(squares).sum().sqrt() if squares else torch.zeros((), device=self.device)
+                self.log(f"gradient/{name}_at_{place}", norm, on_step=False, on_epoch=True, batch_size=1)

@@ -1,0 +1,81 @@
+"""Resampled statistics are the exact weighted ones, and their intervals cover."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from gainkt.evaluation.statistics.bootstrap import Estimate, StudentBootstrap, auc_of_weights, quantiles_of_weights
+
+
+def rows(n: int = 600, students: int = 40, decimals: int = 2, seed: int = 0) -> tuple[np.ndarray, ...]:
+    draw = np.random.default_rng(seed)
+    student = draw.integers(students, size=n)
+    p = draw.random(n).round(decimals)  # many ties
+    return student, p, (draw.random(n) < p).astype(float)
+
+
+@pytest.mark.parametrize("decimals", [0, 1, 2, 9])
+def test_weighted_auc_is_that_of_scikit_learn_ties_included(decimals: int) -> None:
+    student, p, y = rows(decimals=decimals)
+    auc = auc_of_weights(student, p, y)
+    weights = np.random.default_rng(1).random(40)
+    assert auc(weights) == pytest.approx(roc_auc_score(y, p, sample_weight=weights[student]), abs=1e-12)
+    counts = StudentBootstrap(40, 3).counts_RS
+    for weights in counts:
+        assert auc(weights) == pytest.approx(roc_auc_score(y, p, sample_weight=weights[student]), abs=1e-12)
+
+
+def test_auc_without_weight_on_a_class_is_nan() -> None:
+    student = np.array([0, 0, 1])
+    auc = auc_of_weights(student, np.array([0.2, 0.7, 0.4]), np.array([1.0, 1.0, 0.0]))
+    assert np.isnan(auc(np.array([2.0, 0.0])))
+    assert auc(np.array([1.0, 1.0])) == 0.5
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99, 1.0])
+def test_weighted_quantiles_are_those_of_numpy(share: float) -> None:
+    student, x, _ = rows()
+    weights = StudentBootstrap(40, 1).counts_RS[0]
+    expected = np.quantile(x, share, weights=weights[student], method="inverted_cdf")
+    if share > 0:
+        assert quantiles_of_weights(student, x, [share])(weights) == expected
+    assert quantiles_of_weights(student, x, [share])(np.ones(40)) == np.quantile(x, share, method="inverted_cdf")
+
+
+def test_moments_equal_those_of_the_rows_drawn() -> None:
+    student, x, y = rows()
+    bootstrap = StudentBootstrap(40, 5, seed=3)
+    found = [bootstrap.mean(student, x), bootstrap.std(student, x), bootstrap.correlation(student, x, y)]
+    assert [each.value for each in found] == pytest.approx([x.mean(), x.std(), np.corrcoef(x, y)[0, 1]])
+    for r, counts in enumerate(bootstrap.counts_RS):
+        drawn = np.repeat(np.arange(len(x)), counts[student].astype(int))
+        expected = [x[drawn].mean(), x[drawn].std(), np.corrcoef(x[drawn], y[drawn])[0, 1]]
+        assert [each.replicates_R[r] for each in found] == pytest.approx(expected)
+
+
+def test_correlation_with_a_constant_is_nan() -> None:
+    student, x, y = rows()
+    found = StudentBootstrap(40, 5).correlation(student, np.full(len(x), np.float32(0.1), dtype=np.float64), y)
+    assert np.isnan(found.value)
+    assert found.interval is None
+
+
+def test_the_seed_fixes_the_students() -> None:
+    assert (StudentBootstrap(9, 20, seed=4).counts_RS == StudentBootstrap(9, 20, seed=4).counts_RS).all()
+    assert (StudentBootstrap(9, 20, seed=4).counts_RS != StudentBootstrap(9, 20, seed=5).counts_RS).any()
+    assert (StudentBootstrap(9, 20).counts_RS.sum(1) == 9).all()
+
+
+def test_interval_of_a_mean_is_as_wide_as_theory_says() -> None:
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=400).repeat(5)  # five steps of a student are alike: they count as one
+    low, high = StudentBootstrap(400, 2000).mean(np.arange(400).repeat(5), x).interval or (0, 0)
+    assert high - low == pytest.approx(2 * 1.96 / np.sqrt(400), rel=0.08)
+
+
+def test_differences_keep_their_pairing() -> None:
+    student, p, y = rows()
+    bootstrap = StudentBootstrap(40, 30)
+    difference = bootstrap.auc(student, p, y) - bootstrap.auc(student, p**3, y)  # the same order
+    assert difference.interval == (0.0, 0.0)
+    assert Estimate(1.0, np.array([np.nan, np.nan, 1.0])).interval is None

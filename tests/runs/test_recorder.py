@@ -1,0 +1,133 @@
+"""What is written is what the model computes: the identity of gain and practice, on every variant."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import torch
+from omegaconf import DictConfig
+
+from conftest import EXPERIMENTS, random_log
+from gainkt.data.datamodule import KTDataModule
+from gainkt.data.log import InteractionLog
+from gainkt.data.splits import SeededFolds
+from gainkt.evaluation.schema import PREDICTIONS, SKILLS, TRAJECTORIES
+from gainkt.model import GainKT
+from gainkt.model.gain_head.scalar import NoGain
+from gainkt.runs.folder import build_model
+from gainkt.runs.predict import figures_of, predict
+from gainkt.runs.recorder import pick_students, record
+
+Config = Callable[..., DictConfig]
+LOG = random_log(num_students=60, longest=30)
+
+
+def data(log: InteractionLog = LOG, length: int = 100, context: int = 0) -> KTDataModule:
+    module = KTDataModule(
+        read=lambda: log, split=SeededFolds(), window_length=length, window_context=context, tokens_per_batch=200
+    )
+    module.setup()
+    return module
+
+
+def fresh_model(config: Config, experiment: str, module: KTDataModule) -> GainKT:
+    torch.manual_seed(0)
+    return build_model(config(experiment).model, module.sizes).eval()
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_the_reported_gain_is_what_practice_sums(config: Config, tmp_path: Path, experiment: str) -> None:
+    module = data()
+    model = fresh_model(config, experiment, module)
+    paths = record(model, module, "test", tmp_path)
+    table = pd.read_parquet(paths["trajectories"])
+    before = table.groupby(["student", "skill"]).practice.shift(fill_value=0.0)
+    np.testing.assert_allclose(table.practice - before, table.gain, atol=1e-5)
+    assert ((table[table.relevant].gain > 0) != isinstance(model.gain_head, NoGain)).all()
+    falls = table.groupby(["student", "skill"]).mastery.diff() < -1e-6
+    assert not falls.any()
+    for name, schema in (("predictions", PREDICTIONS), ("trajectories", TRAJECTORIES), ("skills", SKILLS)):
+        assert pq.read_schema(paths[name]).equals(schema)
+
+
+def test_tables_hold_each_step_once_and_the_log_s_own_data(config: Config, tmp_path: Path) -> None:
+    module = data(length=10, context=4)
+    paths = record(fresh_model(config, "v1_per_skill", module), module, "test", tmp_path)
+    table = pd.read_parquet(paths["predictions"])
+    students = module.students("test")
+    assert len(table) == LOG.lengths[students].sum()
+    assert not table.duplicated(["student", "step"]).any()
+    assert (~table.scored).sum() == len(students), "only the first step of a history is unscored"
+    number = {str(name): i for i, name in enumerate(LOG.students)}
+    for row in table.sample(40, random_state=0).to_dict("records"):
+        flat = LOG.offsets[number[row["student"]]] + row["step"]
+        own = LOG.skill_names[LOG.skills[LOG.skill_offsets[flat] : LOG.skill_offsets[flat + 1]]]
+        assert row["skills"] == ";".join(own)
+        assert row["response"] == LOG.responses[flat]
+        assert row["item"] == LOG.item_names[LOG.items[flat]]
+
+
+def test_predictions_are_those_that_are_scored(config: Config, tmp_path: Path) -> None:
+    module = data()
+    model = fresh_model(config, "v3_mlp", module)
+    table = pd.read_parquet(record(model, module, "test", tmp_path)["predictions"])
+    scored = predict(model, module.loader("test"))
+    assert figures_of(table[table.scored].reset_index())["encoder2_auc"] == pytest.approx(
+        figures_of(scored)["encoder2_auc"], abs=1e-6
+    )
+    assert sorted(table[table.scored].p1) == pytest.approx(sorted(scored.p1), abs=1e-6)
+
+
+def test_summary_columns_agree_with_the_trajectories(config: Config, tmp_path: Path) -> None:
+    module = data()
+    paths = record(fresh_model(config, "v0_scalar", module), module, "test", tmp_path)
+    predictions, rows = pd.read_parquet(paths["predictions"]), pd.read_parquet(paths["trajectories"])
+    own = rows[rows.relevant].groupby(["student", "step"]).gain
+    merged = predictions.set_index(["student", "step"])
+    pd.testing.assert_series_equal(
+        merged.gain_practised.sort_index(), own.mean().astype("float32"), check_names=False, rtol=1e-5
+    )
+    active = (rows[rows.gain > 0.1].groupby(["student", "step"]).size()).reindex(merged.index, fill_value=0)
+    assert (merged.active_skills == active).all()
+    # V0's gain is the left-over itself, given to the practised skills only.
+    np.testing.assert_allclose(merged.gain_practised, merged.left_over, rtol=1e-5)
+    skills = pd.read_parquet(paths["skills"]).set_index("skill")
+    per_skill = rows[rows.relevant].groupby("skill")
+    np.testing.assert_allclose(
+        skills.gain_practised_mean.reindex(per_skill.size().index), per_skill.gain.mean(), rtol=1e-5
+    )
+    assert (skills.practised_steps.reindex(per_skill.size().index) == per_skill.size()).all()
+
+
+def test_counterfactuals_do_what_they_say(config: Config, tmp_path: Path) -> None:
+    module = data(random_log(num_students=60, longest=30, slots=1))
+    model = fresh_model(config, "v1_per_skill", module)
+    table = pd.read_parquet(record(model, module, "test", tmp_path)["predictions"]).sort_values(["student", "step"])
+    assert (table.p2_gains_permuted != table.p2).any()
+    assert (table.p2_gains_mean != table.p2).any()
+    same = table.skills == table.groupby("student").skills.shift()
+    assert same.sum() > 5
+    np.testing.assert_allclose(table[same].p2_wrong_skill, table[same].p2, rtol=1e-5)
+    assert (table[~same & table.scored].p2_wrong_skill != table[~same & table.scored].p2).mean() > 0.5
+    # With the same gain at every step, neither their order nor their size carries anything.
+    torch.nn.init.zeros_(model.gain_head.output.linear.weight)
+    table = pd.read_parquet(record(model, module, "test", tmp_path)["predictions"])
+    np.testing.assert_allclose(table.p2_gains_permuted, table.p2, atol=1e-6)
+    np.testing.assert_allclose(table.p2_gains_mean, table.p2, atol=1e-6)
+
+
+def test_ten_students_over_the_range_of_lengths(config: Config, tmp_path: Path) -> None:
+    module = data(random_log(num_students=300, longest=60))
+    model = fresh_model(config, "v1_per_skill", module)
+    paths = record(model, module, "test", tmp_path, num_students=10, seed=1)
+    rows, predictions = pd.read_parquet(paths["trajectories"]), pd.read_parquet(paths["predictions"])
+    assert rows.student.nunique() == 10
+    assert predictions.student.nunique() == 60, "predictions are of all students"
+    log, students = module.log_, module.students("test")
+    lengths = sorted(log.lengths[pick_students(log, students, 10, 1)])
+    assert lengths[0] <= np.quantile(log.lengths[students], 0.15)
+    assert lengths[-1] >= np.quantile(log.lengths[students], 0.85)
+    assert (pick_students(log, students, 10, 1) == pick_students(log, students, 10, 1)).all()

@@ -1,0 +1,40 @@
+"""Parts of the model get the learning rates that the config names."""
+
+import pytest
+from torch import nn
+
+from gainkt.errors import ConfigError
+from gainkt.training.optimizers import adam
+
+
+def model() -> nn.ModuleDict:
+    return nn.ModuleDict({"encoder2": nn.Linear(2, 2), "gain_head": nn.Linear(2, 2), "receivers": nn.Identity()})
+
+
+def test_a_named_part_learns_faster() -> None:
+    optimizer = adam(model(), 10, lr=0.01, weight_decay=0.0, lr_scale={"gain_head": 3.0})["optimizer"]
+    assert {group["name"]: group["lr"] for group in optimizer.param_groups} == {
+        "encoder2": 0.01,
+        "gain_head": 0.03,
+    }
+
+
+def test_unknown_part_and_bad_rate() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'gain_head'"):
+        adam(model(), 10, lr=0.01, weight_decay=0.0, lr_scale={"gains_head": 3.0})
+    with pytest.raises(ConfigError, match="lr=0"):
+        adam(model(), 10, lr=0, weight_decay=0.0, lr_scale={})
+    with pytest.raises(ConfigError, match="final_lr=2"):
+        adam(model(), 10, lr=0.01, weight_decay=0.0, lr_scale={}, final_lr=2)
+
+
+def test_the_rate_falls_along_a_cosine() -> None:
+    config = adam(model(), 4, lr=0.01, weight_decay=0.0, lr_scale={"gain_head": 3.0}, final_lr=0.2)
+    optimizer, scheduler = config["optimizer"], config["lr_scheduler"]["scheduler"]
+    seen = []
+    for _ in range(6):
+        seen.append([group["lr"] for group in optimizer.param_groups])
+        optimizer.step()
+        scheduler.step()
+    assert [rate for rate, _ in seen] == pytest.approx([0.01, 0.008828, 0.006, 0.003172, 0.002, 0.002], abs=1e-6)
+    assert all(head == pytest.approx(3 * rate) for rate, head in seen)
