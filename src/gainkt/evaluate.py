@@ -14,7 +14,7 @@ from gainkt.console import make_console
 from gainkt.reporting.scorecard_table import scorecard_view
 from gainkt.reporting.tables import results_table
 from gainkt.runs.folder import build_datamodule, load_run, read_checkpoint
-from gainkt.runs.predict import figures_of, pick_device, predict
+from gainkt.runs.predict import metrics_of, pick_device, predict
 from gainkt.runs.scoring import folder_beside, judge
 
 
@@ -54,7 +54,7 @@ def evaluate(cfg: DictConfig) -> Evaluation:
     else:
         run.require_same_data(datamodule)
     device = pick_device(cfg.device)
-    figures = figures_of(predict(model, datamodule.loader(cfg.split), device))
+    figures = metrics_of(predict(model, datamodule.loader(cfg.split), device))
     epoch = int(read_checkpoint(run.directory.best(phase))["epoch"])
     results = {
         "name": run.config.name,

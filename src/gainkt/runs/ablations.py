@@ -1,4 +1,4 @@
-"""What a model says about a batch, skill by skill, and what it would say with a part put out of action."""
+"""What a model says about a batch, skill by skill, and what it would say under each ablation."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class Means:
 def counterfactuals(
     model: GainKT, batch: Batch, output: Output, draw: torch.Generator, means: Means
 ) -> dict[str, Tensor]:
-    """Encoder 2's probabilities had a part been put out of action, [B, T] each, by name of the column."""
+    """Encoder 2's probabilities under each ablation, [B, T] each, by name of the column."""
     belief, axis = output.belief, output.axis
     key = torch.rand(batch.valid_BT.shape, generator=draw).to(batch.valid_BT.device)
     # Padding sorts behind every step, so that steps are permuted among themselves.

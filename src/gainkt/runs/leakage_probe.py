@@ -137,7 +137,7 @@ def _spread(datamodule: KTDataModule, part: str) -> Iterable[Batch]:
 def _some_training_predictions(
     model: GainKT, datamodule: KTDataModule, rows: int, *, device: torch.device | str, seed: int
 ) -> pd.DataFrame:
-    """Predictions of as many training students, drawn at random, as fit into a number of rows (one at least)."""
+    """Predictions of as many training students, drawn at random, as fit into a number of rows (at minimum one)."""
     students = np.random.default_rng(seed).permutation(datamodule.students("train"))
     fits = int(np.searchsorted(np.cumsum(datamodule.log_.lengths[students]), rows))
     some = copy.copy(datamodule)

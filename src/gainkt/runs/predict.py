@@ -1,4 +1,4 @@
-"""Score a model on batches: the figures that a run reports and that `gainkt.evaluate` reproduces."""
+"""Score a model on batches: the metrics that a run reports and that `gainkt.evaluate` reproduces."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def predict(model: GainKT, batches: Iterable[Batch], device: torch.device | str 
     return pd.concat(pieces, ignore_index=True).assign(scored=True)
 
 
-def figures_of(predictions: pd.DataFrame) -> dict[str, float]:
-    """Return both encoders' figures over scored predictions.
+def metrics_of(predictions: pd.DataFrame) -> dict[str, float]:
+    """Return both encoders' metrics over scored predictions.
 
     Raises:
         ValueError: nothing to score, or predictions that are not finite.

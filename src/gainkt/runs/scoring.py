@@ -1,9 +1,10 @@
-"""Judge a run: its tables on disk, and the scorecard read off them."""
+"""Score a run's checkpoints and judge the last: metrics, tables on disk, and the scorecard read off them."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,45 @@ from omegaconf import DictConfig
 from gainkt.data.datamodule import KTDataModule
 from gainkt.evaluation.scorecard.scorecard import scorecard, write_scorecard
 from gainkt.model import GainKT
-from gainkt.runs.folder import Run
+from gainkt.runs.folder import Run, read_checkpoint
+from gainkt.runs.predict import metrics_of, predict
 from gainkt.runs.recorder import TABLES, are_recorded, record
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Metrics of each phase's best checkpoint on validation and test, and what judging the last one needs."""
+
+    results: dict[str, Any]
+    """As results.json holds them."""
+    model: GainKT
+    """The last phase's best model."""
+    validation: pd.DataFrame
+    """Its scored predictions of the validation part."""
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Metrics of the last phase: `val/encoder1_auc`, `test/encoder2_auc`, ..."""
+        parts = self.results["phases"][self.results["selected"]]["figures"]
+        return {f"{part}/{name}": value for part, values in parts.items() for name, value in values.items()}
+
+
+def score_phases(run: Run, datamodule: KTDataModule, device: torch.device | str) -> Scored:
+    """Score each phase's best checkpoint on validation and test."""
+    phases = {}
+    for phase in run.phases:
+        model = run.model(phase)
+        epoch = int(read_checkpoint(run.directory.best(phase))["epoch"])
+        validation = predict(model, datamodule.loader("valid"), device)
+        test = predict(model, datamodule.loader("test"), device)
+        phases[phase] = {"epoch": epoch, "figures": {"val": metrics_of(validation), "test": metrics_of(test)}}
+    results = {
+        "name": run.config.name,
+        "protocol": datamodule.protocol,
+        "selected": run.phases[-1],
+        "phases": phases,
+    }
+    return Scored(results, model, validation)
 
 
 def judge(

@@ -1,0 +1,212 @@
+"""One training run: from a composed config to a run's folder, and what is scored and judged at its end."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from lightning import Trainer, seed_everything
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger
+from omegaconf import DictConfig
+
+from gainkt.align import align_run
+from gainkt.config import build, check_keys
+from gainkt.data.datamodule import KTDataModule
+from gainkt.diagnose import diagnose_run
+from gainkt.errors import ConfigError
+from gainkt.files import write_json, write_whole
+from gainkt.losses import Loss
+from gainkt.model import GainKT
+from gainkt.references.base import Reference
+from gainkt.references.cache import fitted
+from gainkt.references.targets import Targets
+from gainkt.reporting.figures import save_figure, students_figure, training_figure
+from gainkt.runs.folder import (
+    Run,
+    RunDirectory,
+    build_datamodule,
+    build_model,
+    load_run,
+    load_weights,
+    read_checkpoint,
+    references_of,
+)
+from gainkt.runs.scoring import judge, score_phases
+from gainkt.training.callbacks.checkpoint import PhaseCheckpoint, WholeCheckpointIO
+from gainkt.training.callbacks.early_stopping import PhaseEarlyStopping
+from gainkt.training.callbacks.loss_schedule import LossScheduleCallback
+from gainkt.training.callbacks.metrics_table import MetricsTable
+from gainkt.training.callbacks.progress import progress_callbacks
+from gainkt.training.callbacks.reseed import ReseedEachBatch
+from gainkt.training.loggers import build_loggers, close_loggers
+from gainkt.training.module import GainKTModule
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a training run leaves behind."""
+
+    metrics: dict[str, float]
+    """Figures of the last phase's best checkpoint: `val/encoder1_auc`, `test/encoder2_auc`, ..."""
+    results: dict[str, Any]
+    """Figures of every phase's best checkpoint, as in results.json."""
+    scorecard: dict[str, Any] | None
+    """Scorecard of the last phase's best checkpoint on test, as in scorecard.json; None where none was asked for."""
+    diagnosis: dict[str, Any] | None
+    """Why Encoder 2 is weak, as in diagnosis.json; None unless `diagnose=true`."""
+    alignment: dict[str, Any] | None
+    """Agreement with the reference model, as in alignment.json; None without a reference or without tables."""
+    run: Run
+    """The run's folder, config and way to its models."""
+    datamodule: KTDataModule
+    """The data."""
+    module: GainKTModule
+    """The module as the last epoch left it."""
+    trainer: Trainer
+    """Lightning's trainer."""
+
+
+def train(cfg: DictConfig) -> RunResult:
+    """Train the variant of a composed config, and score each phase's best checkpoint.
+
+    Args:
+        cfg: composed from conf/train.yaml; with `run.resume` set, the config saved in that folder is used instead.
+
+    Raises:
+        ConfigError: a setting that cannot be used.
+        DataError: data that cannot be used.
+        OSError: the run's folder cannot be written; the last good checkpoint stays readable.
+    """
+    cfg, resumes = _config_of(cfg)
+    check_keys(cfg)
+    if not 0 <= cfg.seed < 2**32:
+        raise ConfigError(f"seed={cfg.seed}: must lie between 0 and {2**32 - 1}")
+    directory = RunDirectory(Path(cfg.run.dir))
+    seed_everything(cfg.seed, verbose=False)
+    datamodule = build_datamodule(cfg.dataset)
+    datamodule.setup()
+    if resumes:
+        load_run(directory.path).require_same_data(datamodule)
+    model = build_model(cfg.model, datamodule.sizes)
+    loss = build(cfg.loss)
+    reference = _start_loss(loss, model, cfg, datamodule)
+    module = GainKTModule(model, loss, build(cfg.optimizer), gradient_every=cfg.gradient_every)
+    schedule = LossScheduleCallback(build(cfg.schedule))
+    schedule.schedule.phases(cfg.trainer.max_epochs)
+    if not resumes:
+        directory.create(cfg, datamodule)
+    run, last = load_run(directory.path), directory.checkpoints / "last.ckpt"
+    saved = read_checkpoint(last) if resumes and last.exists() else None
+    if saved is not None:
+        load_weights(model, saved, last)
+
+    loggers = build_loggers(cfg)
+    trainer = _build_trainer(cfg, schedule, directory, loggers)
+    log.info("training %s on %s", cfg.name, datamodule.protocol)
+    status = "failed"
+    try:
+        if not _has_stopped(saved):
+            trainer.fit(module, datamodule=datamodule, ckpt_path=last if saved else None, weights_only=True)
+        scored = score_phases(run, datamodule, trainer.strategy.root_device)
+        _record(scored.results, directory, loggers)
+        card = None
+        if cfg.trajectories.write:
+            card = judge(
+                run,
+                scored.model,
+                datamodule,
+                "test",
+                directory.path,
+                trajectories=cfg.trajectories,
+                validation=scored.validation,
+                device=trainer.strategy.root_device,
+            )
+        _draw(directory, cfg.name, tables=card is not None)
+        status = "success"
+    finally:
+        close_loggers(loggers, status)
+    device = trainer.strategy.root_device
+    diagnosis = diagnose_run(run, datamodule, device=device).content if cfg.diagnose else None
+    aligned = None
+    if reference is not None and card is not None:
+        aligned = align_run(run, datamodule, reference, device=device).content
+    return RunResult(scored.metrics, scored.results, card, diagnosis, aligned, run, datamodule, module, trainer)
+
+
+def _config_of(cfg: DictConfig) -> tuple[DictConfig, bool]:
+    """The config to train, that of the run's folder where one is resumed, and whether one is."""
+    if not cfg.run.resume:
+        return cfg, False
+    saved = load_run(cfg.run.resume).config
+    saved.run.dir, saved.run.resume = str(Path(cfg.run.resume).expanduser().resolve()), cfg.run.resume
+    return saved, True
+
+
+def _start_loss(loss: Loss, model: GainKT, cfg: DictConfig, datamodule: KTDataModule) -> Reference | None:
+    """Give the loss what its terms need of model, data and reference; return the reference, if there is one."""
+    reference = fitted(cfg.reference, datamodule, references_of(cfg))[0] if cfg.reference else None
+    targets = None if reference is None else Targets(reference, datamodule.log_, datamodule.split.train)
+    loss.start(model, datamodule.skill_rates, targets)
+    return reference
+
+
+def _has_stopped(saved: dict[str, Any] | None) -> bool:
+    """Tell whether early stopping had ended the run that is resumed."""
+    states = (saved or {}).get("callbacks", {})
+    return any(state.get("stopped", False) for name, state in states.items() if name == PhaseEarlyStopping.__qualname__)
+
+
+def _build_trainer(
+    cfg: DictConfig, schedule: LossScheduleCallback, directory: RunDirectory, loggers: list[Logger]
+) -> Trainer:
+    """Lightning's trainer with the run's callbacks; those of the package come before those of the config."""
+    chosen = [build(entry) for entry in cfg.callbacks.values()]
+    for callback in chosen:
+        if isinstance(callback, PhaseCheckpoint):
+            callback.dirpath = directory.checkpoints
+    table = MetricsTable(directory.metrics)
+    callbacks: list[Callback] = [schedule, ReseedEachBatch(cfg.seed), *progress_callbacks(), table, *chosen]
+    # Batches are gathered in-process on purpose, and an epoch here may be shorter than a logging interval.
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*number of training batches.*")
+    warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return build(
+        cfg.trainer,
+        callbacks=callbacks,
+        logger=loggers or False,
+        plugins=[WholeCheckpointIO()],
+        enable_progress_bar=any(type(c).__name__ == "RunProgressBar" for c in callbacks),
+    )
+
+
+def _draw(directory: RunDirectory, name: str, *, tables: bool) -> None:
+    """Draw training.png and, where there are tables, students.png."""
+    save_figure(training_figure(pd.read_csv(directory.metrics), name), directory.path / "training.png")
+    if tables:
+        trajectories = pd.read_parquet(directory.path / "trajectories.parquet")
+        save_figure(students_figure(trajectories), directory.path / "students.png")
+
+
+def _record(results: dict[str, Any], directory: RunDirectory, loggers: list[Logger]) -> None:
+    """Write results.json, and the test metrics into metrics.csv and the loggers at the epochs they belong to."""
+    write_json(directory.results, results)
+    tests = {
+        entry["epoch"]: {f"test/{name}": value for name, value in entry["figures"]["test"].items()}
+        for entry in results["phases"].values()
+    }
+    for epoch, figures in tests.items():
+        for logger in loggers:
+            logger.log_metrics({**figures, "epoch": epoch})
+    columns = pd.DataFrame.from_dict(tests, orient="index")
+    table = pd.read_csv(directory.metrics)
+    table = table.drop(columns=columns.columns, errors="ignore").join(columns, on="epoch")
+    write_whole(directory.metrics, lambda building: table.to_csv(building, index=False))
