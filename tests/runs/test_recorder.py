@@ -18,7 +18,7 @@ from gainkt.evaluation.schema import PREDICTIONS, SKILLS, TRAJECTORIES
 from gainkt.model import GainKT
 from gainkt.model.gain_head.scalar import NoGain
 from gainkt.runs.folder import build_model
-from gainkt.runs.predict import figures_of, predict
+from gainkt.runs.predict import metrics_of, predict
 from gainkt.runs.recorder import pick_students, record
 
 Config = Callable[..., DictConfig]
@@ -75,8 +75,8 @@ def test_predictions_are_those_that_are_scored(config: Config, tmp_path: Path) -
     model = fresh_model(config, "v3_mlp", module)
     table = pd.read_parquet(record(model, module, "test", tmp_path)["predictions"])
     scored = predict(model, module.loader("test"))
-    assert figures_of(table[table.scored].reset_index())["encoder2_auc"] == pytest.approx(
-        figures_of(scored)["encoder2_auc"], abs=1e-6
+    assert metrics_of(table[table.scored].reset_index())["encoder2_auc"] == pytest.approx(
+        metrics_of(scored)["encoder2_auc"], abs=1e-6
     )
     assert sorted(table[table.scored].p1) == pytest.approx(sorted(scored.p1), abs=1e-6)
 
