@@ -139,7 +139,7 @@ def advise_config(cfg: DictConfig) -> Advised:
     Raises:
         ConfigError: the folder is not that of a finished run, or there is no scorecard and none can be made.
     """
-    run = load_run(Path(hydra.utils.to_absolute_path(cfg.run)))
+    run = load_run(Path(hydra.utils.to_absolute_path(cfg.run)), cfg.get("trust") or ())
     path = run.config.dataset.get("path") if cfg.path is None else cfg.path
     if path is not None and (found := Path(hydra.utils.to_absolute_path(path)).resolve()).exists():
         run.config.dataset.path = str(found)  # so that the commands work from any folder

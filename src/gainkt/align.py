@@ -135,7 +135,7 @@ def align_config(cfg: DictConfig) -> Aligned:
         ConfigError: the run, checkpoint, part or reference does not exist.
         DataError: the run's data cannot be read.
     """
-    run = load_run(Path(hydra.utils.to_absolute_path(cfg.run)))
+    run = load_run(Path(hydra.utils.to_absolute_path(cfg.run)), cfg.get("trust") or ())
     run.choose_phase(cfg.phase)
     if cfg.path is not None:
         run.config.dataset.path = hydra.utils.to_absolute_path(cfg.path)

@@ -86,7 +86,7 @@ def diagnose_config(cfg: DictConfig) -> Diagnosis:
         ConfigError: the run, checkpoint or part does not exist.
         DataError: the run's data cannot be read.
     """
-    run = load_run(Path(hydra.utils.to_absolute_path(cfg.run)))
+    run = load_run(Path(hydra.utils.to_absolute_path(cfg.run)), cfg.get("trust") or ())
     run.choose_phase(cfg.phase)
     if cfg.path is not None:
         run.config.dataset.path = hydra.utils.to_absolute_path(cfg.path)

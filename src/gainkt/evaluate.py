@@ -40,7 +40,7 @@ def evaluate(cfg: DictConfig) -> Evaluation:
         ConfigError: the run, checkpoint or part does not exist, or the checkpoint does not fit.
         DataError: the data cannot be used, or has skills that the model does not know.
     """
-    run = load_run(Path(hydra.utils.to_absolute_path(cfg.run)))
+    run = load_run(Path(hydra.utils.to_absolute_path(cfg.run)), cfg.get("trust") or ())
     phase = run.choose_phase(cfg.phase)
     model = run.model(phase)
     other = cfg.get("dataset")

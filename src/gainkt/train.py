@@ -31,7 +31,7 @@ def _refuse_what_hydra_cannot_do(cfg: DictConfig) -> None:
     require_one_device(cfg.trainer, sweep=sweep)
     if not sweep:
         refuse_a_grid_alone(cfg, hydra_cfg)
-    extra = [o for o in hydra_cfg.overrides.task if not o.lstrip("+").startswith("run.resume=")]
+    extra = [o for o in hydra_cfg.overrides.task if not o.lstrip("+").startswith(("run.resume=", "trust="))]
     if cfg.run.resume and extra:
         raise ConfigError(
             f"run.resume={cfg.run.resume}: a resumed run keeps the settings it was started with; leave out "

@@ -6,7 +6,7 @@ import json
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -23,7 +23,7 @@ from gainkt.data.datamodule import KTDataModule, Sizes
 from gainkt.errors import ConfigError, DataError, nearest
 from gainkt.files import write_json, write_whole
 from gainkt.model import GainKT
-from gainkt.runs.moved import at_new_places
+from gainkt.runs.received import read_config
 
 PACKAGES = ("torch", "lightning", "hydra-core", "omegaconf", "torchmetrics", "numpy", "pandas")
 
@@ -222,11 +222,15 @@ class Run:
         return model.eval()
 
 
-def load_run(directory: str | Path) -> Run:
-    """Read a run back from its folder.
+def load_run(directory: str | Path, trust: Iterable[str] = ()) -> Run:
+    """Read a run back from its folder, which may have come from anybody: see `gainkt.runs.received`.
+
+    Args:
+        directory: the run's folder.
+        trust: packages that its config may name besides gainkt.
 
     Raises:
-        ConfigError: the folder is not that of a run.
+        ConfigError: the folder is not that of a run, is damaged, or names code that it may not.
     """
     run = RunDirectory(Path(directory).expanduser())
     for needed in (run.config, run.sizes):
@@ -235,8 +239,7 @@ def load_run(directory: str | Path) -> Run:
                 f"{run.path}: not the folder of a run ({needed.name} is missing); a run's folder lies "
                 "under outputs/<name>/ and is printed when training ends"
             )
-    config = OmegaConf.create(at_new_places(OmegaConf.to_container(OmegaConf.load(run.config))))
-    assert isinstance(config, DictConfig)
+    config = read_config(run.config, trust)
     sizes = json.loads(run.sizes.read_text())
     for names in ("skill_names", "item_names"):
         sizes[names] = tuple(sizes[names])

@@ -12,7 +12,7 @@ import pandas as pd
 from lightning import Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from gainkt.align import align_run
 from gainkt.config import build, check_keys
@@ -36,6 +36,7 @@ from gainkt.runs.folder import (
     read_checkpoint,
     references_of,
 )
+from gainkt.runs.received import packages_of
 from gainkt.runs.scoring import judge, score_phases
 from gainkt.training.callbacks.checkpoint import PhaseCheckpoint, WholeCheckpointIO
 from gainkt.training.callbacks.early_stopping import PhaseEarlyStopping
@@ -92,8 +93,9 @@ def train(cfg: DictConfig) -> RunResult:
     seed_everything(cfg.seed, verbose=False)
     datamodule = build_datamodule(cfg.dataset)
     datamodule.setup()
+    trust = packages_of(OmegaConf.to_container(cfg))
     if resumes:
-        load_run(directory.path).require_same_data(datamodule)
+        load_run(directory.path, trust).require_same_data(datamodule)
     model = build_model(cfg.model, datamodule.sizes)
     loss = build(cfg.loss)
     reference = _start_loss(loss, model, cfg, datamodule)
@@ -102,7 +104,7 @@ def train(cfg: DictConfig) -> RunResult:
     schedule.schedule.phases(cfg.trainer.max_epochs)
     if not resumes:
         directory.create(cfg, datamodule)
-    run, last = load_run(directory.path), directory.checkpoints / "last.ckpt"
+    run, last = load_run(directory.path, trust), directory.checkpoints / "last.ckpt"
     saved = read_checkpoint(last) if resumes and last.exists() else None
     if saved is not None:
         load_weights(model, saved, last)
@@ -144,7 +146,7 @@ def _config_of(cfg: DictConfig) -> tuple[DictConfig, bool]:
     """The config to train, that of the run's folder where one is resumed, and whether one is."""
     if not cfg.run.resume:
         return cfg, False
-    saved = load_run(cfg.run.resume).config
+    saved = load_run(cfg.run.resume, cfg.get("trust") or ()).config
     saved.run.dir, saved.run.resume = str(Path(cfg.run.resume).expanduser().resolve()), cfg.run.resume
     return saved, True
 
