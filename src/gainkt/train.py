@@ -42,9 +42,8 @@ from gainkt.runs.folder import (
 )
 from gainkt.runs.predict import figures_of, predict
 from gainkt.runs.scoring import judge
-from gainkt.sweeping.command import refuse_a_grid_alone, resumed_arguments
-from gainkt.sweeping.devices import require_one_device
-from gainkt.sweeping.job import sweep_job
+from gainkt.sweeping.command import refuse_a_grid_alone, require_one_device, resumed_arguments
+from gainkt.sweeping.jobs import sweep_job
 from gainkt.training.callbacks.checkpoint import PhaseCheckpoint, WholeCheckpointIO
 from gainkt.training.callbacks.early_stopping import PhaseEarlyStopping
 from gainkt.training.callbacks.loss_schedule import LossScheduleCallback
