@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from gainkt.sweeping.summary.summarize import summarize
+from gainkt.sweeping.summary.report import summarize
 
 
 def main() -> int:

@@ -17,18 +17,19 @@ import pytest
 from hydra import compose, initialize_config_dir
 from matplotlib.image import imread
 from omegaconf import DictConfig, OmegaConf
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 import gainkt.search as command
 from conftest import TINY
 from gainkt.config import conf_dir, register_resolvers
 from gainkt.errors import ConfigError
-from gainkt.search import SearchResult, search
+from gainkt.search import search
+from gainkt.sweeping.search import trials
 from gainkt.sweeping.search.pruning import OBJECTIVES, ReportToTrial, objective_values, reporting
 from gainkt.sweeping.search.space import as_override, read_space
 from gainkt.sweeping.search.study import LOST, SURPLUS, Settings, next_trial, open_study, release_lost
+from gainkt.sweeping.search.trials import SearchResult
 from gainkt.sweeping.summary.statistics import E1, E2
-from gainkt.sweeping.summary.summarize import summarize
 
 Search = Callable[..., SearchResult]
 Train = Callable[[DictConfig], Any]
@@ -59,14 +60,14 @@ def pretend(monkeypatch: pytest.MonkeyPatch, behave: Train | None = None, *, com
     """Replace training: E1 rises and E2 falls with the weight of bce1, test the other way; returns weights seen."""
     seen: list[float] = []
 
-    def quickly(name: str, overrides: list[str]) -> DictConfig:
+    def quickly(overrides: list[str]) -> DictConfig:
         cfg = composed().copy()
         for key, value in (o.split("=") for o in overrides if o.startswith("loss.")):
             OmegaConf.update(cfg, key, float(value))
         return cfg
 
     if not compose_each:
-        monkeypatch.setattr(command, "_compose", quickly)
+        monkeypatch.setattr(trials, "_compose", quickly)
 
     def train(cfg: DictConfig) -> Any:
         weight = float(cfg.loss.bce1)
@@ -78,6 +79,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, behave: Train | None = None, *, com
         return SimpleNamespace(metrics=metrics)
 
     monkeypatch.setattr(command, "train", train)
+    monkeypatch.setattr(trials, "summarize_or_say_why", lambda *_: None)
     return seen
 
 
@@ -126,7 +128,6 @@ def test_real_trials_are_trained_pruned_and_summarised(run_search: Search) -> No
     assert cfg.trajectories.write is True
     assert "report" not in cfg.callbacks
 
-    summarize(result.folder)
     states = json.loads((result.folder / "runs.json").read_text())["states"]
     assert states == {"done": len(complete), "pruned": len(table) - len(complete)}
 
@@ -182,9 +183,9 @@ def test_a_failed_trial_is_recorded_and_counts(run_search: Search, monkeypatch: 
     pretend(monkeypatch, behave)
     result = run_search()
     assert list(result.trials.state) == ["complete", "failed", "complete", "complete"]
-    assert result.trials.error[1] == "CUDA out of memory and more"
+    assert result.trials.error[1] == "RuntimeError: CUDA out of memory and more"
     job = json.loads((result.folder / "1" / "job.json").read_text())
-    assert (job["state"], job["error"]) == ("failed", "CUDA out of memory and more")
+    assert (job["state"], job["error"]) == ("failed", "RuntimeError: CUDA out of memory and more")
     assert f"loss.bce1={float(result.trials['loss.bce1'][1])!r}" in job["overrides"]
 
     def fail(cfg: DictConfig) -> None:
@@ -220,13 +221,13 @@ def test_processes_that_share_a_study_start_no_trial_too_many(tmp_path: Path) ->
     with pytest.MonkeyPatch.context() as patch:
         from gainkt.sweeping.search import study as module
 
-        true, looks = module._counted, []
+        true, looks = module.counted, []
 
-        def outdated(of: optuna.Study) -> list[int]:
+        def outdated(of: optuna.Study) -> list[FrozenTrial]:
             looks.append(0)
             return [] if len(looks) == 1 else true(of)
 
-        patch.setattr(module, "_counted", outdated)
+        patch.setattr(module, "counted", outdated)
         assert next_trial(late, settings(tmp_path)) is None
     assert late.trials[4].user_attrs[SURPLUS] is True
     assert len(true(late)) == 4

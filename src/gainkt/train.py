@@ -16,9 +16,8 @@ from gainkt.reporting.alignment_report import alignment_view
 from gainkt.reporting.diagnosis_table import diagnosis_view
 from gainkt.reporting.scorecard_table import scorecard_view
 from gainkt.reporting.tables import results_table
-from gainkt.sweeping.command import refuse_a_grid_alone, resumed_arguments
-from gainkt.sweeping.devices import require_one_device
-from gainkt.sweeping.job import sweep_job
+from gainkt.sweeping.command import refuse_a_grid_alone, require_one_device, resumed_arguments
+from gainkt.sweeping.jobs import sweep_job
 from gainkt.training.train import RunResult, train
 
 __all__ = ["RunResult", "train"]

@@ -15,11 +15,13 @@ from omegaconf import DictConfig
 from gainkt.config import conf_dir, one_line_errors, register_resolvers, run_main
 from gainkt.files import write_json
 from gainkt.sweeping.command import resumed_arguments
-from gainkt.sweeping.folder import SweepFolder
-from gainkt.sweeping.job import sweep_job
+from gainkt.sweeping.jobs import SweepFolder, sweep_job
 
 
-@hydra.main(config_path=conf_dir(), config_name="train", version_base="1.3")
+os.environ["GAINKT_CONF"] = conf_dir()
+
+
+@hydra.main(config_path=str(Path(__file__).parent), config_name="sweep_app", version_base="1.3")
 @one_line_errors
 @sweep_job
 def run(cfg: DictConfig) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import sweep_app
 
-from gainkt.sweeping import sweeper
-from gainkt.sweeping.folder import SweepFolder
+from gainkt.sweeping.jobs import SweepFolder
+from gainkt.sweeping.summary import report
 
 Sweep = Callable[..., tuple[int, str, str, SweepFolder]]
 Start = Callable[..., subprocess.Popen[str]]
@@ -21,7 +21,7 @@ def sweep_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     """Run a sweep into tmp_path/sweep: exit status, output, errors and its folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("GAINKT_DEBUG", raising=False)
-    monkeypatch.setattr(sweeper, "_summarise", lambda folder: (folder.path / "summarised").touch())
+    monkeypatch.setattr(report, "summarize_or_say_why", lambda folder: (folder / "summarised").touch())
 
     def run(*arguments: str) -> tuple[int, str, str, SweepFolder]:
         place = [] if any(a.startswith("sweep.resume=") for a in arguments) else ["hydra.sweep.dir=sweep"]

@@ -12,11 +12,12 @@ from sweeping_help import Start, Sweep, calls, start_elsewhere, states, sweep_he
 
 import gainkt.train
 from conftest import TINY
-from gainkt.sweeping.folder import SweepFolder, claimed
-from gainkt.sweeping.sweeper import Grid
+from gainkt.config import conf_dir
+from gainkt.sweeping.grids import Grid
+from gainkt.sweeping.jobs import SweepFolder, claimed
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 180) -> None:
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "waited in vain"
@@ -157,7 +158,7 @@ def test_ready_made_grids(
     sweep: Sweep, monkeypatch: pytest.MonkeyPatch, experiment: str, jobs: int, first: list[str]
 ) -> None:
     monkeypatch.setattr(Grid, "_launch", lambda *_: None)
-    *_, folder = sweep(f"experiment={experiment}")
+    *_, folder = sweep(f"experiment={experiment}", f"--config-path={conf_dir()}", "--config-name=train")
     assert len(folder.jobs) == jobs
     assert len({job.overrides for job in folder.jobs}) == jobs
     assert set(folder.jobs[0].overrides) == {*first, f"experiment={experiment}"}

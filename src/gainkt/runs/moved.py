@@ -50,6 +50,7 @@ MOVED: dict[str, str] = {
     "gainkt.model.response.SkillHead": "gainkt.model.response_head.SkillHead",
     "gainkt.model.table_gain.OwnTableGain": "gainkt.model.gain_head.own_table.OwnTableGain",
     "gainkt.optimizers.adam": "gainkt.training.optimizers.adam",
+    "gainkt.searching.report.ReportToTrial": "gainkt.sweeping.search.pruning.ReportToTrial",
     "gainkt.schedules.AlignmentWarmup": "gainkt.training.schedules.AlignmentWarmup",
     "gainkt.schedules.Constant": "gainkt.training.schedules.Constant",
     "gainkt.schedules.Knots": "gainkt.training.schedules.Knots",

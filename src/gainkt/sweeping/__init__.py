@@ -1,6 +1,7 @@
-"""Sweeps: many jobs from one command, one after the other, side by side on a machine, or on a cluster.
+"""Many runs from one command: grids (`--multirun`) and searches (`gainkt.search`).
 
-`folder` says what lies on disk, `job` records a job from the inside, `sweeper` plans and finishes a sweep, `launchers`
-run jobs on slots, `progress` shows how far they are, `command` reads the command line. Hydra finds the sweeper and the
-launchers through `hydra_plugins.gainkt_sweeping`, so nothing here may import torch at the top.
+`jobs` is what lies on disk and how a job is run, the same for both; `grids` plans and finishes a sweep, `search` asks
+Optuna; `launchers` run jobs on slots; `progress` shows how far they are; `summary` says what came out. Hydra finds the
+sweeper and the launchers through `hydra_plugins.gainkt_sweeping`, so `grids`, `jobs` and `launchers` import no torch at
+the top; only `search` needs Optuna.
 """

@@ -1,7 +1,8 @@
-"""The command line of a sweep: what a resumed one was started with, and a grid that lacks --multirun."""
+"""The command line of a sweep: what a resumed one was started with, and what a single run must not be given."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from hydra.conf import HydraConf
 from omegaconf import DictConfig
 
 from gainkt.errors import ConfigError
-from gainkt.sweeping.folder import SweepFolder
+from gainkt.sweeping.jobs import SweepFolder
 
 RESUME = "sweep.resume="
 
@@ -24,25 +25,22 @@ def resumed_arguments(arguments: Sequence[str]) -> list[str]:
     """
     given = [a for a in arguments if a.startswith(RESUME)]
     folder = given[-1].removeprefix(RESUME).strip("'\"") if given else ""
-    multirun = {"-m", "--multirun", "hydra.mode=MULTIRUN"} & set(arguments)
-    if folder in ("", "null") or not multirun:
+    if folder in ("", "null") or not {"-m", "--multirun", "hydra.mode=MULTIRUN"} & set(arguments):
         return list(arguments)
     sweep = SweepFolder(Path(folder).expanduser().resolve())
-    plan = sweep.plan
-    rest = [a for a in arguments if not a.startswith(RESUME)]
+    rest = [a for a in arguments if a not in given]
     flags = [a for a in rest if a.startswith("-")]
-    own = [a for a in rest if a not in flags and _is_hydras(a)]
-    typed = [a for a in rest if a not in flags and not _is_hydras(a)]
-    if typed and sorted(typed) != sorted(plan["overrides"]):
-        new = [a for a in typed if a not in plan["overrides"]]
-        found = f"{' '.join(new)} is new" if new else f"only {len(typed)} of {len(plan['overrides'])} are given"
+    hydras = [a for a in rest if _key(a).startswith(("hydra.", "hydra/"))]
+    typed, planned = [a for a in rest if a not in (*flags, *hydras)], sweep.plan["overrides"]
+    if typed and sorted(typed) != sorted(planned):
+        new = " ".join(a for a in typed if a not in planned)
+        found = f"{new} is new" if new else f"only {len(typed)} of {len(planned)} are given"
         raise ConfigError(
             f"{RESUME}{folder}: a resumed sweep keeps the settings it was started with, and {found}; "
             "leave out all settings, or start a new sweep"
         )
-    again = {_key(a) for a in own}
-    kept = [a for a in plan["hydra"] if _key(a) not in again]
-    return [*flags, *plan["overrides"], *kept, *own, f"hydra.sweep.dir={quoted(str(sweep.path))}"]
+    kept = [a for a in sweep.plan.get("hydra", []) if _key(a) not in map(_key, hydras)]
+    return [*flags, *planned, *kept, *hydras, f"hydra.sweep.dir={quoted(str(sweep.path))}"]
 
 
 def quoted(text: str) -> str:
@@ -57,15 +55,36 @@ def refuse_a_grid_alone(cfg: DictConfig, hydra_cfg: HydraConf) -> None:
         ConfigError: the experiment is a grid, or a sweep was to be resumed, without --multirun.
     """
     if cfg.sweep.resume:
-        raise ConfigError(f"{RESUME}{cfg.sweep.resume}: a sweep is taken up again with --multirun (-m)")
+        raise ConfigError(f"{RESUME}{cfg.sweep.resume}: a sweep is resumed with --multirun (-m)")
     if hydra_cfg.sweeper.params:
         grid = " ".join(f"{key}={values}" for key, values in hydra_cfg.sweeper.params.items())
         raise ConfigError(f"the experiment is a grid ({grid}); add --multirun (-m) to run it")
 
 
+def require_one_device(trainer: DictConfig, *, sweep: bool) -> None:
+    """Check that a run would take one device; a sweep gives each device a job of its own.
+
+    Raises:
+        ConfigError: it would take several, or start processes of its own.
+    """
+    if _num_devices(trainer) > 1 or trainer.strategy not in ("auto", "single_device"):
+        where = " under --multirun (every process would start the sweep again)" if sweep else ""
+        raise ConfigError(
+            f"trainer.devices={trainer.devices} trainer.strategy={trainer.strategy}{where}: a run takes one "
+            "device; set trainer.devices=1 and give each GPU a job of its own (-m hydra/launcher=ray)"
+        )
+
+
+def _num_devices(trainer: DictConfig) -> int:
+    """Devices that Lightning would use for a trainer config: a number, a list as `[0,1]` or `0,1`, or auto."""
+    import torch
+
+    if trainer.devices == "auto":
+        return torch.cuda.device_count() if trainer.accelerator in ("auto", "gpu", "cuda") else 1
+    return (
+        trainer.devices if isinstance(trainer.devices, int) else len(re.findall(r"[^\s,\[\]]+", str(trainer.devices)))
+    )
+
+
 def _key(argument: str) -> str:
     return argument.partition("=")[0].lstrip("+~")
-
-
-def _is_hydras(argument: str) -> bool:
-    return _key(argument).startswith(("hydra.", "hydra/"))

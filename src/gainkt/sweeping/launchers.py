@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import threading
@@ -19,16 +20,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from gainkt.errors import ConfigError
 
-SHARED = {
-    "timeout_min",
-    "cpus_per_task",
-    "gpus_per_node",
-    "tasks_per_node",
-    "mem_gb",
-    "nodes",
-    "name",
-    "stderr_to_stdout",
-}
+SHARED = "timeout_min cpus_per_task gpus_per_node tasks_per_node mem_gb nodes name stderr_to_stdout"
 """Settings that submitit knows for every kind of executor; the others get the executor's name in front."""
 
 EVERY = 0.2
@@ -105,11 +97,7 @@ class Ray(SlotLauncher):
     """Jobs as Ray tasks."""
 
     def __init__(self, ray: DictConfig) -> None:
-        """Keep the settings.
-
-        Args:
-            ray: `init`, what ray.init is given, and `remote`, what a job asks for.
-        """
+        """Take the settings: `init`, what ray.init is given, and `remote`, what a job asks for."""
         self.settings: Any = OmegaConf.to_container(ray, resolve=True)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
@@ -126,12 +114,10 @@ class Ray(SlotLauncher):
         pending: dict[Any, int] = {}
         try:
             asks = _asks(self.settings["remote"], [node["Resources"] for node in ray.nodes() if node["Alive"]])
-            task = ray.remote(**asks)(_run_on_ray)
-            work = ray.put(self.work())
-            pending = {
-                task.remote(work, overrides, asks["num_cpus"], asks["num_gpus"], len(job_overrides)): index
-                for index, overrides in enumerate(job_overrides)
-            }
+            task, work = ray.remote(**asks)(_run_on_ray), ray.put(self.work())
+            for index, overrides in enumerate(job_overrides):
+                ref = task.remote(work, overrides, asks["num_cpus"], asks["num_gpus"], len(job_overrides))
+                pending[ref] = index
             while pending:
                 for ref in ray.wait(list(pending))[0]:
                     try:
@@ -152,8 +138,7 @@ class Ray(SlotLauncher):
         try:
             ray.init(**{key: value for key, value in self.settings["init"].items() if value is not None})
         except (ConnectionError, ValueError, TypeError, RuntimeError) as error:
-            reason = " ".join(str(error).split())
-            raise ConfigError(f"hydra.launcher.ray.init={self.settings['init']}: {reason}") from error
+            raise ConfigError(f"hydra.launcher.ray.init={self.settings['init']}: {_joined(error)}") from error
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own would abort this process
 
@@ -197,23 +182,14 @@ def _run_on_ray(work: Work, overrides: Sequence[str], num_cpus: float, num_gpus:
     work.run(overrides, min(node_slots(node, num_cpus, num_gpus), num_jobs))
 
 
-def _brief(error: BaseException) -> ConfigError:
-    """The last line of what Ray says, which is what happened in the worker."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return ConfigError(f"{type(error).__name__}: {lines[-1] if lines else ''}")
-
-
 class Submitit(SlotLauncher):
     """Jobs as submitit sends them to Slurm, or starts them here."""
 
     cluster: str
 
     def __init__(self, **settings: Any) -> None:
-        """Keep submitit's settings."""
-        self.settings: dict[str, Any] = {
-            key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
-            for key, value in settings.items()
-        }
+        """Take submitit's settings; those that are null are left to it."""
+        self.settings: Any = OmegaConf.to_container(OmegaConf.create(settings), resolve=True)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run the jobs: all are handed to Slurm at once; here, as many at a time as there are cores for.
@@ -228,23 +204,22 @@ class Submitit(SlotLauncher):
         try:
             executor = submitit.AutoExecutor(cluster=self.cluster, folder=folder, **retries)
         except RuntimeError as error:
-            raise ConfigError(f"hydra/launcher=submitit_{self.cluster}: {' '.join(str(error).split())}") from error
-        executor.update_parameters(
-            **{key if key in SHARED else f"{self.cluster}_{key}": value for key, value in settings.items()}
-        )
+            raise ConfigError(f"hydra/launcher=submitit_{self.cluster}: {_joined(error)}") from error
+        own = {key if key in SHARED.split() else f"{self.cluster}_{key}": value for key, value in settings.items()}
+        executor.update_parameters(**own)
         work, waiting = self.work(), list(enumerate(job_overrides))
         running: dict[int, Any] = {}
-        here = self.cluster == "local"
-        slots = max(num_cores() // settings.get("cpus_per_task", 1), 1) if here else len(waiting)
-        shared_by = min(slots, len(waiting)) if here else None
+        slots, shared_by = len(waiting), None
+        if self.cluster == "local":
+            slots = max(num_cores() // settings.get("cpus_per_task", 1), 1)
+            shared_by = min(slots, len(waiting))
         try:
             while waiting or running:
-                chosen = waiting[: slots - len(running)]
-                waiting = waiting[len(chosen) :]
+                chosen, waiting = waiting[: slots - len(running)], waiting[slots - len(running) :]
                 if chosen:
                     with executor.batch():
-                        jobs = [executor.submit(work.run, overrides, shared_by) for _, overrides in chosen]
-                    running.update({index: job for (index, _), job in zip(chosen, jobs, strict=True)})
+                        jobs = {index: executor.submit(work.run, overrides, shared_by) for index, overrides in chosen}
+                    running |= jobs
                 for index in [index for index, job in running.items() if job.done()]:
                     fault = running.pop(index).exception()
                     if fault is not None:
@@ -270,9 +245,17 @@ class Local(Submitit):
 
 def _need(module: str, extra: str) -> Any:
     """Import a package that only its launcher needs."""
-    import importlib
-
     try:
         return importlib.import_module(module)
     except ImportError as error:
         raise ConfigError(f"this launcher needs {module}: pip install 'gainkt[{extra}]'") from error
+
+
+def _joined(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def _brief(error: BaseException) -> ConfigError:
+    """The last line of what Ray or submitit says, which is what happened in the job's process."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return ConfigError(f"{type(error).__name__}: {lines[-1] if lines else ''}")

@@ -1,4 +1,4 @@
-"""How far a sweep is, read from its jobs' files, so that it is the same for every launcher."""
+"""How far a sweep or a search is, read from its jobs' files, so that it is the same for every launcher."""
 
 from __future__ import annotations
 
@@ -6,55 +6,59 @@ import json
 import math
 import sys
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from gainkt.console import FILE_WIDTH
-from gainkt.sweeping.folder import Job, SweepFolder
+from gainkt.sweeping.jobs import ENDED, Job, SweepFolder
 
 EVERY = 1.0
 """Seconds between looks at the jobs' files."""
 
 
 class SweepProgress:
-    """Watch a sweep in a thread: a bar on a terminal, a line for each job that ends elsewhere.
+    """Watch jobs in a thread: a bar on a terminal, a line for each job that ends elsewhere; failures in either.
 
-    A failure is printed when it is seen. Shown are jobs done, failed and running, time left, and the best so far.
+    Shown are jobs done, failed and running, time left, and the best so far.
     """
 
-    def __init__(self, folder: SweepFolder, monitor: str) -> None:
-        """Keep what to watch.
+    def __init__(self, folder: SweepFolder, total: int, monitor: str, figure: Callable[[Job], float | None]) -> None:
+        """Watch a folder.
 
         Args:
-            folder: of the sweep, planned.
-            monitor: figure of results.json that names the best job, higher is better: `val/combined_score`.
+            folder: of a sweep, planned, or of a search.
+            total: jobs that will run.
+            monitor: name of the figure that the best job is shown by.
+            figure: of a finished job, higher is better; None where it has none.
         """
-        self.folder, self.monitor = folder, monitor
-        self.jobs = folder.jobs
+        self.folder, self.total, self.monitor, self.figure = folder, total, monitor, figure
         self.records: dict[int, dict[str, Any]] = {}
         self.best: tuple[float, Job] | None = None
         self.seconds: list[float] = []
         # A job that runs in this process prints elsewhere; this console keeps the terminal.
-        out = sys.stdout
-        self.console = Console(file=out, width=None if out.isatty() else FILE_WIDTH)
-        self.bar: Progress | None = None
-        self.task = TaskID(0)
+        self.console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else FILE_WIDTH)
+        columns = (BarColumn(20), MofNCompleteColumn(), TextColumn("{task.description}"))
+        self.bar = Progress(
+            *columns,
+            console=self.console,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            disable=not self.console.is_terminal,
+        )
+        self.task = self.bar.add_task("", total=total)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="sweep progress", daemon=True)
 
     def __enter__(self) -> SweepProgress:
         """Note what is done already, and start to watch."""
-        for job in self.jobs:
+        for job in self.folder.jobs:
             if (record := job.record).get("state") == "done":
-                self._ended(job, record)
-        if self.console.is_terminal:
-            columns = (BarColumn(20), MofNCompleteColumn(), TextColumn("{task.description}"))
-            self.bar = Progress(*columns, console=self.console, redirect_stdout=False, redirect_stderr=False)
-            self.task = self.bar.add_task("", total=len(self.jobs))
-            self.bar.start()
+                self._note(job, record)
+        self.bar.start()
         self._thread.start()
         return self
 
@@ -63,8 +67,7 @@ class SweepProgress:
         self._stop.set()
         self._thread.join()
         self.look()
-        if self.bar is not None:
-            self.bar.stop()
+        self.bar.stop()
 
     def _watch(self) -> None:
         while not self._stop.wait(EVERY):
@@ -72,47 +75,44 @@ class SweepProgress:
 
     def look(self) -> None:
         """Read the files of jobs that have not ended, and show what changed."""
-        for job in self.jobs:
-            if self.records.get(job.number, {}).get("state") in ("done", "failed"):
+        for job in self.folder.jobs:
+            if self.records.get(job.number, {}).get("state") in ENDED or not (record := job.record):
                 continue
-            record = job.record
-            if record.get("state") in ("done", "failed"):
+            self._note(job, record)
+            if record["state"] in ENDED:
                 if record["seconds"] is not None and record["state"] == "done":
                     self.seconds.append(record["seconds"])
-                self._ended(job, record)
                 self._say(job, record)
-            elif record:
-                self.records[job.number] = record
-        if self.bar is not None:
-            self.bar.update(self.task, completed=self._count("done") + self._count("failed"), description=self.status())
+        ended = sum(self.count(state) for state in ENDED)
+        self.bar.update(self.task, completed=ended, description=self.status())
 
-    def _ended(self, job: Job, record: dict[str, Any]) -> None:
+    def _note(self, job: Job, record: dict[str, Any]) -> None:
         self.records[job.number] = record
-        figure = figure_of(job, self.monitor) if record["state"] == "done" else None
+        figure = self.figure(job) if record["state"] == "done" else None
         if figure is not None and (self.best is None or figure > self.best[0]):
             self.best = figure, job
 
     def _say(self, job: Job, record: dict[str, Any]) -> None:
-        label = self.folder.label(job.overrides)
+        """Print how a job ended; on a terminal the bar says so unless it failed."""
+        label, on_terminal = self.folder.label(job.overrides), self.console.is_terminal
+        lines = []
         if record["state"] == "failed":
-            self._print(f"job {job.number} failed ({label}): {record['error']}")
-        elif self.bar is None:
-            self._print(f"job {job.number} done in {record['seconds']:.0f} s ({label})")
-        if self.bar is None:
-            self._print(f"  {self.status()}")
+            lines = [f"job {job.number} failed ({label}): {record['error']}"]
+        elif not on_terminal:
+            lines = [f"job {job.number} {record['state']} in {record['seconds']:.0f} s ({label})"]
+        for line in lines + ([] if on_terminal else [f"  {self.status()}"]):
+            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    def _print(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-    def _count(self, state: str) -> int:
+    def count(self, state: str) -> int:
+        """Return how many jobs are in a state."""
         return sum(record.get("state") == state for record in self.records.values())
 
     def status(self) -> str:
         """Return one line: done, failed, running, time left, best so far."""
-        parts = [f"{self._count('done')} of {len(self.jobs)} done", f"{self._count('failed')} failed"]
-        parts.append(f"{self._count('running')} running")
-        left = self.seconds_left()
-        if left is not None:
+        parts = [f"{self.count('done')} of {self.total} done", f"{self.count('failed')} failed"]
+        parts += [f"{self.count('pruned')} pruned"] if self.count("pruned") else []
+        parts.append(f"{self.count('running')} running")
+        if (left := self.seconds_left()) is not None:
             parts.append(f"about {_spoken(left)} left")
         if self.best is not None:
             parts.append(f"best {self.monitor} {self.best[0]:.4f} ({self.folder.label(self.best[1].overrides)})")
@@ -125,9 +125,8 @@ class SweepProgress:
         mean = sum(self.seconds) / len(self.seconds)
         running = [r for r in self.records.values() if r.get("state") == "running"]
         gone = [(datetime.now(UTC) - datetime.fromisoformat(r["started"])).total_seconds() for r in running]
-        waiting = len(self.jobs) - len(self.records)
-        rest = waiting * mean + sum(max(mean - seconds, 0.0) for seconds in gone)
-        return rest / max(len(running), 1)
+        rest = (self.total - len(self.records)) * mean + sum(max(mean - seconds, 0.0) for seconds in gone)
+        return max(rest, 0.0) / max(len(running), 1)
 
 
 def figure_of(job: Job, monitor: str) -> float | None:

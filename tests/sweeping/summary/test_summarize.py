@@ -16,20 +16,24 @@ from matplotlib.image import imread
 from scipy import stats
 
 from gainkt.errors import ConfigError, DataError
-from gainkt.sweeping.summary.repeats import comparisons, holm, interval, paired_tests, settings_table
+from gainkt.sweeping.summary.report import summarize
 from gainkt.sweeping.summary.runs import parse_overrides, read_runs
 from gainkt.sweeping.summary.statistics import (
     E1,
     E2,
     add_scores,
+    comparisons,
     correlations,
     describe,
+    holm,
     importance,
+    interval,
+    paired_tests,
     pareto_front,
     rank,
     sensitivity,
+    settings_table,
 )
-from gainkt.sweeping.summary.summarize import summarize
 
 SCRIPT = Path(__file__).parents[3] / "scripts" / "summarize_sweep.py"
 Figures = tuple[float, float]

@@ -1,1 +1,1 @@
-"""Search."""
+"""Search: a space of settings, a study that processes share, and its trials."""

@@ -16,7 +16,7 @@ OBJECTIVES = ("e1", "e2", "score", "pair")
 
 
 def objective_values(objective: str, alpha: float, e1: float, e2: float) -> tuple[float, ...]:
-    """Return what is made large: (E1,), (E2,), (E1 + alpha E2,) or (E1, E2), AUCs on validation.
+    """Return what is maximised: (E1,), (E2,), (E1 + alpha E2,) or (E1, E2), AUCs on validation.
 
     Raises:
         ConfigError: unknown objective.
@@ -27,21 +27,18 @@ def objective_values(objective: str, alpha: float, e1: float, e2: float) -> tupl
     return values[objective]
 
 
-class _Current:
-    """The trial that this process is running; None outside a search."""
-
-    trial: Any = None
-    objective, alpha = "score", 0.5
+_current: list[tuple[Any, str, float]] = []
+"""The trial that this process is running, its objective and alpha; empty outside a search."""
 
 
 @contextmanager
 def reporting(trial: Any, objective: str, alpha: float) -> Iterator[None]:
     """Let ReportToTrial report to `trial` (optuna.Trial) within the block."""
-    _Current.trial, _Current.objective, _Current.alpha = trial, objective, alpha
+    _current.append((trial, objective, alpha))
     try:
         yield
     finally:
-        _Current.trial = None
+        _current.pop()
 
 
 class ReportToTrial(Callback):
@@ -56,13 +53,13 @@ class ReportToTrial(Callback):
         Raises:
             optuna.TrialPruned: the study gives the trial up.
         """
-        trial = _Current.trial
-        if trial is None:
+        if not _current:
             return
+        trial, objective, alpha = _current[-1]
         trial.set_user_attr("seen", time.time())
         trial.set_user_attr("epochs", trainer.current_epoch + 1)
         figures = (float(trainer.callback_metrics[name]) for name in (E1, E2))
-        values = objective_values(_Current.objective, _Current.alpha, *figures)
+        values = objective_values(objective, alpha, *figures)
         if len(values) > 1:
             return
         trial.report(values[0], trainer.current_epoch)

@@ -2,81 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from gainkt.errors import ConfigError, nearest
 
 FIELDS = frozenset({"low", "high", "log", "step", "choices", "complement"})
 
 
-class Suggests(Protocol):
-    """The part of optuna.Trial that a space asks."""
-
-    def suggest_float(self, name: str, low: float, high: float, *, step: float | None, log: bool) -> float:
-        """A number."""
-        ...
-
-    def suggest_int(self, name: str, low: int, high: int, *, step: int, log: bool) -> int:
-        """A whole number."""
-        ...
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        """One of some values."""
-        ...
-
-
-@dataclass(frozen=True)
-class Dimension:
-    """Values of one setting: from `low` to `high`, one of `choices`, or 1 minus another setting (`complement`)."""
-
-    key: str
-    low: float | None = None
-    high: float | None = None
-    log: bool = False
-    step: float | None = None
-    choices: tuple[Any, ...] | None = None
-    complement: str | None = None
-
-    def __post_init__(self) -> None:
-        where = f"search.{self.key}"
-        ways = [self.choices is not None, self.complement is not None, self.low is not None or self.high is not None]
-        if sum(ways) != 1:
-            raise ConfigError(f"{where}: give either low and high, or choices, or complement")
-        if self.choices is not None and len(self.choices) == 0:
-            raise ConfigError(f"{where}.choices: is empty; give the values to try")
-        if not ways[2]:
-            return
-        if self.low is None or self.high is None or not self.low <= self.high:
-            raise ConfigError(f"{where}: low={self.low} high={self.high}: give both, low no greater than high")
-        if self.log and (self.low <= 0 or self.step is not None):
-            raise ConfigError(f"{where}: log=true needs low over 0 and no step; found low={self.low} step={self.step}")
-
-    def suggest(self, trial: Suggests, chosen: Mapping[str, Any]) -> Any:
-        """Return the trial's value; `chosen` holds those of the settings before it."""
-        if self.complement is not None:
-            return float(f"{1 - chosen[self.complement]:.12g}")  # .3 rather than .30000000000000004
-        if self.choices is not None:
-            return trial.suggest_categorical(self.key, self.choices)
-        assert self.low is not None
-        assert self.high is not None
-        if isinstance(self.low, int) and isinstance(self.high, int):
-            return trial.suggest_int(self.key, self.low, self.high, step=int(self.step or 1), log=self.log)
-        return trial.suggest_float(self.key, self.low, self.high, step=self.step, log=self.log)
-
-
 @dataclass(frozen=True)
 class Space:
-    """The settings that a search varies."""
+    """The settings that a search varies: key -> {low, high, log, step}, {choices} or {complement}."""
 
-    dimensions: tuple[Dimension, ...]
+    entries: Mapping[str, Mapping[str, Any]]
 
-    def suggest(self, trial: Suggests) -> dict[str, Any]:
-        """Return key -> value of one trial."""
+    def suggest(self, trial: Any) -> dict[str, Any]:
+        """Return key -> value of one trial (optuna.Trial); a complement is 1 minus a setting before it."""
         chosen: dict[str, Any] = {}
-        for dimension in self.dimensions:
-            chosen[dimension.key] = dimension.suggest(trial, chosen)
+        for key, entry in self.entries.items():
+            if "complement" in entry:
+                chosen[key] = float(f"{1 - chosen[entry['complement']]:.12g}")  # .3 rather than .30000000000000004
+            elif "choices" in entry:
+                chosen[key] = trial.suggest_categorical(key, tuple(entry["choices"]))
+            else:
+                bounds, log, step = (entry["low"], entry["high"]), entry.get("log", False), entry.get("step")
+                if all(isinstance(bound, int) for bound in bounds):
+                    chosen[key] = trial.suggest_int(key, *bounds, step=int(step or 1), log=log)
+                else:
+                    chosen[key] = trial.suggest_float(key, *bounds, step=step, log=log)
         return chosen
 
 
@@ -84,26 +38,18 @@ def read_space(content: Mapping[str, Any]) -> Space:
     """Read a space from plain containers: dotted keys, or keys within keys, down to {low, high}, {choices}, ...
 
     Args:
-        content: the `search` group of a config.
+        content: the `search` group of a config; null switches a setting off.
 
     Raises:
         ConfigError: the space is empty, or an entry cannot be used.
     """
-    entries = dict(_entries(content, ""))
+    entries: dict[str, Mapping[str, Any]] = {}
+    for key, entry in _entries(content, ""):
+        _check(f"search.{key}", entry, entries)
+        entries[key] = {field: value for field, value in entry.items() if value is not None}
     if not entries:
         raise ConfigError("search: the space is empty; choose a file of conf/search/, search=bce_weight say")
-    dimensions: list[Dimension] = []
-    for key, entry in entries.items():
-        for field in entry:
-            if field not in FIELDS:
-                raise ConfigError(f"search.{key}.{field}: no such field{nearest(field, FIELDS)}")
-        choices = entry.get("choices")
-        values = {**entry, "choices": None if choices is None else tuple(choices)}
-        other = entry.get("complement")
-        if other is not None and other not in [d.key for d in dimensions]:
-            raise ConfigError(f"search.{key}.complement={other}: must be a setting that the space names before it")
-        dimensions.append(Dimension(key, **values))
-    return Space(tuple(dimensions))
+    return Space(entries)
 
 
 def as_override(key: str, value: Any) -> str:
@@ -113,14 +59,35 @@ def as_override(key: str, value: Any) -> str:
     return f"{key}={float(value)!r}" if isinstance(value, float) else f"{key}={value}"
 
 
-def _entries(node: Mapping[str, Any], path: str) -> list[tuple[str, Mapping[str, Any]]]:
-    found: list[tuple[str, Mapping[str, Any]]] = []
+def _check(where: str, entry: Mapping[str, Any], before: Mapping[str, Any]) -> None:
+    """Raise ConfigError for an entry that cannot be used."""
+    for field in entry:
+        if field not in FIELDS:
+            raise ConfigError(f"{where}.{field}: no such field{nearest(field, FIELDS)}")
+    low, high, step, choices, other = (entry.get(f) for f in ("low", "high", "step", "choices", "complement"))
+    if sum((choices is not None, other is not None, low is not None or high is not None)) != 1:
+        raise ConfigError(f"{where}: give either low and high, or choices, or complement")
+    if choices is not None and len(choices) == 0:
+        raise ConfigError(f"{where}.choices: is empty; give the values to try")
+    if other is not None and other not in before:
+        raise ConfigError(f"{where}.complement={other}: must be a setting that the space names before it")
+    if choices is not None or other is not None:
+        return
+    if low is None or high is None or not low <= high:
+        raise ConfigError(f"{where}: low={low} high={high}: give both, low no greater than high")
+    if entry.get("log") and (low <= 0 or step is not None):
+        raise ConfigError(f"{where}: log=true needs low over 0 and no step; found low={low} step={step}")
+
+
+def _entries(node: Mapping[str, Any], path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Entries by their dotted keys."""
     for key, value in node.items():
         name = f"{path}.{key}".lstrip(".")
         if value is None:
-            continue  # switched off on the command line
+            continue
         if not isinstance(value, Mapping):
             raise ConfigError(f"search.{name}={value}: give low and high, or choices, or complement")
-        ends = not value or any(field in value and not isinstance(value[field], Mapping) for field in FIELDS)
-        found += [(name, value)] if ends else _entries(value, name)
-    return found
+        if not value or any(field in value and not isinstance(value[field], Mapping) for field in FIELDS):
+            yield name, value
+        else:
+            yield from _entries(value, name)

@@ -21,6 +21,7 @@ from gainkt.sweeping.search.pruning import objective_values
 
 SAMPLERS = ("tpe", "nsga2", "random")
 PRUNERS = ("none", "median", "halving")
+MINIMUM = {"trials": 1, "startup": 1, "population": 2, "alpha": 0, "seed": 0, "prune_after": 0, "lost_after": 1}
 LOST, SURPLUS = "lost", "surplus"
 """Marks of trials that do not count: their process died, or others had started the last ones before."""
 
@@ -46,23 +47,12 @@ class Settings:
 
     def __post_init__(self) -> None:
         objective_values(self.objective, self.alpha, 0, 0)
-        for key, value, known in (("sampler", self.sampler, SAMPLERS), ("pruner", self.pruner, PRUNERS)):
-            if value not in known:
-                raise ConfigError(f"study.{key}={value}: choose one of {', '.join(known)}")
-        limits = {"trials": 1, "startup": 1, "population": 2, "alpha": 0, "seed": 0, "prune_after": 0, "lost_after": 1}
-        for key, least in limits.items():
-            if not getattr(self, key) >= least:
-                raise ConfigError(f"study.{key}={getattr(self, key)}: must be {least} or more")
-
-    @property
-    def directions(self) -> list[StudyDirection]:
-        """Every objective is made large."""
-        return [StudyDirection.MAXIMIZE] * len(objective_values(self.objective, self.alpha, 0, 0))
-
-    @property
-    def prunes(self) -> bool:
-        """Pruning is for single objectives only."""
-        return self.pruner != "none" and self.objective != "pair"
+        for key, known in (("sampler", SAMPLERS), ("pruner", PRUNERS)):
+            if getattr(self, key) not in known:
+                raise ConfigError(f"study.{key}={getattr(self, key)}: choose one of {', '.join(known)}")
+        for key, minimum in MINIMUM.items():
+            if not getattr(self, key) >= minimum:
+                raise ConfigError(f"study.{key}={getattr(self, key)}: must be {minimum} or more")
 
 
 def open_study(settings: Settings, definition: Mapping[str, Any]) -> optuna.Study:
@@ -79,14 +69,13 @@ def open_study(settings: Settings, definition: Mapping[str, Any]) -> optuna.Stud
     study = optuna.create_study(
         study_name=settings.name,
         storage=_storage(settings),
-        directions=settings.directions,
+        directions=[StudyDirection.MAXIMIZE] * len(objective_values(settings.objective, settings.alpha, 0, 0)),
         load_if_exists=True,
         pruner=_pruner(settings),
     )
-    known = study.user_attrs.get("definition")
-    if known is None:
+    if "definition" not in study.user_attrs:
         study.set_user_attr("definition", dict(definition))
-        return study
+    known = study.user_attrs["definition"]
     for part, value in definition.items():
         if known.get(part) != value:
             raise ConfigError(
@@ -102,66 +91,61 @@ def next_trial(study: optuna.Study, settings: Settings) -> Trial | None:
     Trials of processes that died are tried again with the same values; they do not count, failed ones do.
     """
     release_lost(study, settings)
-    if len(_counted(study)) >= settings.trials:
+    if len(counted(study)) >= settings.trials:
         return None
     others = [t for t in study.get_trials(deepcopy=False) if t.state == TrialState.RUNNING]
     study.sampler = _sampler(settings, (settings.seed, len(study.trials), os.getpid() if others else 0))
     trial = study.ask()
-    trial.set_user_attr("host", platform.node())
-    trial.set_user_attr("pid", os.getpid())
-    trial.set_user_attr("seen", time.time())
+    for name, value in {"host": platform.node(), "pid": os.getpid(), "seen": time.time()}.items():
+        trial.set_user_attr(name, value)
     # What it draws itself depends on its number alone, however many processes there are.
     study.sampler = _sampler(settings, (settings.seed, trial.number))
-    if sum(number < trial.number for number in _counted(study)) >= settings.trials:
+    if sum(other.number < trial.number for other in counted(study)) >= settings.trials:
         trial.set_user_attr(SURPLUS, True)
         study.tell(trial, state=TrialState.FAIL)
         return None
     return trial
 
 
-def release_lost(study: optuna.Study, settings: Settings) -> list[int]:
-    """Mark running trials whose process is gone, queue their values again, and return their numbers."""
-    lost = []
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if not _is_lost(trial, settings.lost_after):
-            continue
-        try:
-            study._storage.set_trial_user_attr(trial._trial_id, LOST, True)
-            study.tell(trial.number, state=TrialState.FAIL)
-        except (optuna.exceptions.UpdateFinishedTrialError, ValueError):
-            continue  # another process was first
-        lost.append(trial.number)
-        if trial.params:
-            study.enqueue_trial(trial.params, user_attrs={"again": trial.number})
-    return lost
-
-
-def _is_lost(trial: FrozenTrial, lost_after: float) -> bool:
-    seen = trial.user_attrs.get("seen")
-    if seen is None:
-        seen = trial.datetime_start.timestamp() if trial.datetime_start else time.time()
-    if trial.user_attrs.get("host") == platform.node() and "pid" in trial.user_attrs:
-        return not _is_alive(trial.user_attrs["pid"])
-    return time.time() - seen > lost_after
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _counted(study: optuna.Study) -> list[int]:
-    """Numbers of the trials that count towards the total: all started ones but lost and surplus ones."""
+def counted(study: optuna.Study) -> list[FrozenTrial]:
+    """Trials that count towards the total: all started ones but lost and surplus ones."""
     return [
-        t.number
+        t
         for t in study.get_trials(deepcopy=False)
         if t.state != TrialState.WAITING and not t.user_attrs.get(LOST) and not t.user_attrs.get(SURPLUS)
     ]
+
+
+def release_lost(study: optuna.Study, settings: Settings) -> list[int]:
+    """Give back running trials whose process is gone, and return their numbers."""
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    return [t.number for t in running if _is_lost(t, settings.lost_after) and give_back(study, t)]
+
+
+def give_back(study: optuna.Study, trial: FrozenTrial | Trial) -> bool:
+    """Leave a trial's values to be tried again; it does not count. False where another process was first."""
+    try:
+        study._storage.set_trial_user_attr(trial._trial_id, LOST, True)
+        study.tell(trial.number, state=TrialState.FAIL)
+    except (optuna.exceptions.UpdateFinishedTrialError, ValueError):
+        return False
+    if trial.params:
+        study.enqueue_trial(trial.params, user_attrs={"again": trial.number})
+    return True
+
+
+def _is_lost(trial: FrozenTrial, lost_after: float) -> bool:
+    """On this machine its process tells, on another one how long it has been silent."""
+    if trial.user_attrs.get("host") == platform.node() and "pid" in trial.user_attrs:
+        try:
+            os.kill(trial.user_attrs["pid"], 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            pass
+        return False
+    begun = trial.datetime_start.timestamp() if trial.datetime_start else time.time()
+    return time.time() - trial.user_attrs.get("seen", begun) > lost_after
 
 
 def _storage(settings: Settings) -> BaseStorage:
@@ -191,7 +175,7 @@ def _sampler(settings: Settings, seeds: tuple[int, ...]) -> optuna.samplers.Base
 
 
 def _pruner(settings: Settings) -> optuna.pruners.BasePruner:
-    if not settings.prunes:
+    if settings.pruner == "none" or settings.objective == "pair":
         return optuna.pruners.NopPruner()
     if settings.pruner == "halving":
         return optuna.pruners.SuccessiveHalvingPruner(min_resource=max(settings.prune_after, 1))

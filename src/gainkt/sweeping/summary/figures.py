@@ -1,8 +1,8 @@
-"""Pictures of a sweep, drawn from its table of runs; marker, line and hatch tell things apart in grey print."""
+"""Figures of a sweep, drawn from its table of runs; marker, line and hatch tell things apart in grey print."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 from textwrap import wrap
@@ -16,13 +16,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from gainkt.files import write_whole
-from gainkt.sweeping.summary.runs import Runs, is_numeric
-from gainkt.sweeping.summary.statistics import E1, E2, pareto_front, score_name, score_title
+from gainkt.sweeping.summary.runs import Runs
+from gainkt.sweeping.summary.statistics import E1, E2, TEST, pareto_front, score_name, score_title
 
 FORMATS = ("png", "pdf")
-ENCODERS = (("Encoder 1", E1, "test/encoder1_auc"), ("Encoder 2", E2, "test/encoder2_auc"))
+ENCODERS = (("Encoder 1", E1, TEST[0]), ("Encoder 2", E2, TEST[1]))
 GREYS = LinearSegmentedColormap.from_list("greys", ["white", "0.55"])
 BEST_MARKS = ("*", "P", "X", "p")
+HOLLOW = {"markerfacecolor": "none", "markeredgecolor": "black"}
 MOST_LEVELS = 12
 """Levels of a parameter that a heat map or a list of names has room for."""
 MOST_PAIRS = 15
@@ -37,8 +38,13 @@ def save_sweep_figures(runs: Runs, folder: Path, alphas: Sequence[float], shares
         alphas: of the scores E1 + alpha E2 whose best runs are marked.
         shares: from `importance`.
     """
-    drawn = {f"tradeoff_{_file(key)}": tradeoff_figure(runs, key, alphas) for key in runs.swept if _has_room(runs, key)}
-    small = [key for key in runs.swept if 2 <= runs.levels(key).nunique() <= MOST_LEVELS]
+    num_levels = {key: runs.levels(key).nunique() for key in runs.swept}
+    drawn = {
+        f"tradeoff_{_file(key)}": tradeoff_figure(runs, key, alphas)
+        for key, number in num_levels.items()
+        if runs.is_numeric(key) or number <= MOST_LEVELS
+    }
+    small = [key for key, number in num_levels.items() if 2 <= number <= MOST_LEVELS]
     for first, second in list(combinations(small, 2))[:MOST_PAIRS]:
         drawn[f"heatmap_{_file(first)}_{_file(second)}"] = heatmap_figure(runs, first, second, alphas[0])
     if len(runs.done) > 1:
@@ -56,56 +62,57 @@ def save_sweep_figures(runs: Runs, folder: Path, alphas: Sequence[float], shares
 def save_both(figure: Figure, path: Path) -> None:
     """Write a figure as PNG and PDF, each whole or not at all; `path` has no ending."""
     for kind in FORMATS:
-        write_whole(path.with_name(f"{path.name}.{kind}"), _saver(figure, kind))
+        target = path.with_name(f"{path.name}.{kind}")
+        write_whole(target, lambda building, kind=kind: figure.savefig(building, format=kind, dpi=130))
 
 
 def tradeoff_figure(runs: Runs, key: str, alphas: Sequence[float]) -> Figure:
-    """Both AUCs and the scores over one parameter: mean over runs, bars from least to greatest, the best marked.
+    """Both AUCs and the scores over one parameter: mean over runs, bars from minimum to maximum, the best marked.
 
     Args:
         runs: with scores added.
         key: the parameter; what else differs is averaged over.
         alphas: of the scores.
     """
-    levels = runs.levels(key)
-    numeric = is_numeric(runs.done[key])
+    numeric, levels = runs.is_numeric(key), runs.levels(key)
+    groups = runs.done.groupby(levels)
     order = sorted(levels.unique())
     places = order if numeric else list(range(len(order)))
-    joined = numeric and len(order) <= MOST_LEVELS
+    line = numeric and len(order) <= MOST_LEVELS  # many runs, each with a value of its own, are points
     figure = Figure(figsize=(6.5, 7.2), layout="constrained")
     axes = figure.subplots(3, 1, sharex=True)
     for ax, (title, val, test) in zip(axes, ENCODERS, strict=False):
+        ax.set_ylabel(f"{title} AUC")
         for column, label, style, colour in ((val, "validation", "-o", "black"), (test, "test", "--s", "0.5")):
             if column in runs.done:
-                look: dict[str, Any] = {"fmt": style if joined else style[-1], "color": colour, "label": label}
-                _draw_levels(ax, runs.done[column].groupby(levels), order, places, look)
-        ax.set_ylabel(f"{title} AUC")
+                mean, low, high = groups[column].agg(["mean", "min", "max"]).loc[order].to_numpy(dtype=float).T
+                bars = np.maximum([mean - low, high - mean], 0)
+                look: dict[str, Any] = {"fmt": style if line else style[-1], "color": colour, "label": label}
+                ax.errorbar(places, mean, bars if bars.any() else None, markersize=4, capsize=2, **look)
     for number, alpha in enumerate(alphas):
-        means = runs.done[score_name(alpha)].groupby(levels).mean().reindex(order)
-        best = int(np.nanargmax(means.to_numpy()))
-        style, colour, mark = (("-o", "black"), ("--s", "0.5"))[number % 2] + (BEST_MARKS[number % 4],)
         # Scores of different alpha lie far apart: each is drawn from its own best.
-        off = means - means.max()
-        axes[2].plot(places, off, style if joined else style[-1], color=colour, markersize=4, label=score_title(alpha))
+        means = groups[score_name(alpha)].mean()[order]
+        best = int(np.nanargmax(means))
+        style, colour = (("-o", "black"), ("--s", "0.5"))[number % 2]
+        look = {"color": colour, "markersize": 4, "label": score_title(alpha)}
+        axes[2].plot(places, means - means.max(), style if line else style[-1], **look)
+        mark = {"marker": BEST_MARKS[number % 4], "markersize": 20 - 6 * (number % 2), "linestyle": "none", "zorder": 5}
         label = f"best at {order[best]}: {means.iloc[best]:.4f}"
-        look = {"markersize": 20 - 6 * (number % 2), "linestyle": "none", "zorder": 5}
-        look |= {"markerfacecolor": "none", "markeredgecolor": "black"}
-        axes[2].plot(places[best], 0, marker=mark, label=label, **look)
-        for ax, (_, val, _) in zip(axes, ENCODERS, strict=False):
-            ax.plot(places[best], runs.done[val].groupby(levels).mean()[order[best]], marker=mark, **look)
+        axes[2].plot(places[best], 0, label=label, **mark, **HOLLOW)
+        for ax, column in zip(axes, (E1, E2), strict=False):
+            ax.plot(places[best], groups[column].mean()[order[best]], **mark, **HOLLOW)
         for ax in axes:
             ax.axvline(places[best], color="0.7", linewidth=1, linestyle=(":", "-.")[number % 2], zorder=0)
-    axes[2].set_ylabel("validation score,\ndifference from the best")
-    axes[2].set_xlabel(key)
+    axes[2].set(xlabel=key, ylabel="validation score,\ndifference from the best")
     for ax in axes:
         ax.margins(y=0.12)
         ax.grid(alpha=0.3)
         ax.legend(fontsize=8)
     if not numeric:
         axes[2].set_xticks(places, [str(level) for level in order], rotation=30, ha="right", fontsize=8)
-    elif _spans_decades(order):
+    elif order[0] > 0 and order[-1] / order[0] >= 30:
         axes[2].set_xscale("log")
-    figure.suptitle(_over(runs, f"{key}: mean of runs, bars from least to greatest", [key]), fontsize=9)
+    figure.suptitle(_over(runs, f"{key}: mean of runs, bars from minimum to maximum", [key]), fontsize=9)
     return figure
 
 
@@ -136,12 +143,7 @@ def pareto_figure(done: pd.DataFrame, alphas: Sequence[float]) -> Figure:
     for mark, alpha in zip(BEST_MARKS, alphas, strict=False):
         best = done.iloc[int((done[E1] + alpha * done[E2]).to_numpy().argmax())]
         label = f"best {score_title(alpha)} (run {best.number})"
-        look: dict[str, Any] = {
-            "markersize": 15 + 3 * (mark == "*"),
-            "markerfacecolor": "none",
-            "markeredgecolor": "black",
-        }
-        ax.plot(best[E1], best[E2], mark, label=label, **look)
+        ax.plot(best[E1], best[E2], mark, label=label, markersize=15 + 3 * (mark == "*"), **HOLLOW)
     ax.set(xlabel="Encoder 1 AUC, validation", ylabel="Encoder 2 AUC, validation")
     ax.margins(0.08)
     ax.grid(alpha=0.3)
@@ -152,8 +154,8 @@ def pareto_figure(done: pd.DataFrame, alphas: Sequence[float]) -> Figure:
 def importance_figure(shares: pd.DataFrame) -> Figure:
     """Share of the variance of each metric that each parameter explains; a tick shows what chance alone would give."""
     wide = shares.pivot(index="parameter", columns="metric", values="share")
-    wide = wide.reindex(wide.mean(axis=1).sort_values().index)
-    chance = shares.groupby("parameter").by_chance.first().reindex(wide.index)
+    wide = wide.loc[wide.mean(axis=1).sort_values().index]
+    chance = shares.groupby("parameter").by_chance.first()[wide.index]
     looks = (("0.25", ""), ("0.75", "///"), ("white", "xxx"), ("0.5", "..."))
     figure = Figure(figsize=(7, 1.2 + 0.6 * len(wide)), layout="constrained")
     ax = figure.subplots()
@@ -162,29 +164,19 @@ def importance_figure(shares: pd.DataFrame) -> Figure:
         at = np.arange(len(wide)) + 0.4 - height * (number + 0.5)
         colour, hatch = looks[number % 4]
         ax.barh(at, wide[metric], height, label=metric, color=colour, hatch=hatch, edgecolor="black", linewidth=0.6)
-    for place, value in enumerate(chance):
-        ax.plot(
-            [value, value], [place - 0.45, place + 0.45], ":", color="black", label="by chance" if not place else None
-        )
-    ax.set_yticks(range(len(wide)), list(wide.index))
-    ax.set_xlim(0, 1.02)
-    ax.set_xlabel("share of the variance between runs that its level means explain")
+    at = np.arange(len(wide))
+    ax.vlines(chance, at - 0.45, at + 0.45, linestyles=":", color="black", label="by chance")
+    ax.set_yticks(at, list(wide.index))
+    ax.set(xlim=(0, 1.02), xlabel="share of the variance between runs that its level means explain")
     ax.legend(fontsize=8)
     return figure
-
-
-def _draw_levels(ax: Axes, groups: Any, order: Sequence[Any], places: Sequence[float], look: dict[str, Any]) -> None:
-    """Mean by level with bars from the least to the greatest run."""
-    means, low, high = (getattr(groups, what)().reindex(order) for what in ("mean", "min", "max"))
-    bars = np.maximum(np.array([means - low, high - means], dtype=float), 0)
-    ax.errorbar(places, means, bars if bars.any() else None, markersize=4, capsize=2, **look)
 
 
 def _draw_cells(ax: Axes, cells: pd.DataFrame) -> Any:
     """A heat map with the figure in each cell; the greys end early, so that black print stays readable on them."""
     values = cells.to_numpy(dtype=float)
     low, high = np.nanmin(values), np.nanmax(values)
-    picture = ax.imshow(values, cmap=GREYS, aspect="auto", origin="lower", vmin=low, vmax=max(high, low + 1e-9))
+    image = ax.imshow(values, cmap=GREYS, aspect="auto", origin="lower", vmin=low, vmax=max(high, low + 1e-9))
     best = np.unravel_index(np.nanargmax(values), values.shape)
     for place, value in np.ndenumerate(values):
         if np.isfinite(value):
@@ -194,7 +186,7 @@ def _draw_cells(ax: Axes, cells: pd.DataFrame) -> Any:
     ax.add_patch(Rectangle((best[1] - 0.46, best[0] - 0.46), 0.92, 0.92, fill=False, edgecolor="black", linewidth=2))
     ax.set_xticks(range(len(cells.columns)), [str(v) for v in cells.columns])
     ax.set_yticks(range(len(cells.index)), [str(v) for v in cells.index])
-    return picture
+    return image
 
 
 def _over(runs: Runs, text: str, shown: Sequence[str]) -> str:
@@ -206,17 +198,5 @@ def _over(runs: Runs, text: str, shown: Sequence[str]) -> str:
     return "\n".join(wrap(text, 90))
 
 
-def _has_room(runs: Runs, key: str) -> bool:
-    return is_numeric(runs.done[key]) or runs.levels(key).nunique() <= MOST_LEVELS
-
-
-def _spans_decades(order: Sequence[float]) -> bool:
-    return order[0] > 0 and order[-1] / order[0] >= 30
-
-
 def _file(key: str) -> str:
     return key.replace("/", "-")
-
-
-def _saver(figure: Figure, kind: str) -> Callable[[Path], None]:
-    return lambda building: figure.savefig(building, format=kind, dpi=130)

@@ -1,67 +1,130 @@
-"""report.md of a sweep: what was run, what was best, what mattered, in tables and pictures."""
+"""Summarise a sweep or a search: runs.csv, runs.json, report.md and figures/, written into its folder."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from gainkt.sweeping.summary.runs import REPEATS, Runs
-from gainkt.sweeping.summary.statistics import E1, E2, score_name, score_title
+from gainkt.errors import ConfigError
+from gainkt.files import write_json, write_whole
+from gainkt.sweeping.summary import statistics
+from gainkt.sweeping.summary.figures import save_sweep_figures
+from gainkt.sweeping.summary.runs import REPEATS, Runs, read_runs
+from gainkt.sweeping.summary.statistics import E1, E2, TEST, score_name, score_title
 
 LONGEST = 20
 """Rows of a table in the report; runs.csv and runs.json hold all of them."""
+SHORT: dict[Any, str] = {E1: "E1 val", E2: "E2 val", TEST[0]: "E1 test", TEST[1]: "E2 test", "number": "run"}
 
 
-def write_report(
-    title: str, runs: Runs, found: Mapping[str, Any], alphas: Sequence[float], figures: Sequence[str]
-) -> str:
+def summarize(folder: Path, alpha: float = 0.5) -> None:
+    """Write runs.csv, runs.json, report.md and figures/ into a sweep's folder; a sweep half done will do.
+
+    Runs are ranked by E1 + alpha E2 and by E1 + E2, both AUCs on validation; test figures are reported beside them.
+
+    Args:
+        folder: of a sweep (with sweep.json or without), a search, or any folder that holds runs.
+        alpha: weight of Encoder 2's AUC in the score, >= 0.
+
+    Raises:
+        ConfigError: alpha is negative, or sweep.json is not the plan of a sweep.
+        DataError: the folder holds no run, or a file in it cannot be read.
+        OSError: the summary cannot be written; an older one stays whole.
+    """
+    if not alpha >= 0:
+        raise ConfigError(f"alpha={alpha}: the weight of Encoder 2's AUC is 0 or more")
+    folder = Path(folder)
+    alphas = list(dict.fromkeys([float(alpha), 1.0]))
+    runs = statistics.add_scores(read_runs(folder), alphas)
+    found = compute(runs, alphas) if len(runs.done) else {}
+    figures = save_sweep_figures(runs, folder / "figures", alphas, found["importance"]) if found else []
+    name = next(iter(runs.table.name.dropna()), "sweep")
+    report = write_report(f"{name}: {folder.resolve().name}", runs, found, alphas, figures)
+    own = [column for column in runs.table if column not in {*runs.settings, *runs.metrics}]
+    parts = (_rows(runs.table[columns]) for columns in (own, runs.settings, runs.metrics))
+    content = {
+        "parameters": runs.parameters,
+        "alphas": alphas,
+        "states": {str(state): int(n) for state, n in runs.table.state.value_counts().items()},
+        "runs": [{**run, "overrides": s, "metrics": m} for run, s, m in zip(*parts, strict=True)],
+        **{key: {a: _rows(t) for a, t in x.items()} if isinstance(x, dict) else _rows(x) for key, x in found.items()},
+    }
+    write_whole(folder / "runs.csv", lambda building: runs.table.to_csv(building, index=False))
+    write_json(folder / "runs.json", content)
+    write_whole(folder / "report.md", lambda building: building.write_text(report))
+
+
+def summarize_or_say_why(folder: Path, alpha: float = 0.5) -> None:
+    """Summarise at the end of a sweep or search, whose jobs are done even where that fails."""
+    try:
+        summarize(folder, alpha)
+    except Exception as error:
+        print(f"sweep: no summary of {folder} ({type(error).__name__}: {error})", file=sys.stderr, flush=True)
+
+
+def compute(runs: Runs, alphas: Sequence[float]) -> dict[str, Any]:
+    """Return every table of the summary by name, as runs.json holds them.
+
+    Args:
+        runs: with scores added, at least one finished.
+        alphas: of the scores; the first decides where one ranking is needed.
+    """
+    first = alphas[0]
+    main = [score_name(first), E1, E2, score_name(first, "test"), *TEST]
+    front = runs.done[statistics.pareto_front(runs.done[[E1, E2]])].sort_values(E1, ascending=False)
+    return {
+        "ranking": {f"{a:g}": statistics.rank(runs, a) for a in alphas},
+        "pareto": front[["number", *runs.parameters, E1, E2, *TEST]],
+        "statistics": statistics.describe(runs),
+        "correlations": statistics.correlations(runs),
+        "sensitivity": statistics.sensitivity(runs, first),
+        "importance": statistics.importance(runs, [E1, E2, score_name(first)]),
+        "settings": statistics.settings_table(runs, main, first),
+        "comparisons": statistics.comparisons(runs, main, first),
+    }
+
+
+def write_report(title: str, runs: Runs, found: dict[str, Any], alphas: Sequence[float], figures: Sequence[str]) -> str:
     """Return the report as Markdown.
 
     Args:
         title: name of the sweep.
         runs: with scores added.
-        found: tables by name: ranking (by alpha), statistics, correlations, sensitivity, importance, settings,
-            comparisons, pareto.
+        found: from `compute`; empty where no run has finished.
         alphas: of the scores.
-        figures: names of the pictures in `figures/`, without their endings.
+        figures: names of the figures in `figures/`, without their endings.
     """
-    parts = [f"# {title}", _state(runs)]
-    if not len(runs.done):
+    parts = [f"# {title}", *_state(runs)]
+    if not found:
         return "\n\n".join([*parts, "No run has finished: nothing to compare yet."]) + "\n"
     varied = ", ".join(f"`{key}` ({runs.levels(key).nunique()} values)" for key in runs.parameters) or "nothing"
     follows = [f"`{later}` follows from `{first}` and is left aside." for later, first in runs.moving_together.items()]
     parts.append(" ".join([f"Varied: {varied}.", *follows]))
     parts.append("Runs are selected on validation; test figures are shown and decide nothing.")
     for alpha in alphas:
-        table = found["ranking"][f"{alpha:g}"].rename(columns=SHORT).rename(columns=_score_titles(alpha))
-        parts += [f"## Ranking by {score_title(alpha)} on validation", _table(table)]
+        titles = SHORT | {score_name(alpha, part): f"{score_title(alpha)} {part}" for part in ("val", "test")}
+        ranking = found["ranking"][f"{alpha:g}"].rename(columns=titles)
+        parts += [f"## Ranking by {score_title(alpha)} on validation", _table(ranking)]
     parts += ["## Trade-off", "Runs that no other run beats in both AUCs on validation:"]
     parts.append(_table(found["pareto"].rename(columns=SHORT)))
-    parts += _pictures(figures, "pareto", "Both AUCs of every run, and the Pareto front")
-    for kind, text in (("tradeoff_", "Both AUCs over"), ("heatmap_", "Validation over")):
-        parts += _pictures(figures, kind, text)
-    parts += ["## Mean, spread and range", _table(_main(found["statistics"], alphas), longest=60)]
-    parts += _parameters(found, alphas, figures)
-    parts += _repeats(runs, found)
-    return "\n\n".join(parts) + "\n"
+    for kind, text in (("pareto", FRONT), ("tradeoff_", "Both AUCs over"), ("heatmap_", "Validation over")):
+        parts += _images(figures, kind, text)
+    names = [*SHORT, *(score_name(alpha, part) for alpha in alphas for part in ("val", "test"))]
+    metric = found["statistics"].metric
+    main = found["statistics"][metric.isin(names) | metric.str.startswith(("scorecard/", "carries/", "loss/"))]
+    parts += ["## Mean, spread and range", _table(main, longest=60)]
+    return "\n\n".join([*parts, *_parameters(found, alphas, figures), *_repeats(runs, found)]) + "\n"
 
 
-SHORT: dict[Any, str] = {
-    E1: "E1 val",
-    E2: "E2 val",
-    "test/encoder1_auc": "E1 test",
-    "test/encoder2_auc": "E2 test",
-    "number": "run",
-}
+FRONT = "Both AUCs of every run, and the Pareto front"
 
 
-def _score_titles(alpha: float) -> dict[str, str]:
-    return {score_name(alpha, part): f"{score_title(alpha)} {part}" for part in ("val", "test")}
-
-
-def _state(runs: Runs) -> str:
+def _state(runs: Runs) -> list[str]:
     """Say how many jobs are done, and list those that are not."""
     counts = runs.table.state.value_counts()
     text = f"{len(runs.table)} runs: " + ", ".join(f"{n} {state}" for state, n in counts.items()) + "."
@@ -70,27 +133,16 @@ def _state(runs: Runs) -> str:
         text += f" Finished runs took {seconds.mean():.0f} s each, {seconds.sum() / 60:.1f} min together."
     rest = runs.table[runs.table.state != "done"]
     if not len(rest):
-        return text
+        return [text]
     keys = [key for key in runs.settings if key not in REPEATS]
-    listed = pd.DataFrame(
-        {
-            "run": rest.number,
-            "state": rest.state,
-            "settings": [" ".join(f"{k}={row[k]}" for k in keys if row[k] is not None) for _, row in rest.iterrows()],
-            "error": [str(e or "").strip().splitlines()[-1][:160] if e else "" for e in rest.error],
-        }
-    )
-    return f"{text}\n\nNot finished:\n\n{_table(listed)}"
+    listed = rest[["number", "state"]].rename(columns=SHORT)
+    listed["settings"] = [" ".join(f"{k}={row[k]}" for k in keys if row[k] is not None) for _, row in rest.iterrows()]
+    listed["error"] = [str(error).strip().splitlines()[-1][:160] if error else "" for error in rest.error]
+    return [text, "Not finished:", _table(listed)]
 
 
-def _main(statistics: pd.DataFrame, alphas: Sequence[float]) -> pd.DataFrame:
-    """The rows of the figures that runs are judged by, and of the scorecard."""
-    names = [*SHORT, *(score_name(alpha, part) for alpha in alphas for part in ("val", "test"))]
-    chosen = statistics.metric.isin(names) | statistics.metric.str.startswith(("scorecard/", "carries/"))
-    return statistics[chosen]
-
-
-def _parameters(found: Mapping[str, Any], alphas: Sequence[float], figures: Sequence[str]) -> list[str]:
+def _parameters(found: dict[str, Any], alphas: Sequence[float], figures: Sequence[str]) -> list[str]:
+    """Importance, correlation and sensitivity of what was varied."""
     parts = []
     shares, related, spread = found["importance"], found["correlations"], found["sensitivity"]
     if len(shares):
@@ -102,11 +154,11 @@ def _parameters(found: Mapping[str, Any], alphas: Sequence[float], figures: Sequ
             "functional ANOVA. What the shares leave over is interaction and noise. `by chance` is what a parameter "
             "without any effect reaches on average. A parameter of many values is cut into 4 intervals of equal count.",
             _table(wide.sort_values(wide.columns[0], ascending=False).reset_index()),
-            *_pictures(figures, "importance", "Importance"),
+            *_images(figures, "importance", "Importance"),
         ]
     if len(related):
         shown = related[related.metric.isin([E1, E2, *(score_name(a) for a in alphas)])]
-        parts += ["## Correlation of parameters with figures", _table(shown)]
+        parts += ["## Correlation of parameters with metrics", _table(shown)]
     if len(spread):
         parts += [
             "## Sensitivity",
@@ -117,30 +169,30 @@ def _parameters(found: Mapping[str, Any], alphas: Sequence[float], figures: Sequ
     return parts
 
 
-def _repeats(runs: Runs, found: Mapping[str, Any]) -> list[str]:
+def _repeats(runs: Runs, found: dict[str, Any]) -> list[str]:
+    """Means with their intervals over seeds and folds, and paired differences between settings."""
     settings, compared = found["settings"], found["comparisons"]
     if not (settings.n > 1).any():
         return []
     keys = " and ".join(f"`{key}`" for key in runs.parameters if key in REPEATS) or "repeated runs"
     names = {label: f"S{place}" for place, label in enumerate(settings.setting.unique(), start=1)}
     cells = settings.assign(cell=[_with_interval(row) for row in settings.itertuples()])
-    wide = cells.pivot(index="setting", columns="metric", values="cell")[list(settings.metric.unique())]
-    wide = wide.reindex(list(names)).rename(columns=SHORT).reset_index()
+    wide = cells.pivot(index="setting", columns="metric", values="cell").loc[list(names), settings.metric.unique()]
+    wide = wide.rename(columns=SHORT).reset_index()
     wide.insert(0, "", list(names.values()))
-    wide.insert(2, "runs", settings.groupby("setting").n.max().reindex(list(names)).to_numpy())
+    wide.insert(2, "runs", settings.groupby("setting").n.max()[list(names)].to_numpy())
     parts = [
         f"## Over {keys}",
         "Mean and 95 % t-interval. Folds share training students, so that the interval is rather too narrow.",
         _table(wide),
     ]
     if len(compared):
-        compared = compared.replace({"first": names, "second": names})
         parts += [
             "### Paired differences",
             "Runs of the same seed and fold; p-values of the paired t-test and of Wilcoxon's test, `holm`: corrected "
             f"for all comparisons of a metric. With n pairs Wilcoxon's p cannot fall under 2 / 2^n "
             f"({2 / 2 ** compared.n.max():.3g} here).",
-            _table(compared),
+            _table(compared.replace({"first": names, "second": names})),
         ]
     return parts
 
@@ -149,7 +201,7 @@ def _with_interval(row: Any) -> str:
     return _cell(row.mean) + ("" if row.n < 2 else f" [{_cell(row.low)}, {_cell(row.high)}]")
 
 
-def _pictures(figures: Sequence[str], kind: str, text: str) -> list[str]:
+def _images(figures: Sequence[str], kind: str, text: str) -> list[str]:
     chosen = [name for name in figures if name.startswith(kind)]
     return [f"![{f'{text} {name.removeprefix(kind)}'.strip()}](figures/{name}.png)" for name in chosen]
 
@@ -170,3 +222,8 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4f}" if 0.001 <= abs(value) < 1000 else f"{value:.3g}"
     return str(value).replace("|", "\\|")
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of a table as JSON takes them: null where a number is missing or infinite."""
+    return json.loads(table.replace([float("inf"), -float("inf")], None).to_json(orient="records", double_precision=15))

@@ -1,21 +1,26 @@
-"""What a table of runs says about its parameters: ranking, spread, correlation, sensitivity, importance."""
+"""What a table of runs says: ranking, spread, correlation, sensitivity, importance, repeats over seeds and folds."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 from math import ceil
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from gainkt.sweeping.summary.runs import REPEATS, Runs, is_numeric
+from gainkt.sweeping.summary.runs import REPEATS, Runs
 
 E1, E2 = "val/encoder1_auc", "val/encoder2_auc"
+TEST = ("test/encoder1_auc", "test/encoder2_auc")
 BINS = 4
 """Intervals of equal count into which a parameter of more than MANY different numbers is cut for its importance."""
 MANY = 8
 BEST_SHARE = 0.1
+CONFIDENCE = 0.95
+MOST_PAIRS = 45
+"""Pairs of settings that are all compared; beyond, every setting is compared with the best."""
 
 
 def score_name(alpha: float, part: str = "val") -> str:
@@ -30,44 +35,35 @@ def score_title(alpha: float) -> str:
 
 def add_scores(runs: Runs, alphas: Sequence[float]) -> Runs:
     """Add the columns E1 + alpha E2 of both AUCs, on validation and on test."""
-    table, names = runs.table.copy(), []
+    scores = {}
     for part in ("val", "test"):
-        for alpha in alphas:
-            one, two = (table.get(f"{part}/encoder{n}_auc", np.nan) for n in (1, 2))
-            table[score_name(alpha, part)] = one + alpha * two
-            names.append(score_name(alpha, part))
-    return Runs(table, runs.settings, [*names, *runs.metrics])
+        one, two = (runs.table.get(f"{part}/encoder{n}_auc", np.nan) for n in (1, 2))
+        scores |= {score_name(alpha, part): one + alpha * two for alpha in alphas}
+    return Runs(runs.table.assign(**scores), runs.settings, [*scores, *runs.metrics])
 
 
 def rank(runs: Runs, alpha: float) -> pd.DataFrame:
     """Finished runs, best first by E1 + alpha E2 on validation; test figures stand beside it and decide nothing."""
     ordered = runs.done.sort_values([score_name(alpha), "number"], ascending=[False, True], kind="stable")
-    test = [score_name(alpha, "test"), "test/encoder1_auc", "test/encoder2_auc"]
-    return ordered[["number", *runs.parameters, score_name(alpha), E1, E2, *test]].reset_index(drop=True)
+    columns = ["number", *runs.parameters, score_name(alpha), E1, E2, score_name(alpha, "test"), *TEST]
+    return ordered[columns].reset_index(drop=True)
 
 
 def describe(runs: Runs) -> pd.DataFrame:
-    """Count, mean, standard deviation (n - 1), least and greatest value of every metric over finished runs."""
-    figures = runs.done[runs.metrics]
-    table = pd.DataFrame(
-        {"n": figures.count(), "mean": figures.mean(), "std": figures.std(), "min": figures.min(), "max": figures.max()}
-    )
-    return table.rename_axis("metric").reset_index()
+    """Count, mean, standard deviation (n - 1), minimum and maximum of every metric over finished runs."""
+    table = runs.done[runs.metrics].agg(["count", "mean", "std", "min", "max"]).T.astype({"count": int})
+    return table.rename(columns={"count": "n"}).rename_axis("metric").reset_index()
 
 
 def correlations(runs: Runs) -> pd.DataFrame:
     """Pearson's and Spearman's correlation, with its p-value, of each swept number with each metric, over runs."""
     rows = []
-    for key in runs.swept:
-        levels = runs.levels(key)
-        if not is_numeric(runs.done[key]):
-            continue
+    for key in filter(runs.is_numeric, runs.swept):
         for metric in runs.metrics:
-            both = pd.DataFrame({"x": levels, "y": runs.done[metric]}).dropna()
-            if len(both) < 3 or both.x.nunique() < 2 or both.y.nunique() < 2:
-                continue
-            line, order = stats.pearsonr(both.x, both.y), stats.spearmanr(both.x, both.y)
-            rows.append((key, metric, len(both), line.statistic, line.pvalue, order.statistic, order.pvalue))
+            both = pd.DataFrame({"x": runs.levels(key), "y": runs.done[metric]}).dropna()
+            if len(both) >= 3 and (both.nunique() > 1).all():
+                line, order = stats.pearsonr(both.x, both.y), stats.spearmanr(both.x, both.y)
+                rows.append((key, metric, len(both), *line, *order))
     return pd.DataFrame(rows, columns=["parameter", "metric", "n", "pearson", "pearson_p", "spearman", "spearman_p"])
 
 
@@ -80,7 +76,7 @@ def sensitivity(runs: Runs, alpha: float, share: float = BEST_SHARE) -> pd.DataF
         share: of the finished runs, in (0, 1]; at least 2 runs.
 
     Returns:
-        A row a parameter: values among the best, and for numbers mean, std, least, greatest and their range as a share
+        A row a parameter: values among the best, and for numbers mean, std, min, max and their range as a share
         of the range over all runs.
     """
     score = runs.done[score_name(alpha)].sort_values(ascending=False, kind="stable")
@@ -91,13 +87,11 @@ def sensitivity(runs: Runs, alpha: float, share: float = BEST_SHARE) -> pd.DataF
         chosen = levels[best]
         values = ", ".join(f"{v} ({n})" for v, n in chosen.value_counts(sort=False).sort_index().items())
         row: dict[str, object] = {"parameter": key, "best": len(best), "values": values}
-        if is_numeric(runs.done[key]):
-            span = levels.max() - levels.min()
-            row |= {"mean": chosen.mean(), "std": chosen.std(), "min": chosen.min(), "max": chosen.max()}
-            row["share_of_range"] = (chosen.max() - chosen.min()) / span if span else np.nan
+        if runs.is_numeric(key):
+            row |= chosen.agg(["mean", "std", "min", "max"]).to_dict()
+            row["share_of_range"] = np.ptp(chosen) / np.ptp(levels) if np.ptp(levels) else np.nan
         rows.append(row)
-    columns = ["parameter", "best", "values", "mean", "std", "min", "max", "share_of_range"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=["parameter", "best", "values", "mean", "std", "min", "max", "share_of_range"])
 
 
 def importance(runs: Runs, metrics: Sequence[str]) -> pd.DataFrame:
@@ -114,19 +108,18 @@ def importance(runs: Runs, metrics: Sequence[str]) -> pd.DataFrame:
     """
     rows = []
     for metric in metrics:
+        y = runs.done[metric].dropna()
         for key in runs.parameters:
-            values = runs.done[metric]
-            levels, known = runs.levels(key), values.notna()
-            if is_numeric(runs.done[key]) and levels.nunique() > MANY:
+            levels = runs.levels(key)
+            if runs.is_numeric(key) and levels.nunique() > MANY:
                 levels = pd.qcut(levels, BINS, duplicates="drop")
-            y = values[known]
-            total = float(((y - y.mean()) ** 2).sum())
-            if len(y) < 3 or total == 0:
+            levels = levels[y.index].astype(str)
+            explained = y.groupby(levels).transform("mean")
+            if len(y) < 3 or y.var() == 0:
                 continue
-            groups = y.groupby(levels[known].astype(str)).agg(["count", "mean"])
-            between = float((groups["count"] * (groups["mean"] - y.mean()) ** 2).sum())
-            chance = min((len(groups) - 1) / (len(y) - 1), 1.0)
-            rows.append((metric, key, len(groups), between / total, chance, key in REPEATS))
+            share, num_levels = explained.var() / y.var(), levels.nunique()
+            chance = min((num_levels - 1) / (len(y) - 1), 1.0)
+            rows.append((metric, key, num_levels, share, chance, key in REPEATS))
     return pd.DataFrame(rows, columns=["metric", "parameter", "levels", "share", "by_chance", "is_repeat"])
 
 
@@ -134,12 +127,95 @@ def pareto_front(values: pd.DataFrame) -> pd.Series:
     """Tell which rows no other row beats: none is at least as high in every column and higher in one.
 
     Args:
-        values: figures to be made large, one column each; rows with a missing one are never on the front.
+        values: figures to be maximised, one column each; rows with a missing one are never on the front.
     """
     points = values.to_numpy(dtype=float)
-    known = np.isfinite(points).all(1)
-    front = np.zeros(len(points), dtype=bool)
-    for place in np.flatnonzero(known):
-        beaten = (points[known] >= points[place]).all(1) & (points[known] > points[place]).any(1)
-        front[place] = not beaten.any()
-    return pd.Series(front, index=values.index)
+    known = points[np.isfinite(points).all(1)]
+    beaten = [((known >= point).all(1) & (known > point).any(1)).any() for point in points]
+    return pd.Series(np.isfinite(points).all(1) & ~np.array(beaten, dtype=bool), index=values.index)
+
+
+def setting_labels(runs: Runs) -> pd.Series:
+    """Name each finished run's setting by its swept parameters, `loss.bce1=0.3 optimizer.lr=0.01` say."""
+    if not runs.swept:
+        return pd.Series("as composed", index=runs.done.index)
+    return runs.done[runs.swept].apply(lambda row: " ".join(f"{key}={value}" for key, value in row.items()), axis=1)
+
+
+def settings_table(runs: Runs, metrics: Sequence[str], alpha: float) -> pd.DataFrame:
+    """Mean, standard deviation and 95 % t-interval of metrics over the seeds and folds of each setting, best first.
+
+        mean +- t(.975, n - 1) s / sqrt(n)
+
+    The interval takes runs as independent. Folds share training students, so that it is rather too narrow.
+
+    Returns:
+        A row a setting and metric: setting, metric, n, mean, std, low, high; the last three missing where n is 1.
+    """
+    labels = setting_labels(runs)
+    order = runs.done.groupby(labels)[score_name(alpha)].mean().sort_values(ascending=False, kind="stable")
+    rows = []
+    for label in order.index:
+        for metric in metrics:
+            values = runs.done.loc[labels == label, metric].dropna()
+            rows.append((label, metric, len(values), values.mean(), values.std(), *interval(values)))
+    return pd.DataFrame(rows, columns=["setting", "metric", "n", "mean", "std", "low", "high"])
+
+
+def interval(values: pd.Series, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Return the t-interval of a mean; missing where there are fewer than two values."""
+    if len(values) < 2:
+        return np.nan, np.nan
+    half = stats.t.ppf((1 + confidence) / 2, len(values) - 1) * values.sem()
+    return float(values.mean() - half), float(values.mean() + half)
+
+
+def comparisons(runs: Runs, metrics: Sequence[str], alpha: float) -> pd.DataFrame:
+    """Paired differences between settings: runs of the same seed and fold, by t-test and by Wilcoxon's test.
+
+    Holm's correction is over all comparisons of one metric. With n pairs Wilcoxon's p cannot fall under 2 / 2^n.
+
+    Returns:
+        A row a pair of settings and metric, the better setting on validation first: first, second, metric, n,
+        difference, low, high (95 % t-interval), t_p, wilcoxon_p, t_p_holm, wilcoxon_p_holm; empty where no two settings
+        share two repeats.
+
+    Source: Holm, A Simple Sequentially Rejective Multiple Test Procedure, Scandinavian Journal of Statistics 1979.
+    """
+    done = runs.done.assign(_setting=setting_labels(runs)).astype(dict.fromkeys(REPEATS, str))
+    order = done.groupby("_setting")[score_name(alpha)].mean().sort_values(ascending=False, kind="stable").index
+    pairs = list(combinations(order, 2))
+    if len(pairs) > MOST_PAIRS:
+        pairs = [(order[0], other) for other in order[1:]]
+    rows = []
+    for metric in metrics:
+        # A setting run twice with the same seed and fold counts once, by its mean.
+        wide = done.pivot_table(index=list(REPEATS), columns="_setting", values=metric, aggfunc="mean")
+        for first, second in (pair for pair in pairs if set(pair) <= set(wide)):
+            differences = (wide[first] - wide[second]).dropna()
+            if len(differences) >= 2:
+                row = (first, second, metric, len(differences), differences.mean(), *interval(differences))
+                rows.append((*row, *paired_tests(differences.to_numpy())))
+    names = ["first", "second", "metric", "n", "difference", "low", "high", "t_p", "wilcoxon_p"]
+    table = pd.DataFrame(rows, columns=names)
+    for name in ("t_p", "wilcoxon_p"):
+        table[f"{name}_holm"] = table.groupby("metric")[name].transform(holm) if len(table) else np.nan
+    return table
+
+
+def paired_tests(differences: np.ndarray) -> tuple[float, float]:
+    """Two-sided p-values of the paired t-test and of Wilcoxon's signed-rank test; 1 where no difference is left."""
+    if not np.any(differences):
+        return 1.0, 1.0
+    # Equal differences have no spread to test against; rounding alone must not make them certain.
+    known = differences.std(ddof=1) > 1e-12 * np.abs(differences).max()
+    t_p = float(stats.ttest_1samp(differences, 0.0).pvalue) if known else np.nan
+    exact = len(differences) <= 25 and len(set(np.abs(differences))) == len(differences) and np.all(differences)
+    return t_p, float(stats.wilcoxon(differences, method="exact" if exact else "asymptotic").pvalue)
+
+
+def holm(p: pd.Series) -> pd.Series:
+    """Correct p-values for their number m: the i-th smallest becomes max over j <= i of (m - j + 1) p_j, at most 1."""
+    known = p.dropna().sort_values()
+    steps = known * np.arange(len(known), 0, -1)
+    return steps.cummax().clip(upper=1.0).reindex(p.index)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shlex
 import shutil
 import signal
@@ -11,7 +10,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,15 +21,16 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from gainkt.errors import ConfigError
-from gainkt.sweeping.command import RESUME, quoted
-from gainkt.sweeping.devices import require_one_device
-from gainkt.sweeping.folder import Job, SweepFolder, claimed, is_claimed
+from gainkt.sweeping.command import RESUME, quoted, require_one_device
+from gainkt.sweeping.jobs import INTERRUPTED, LOCK, LOG, RECORD, Job, SweepFolder, claimed, is_claimed
 from gainkt.sweeping.launchers import SlotLauncher
-from gainkt.sweeping.progress import SweepProgress
+from gainkt.sweeping.progress import SweepProgress, figure_of
 
 LOST = "the job's process ended without a result; was it killed, or out of memory?"
 PATIENCE = 10.0
 """Seconds that an interrupted sweep waits for its jobs to end."""
+GIVEN_ANEW = ("hydra.mode=", "hydra.sweep.dir=")
+"""Hydra's settings that a resumed sweep does not keep."""
 
 
 class SweepError(ValueError):
@@ -41,7 +40,7 @@ class SweepError(ValueError):
 class Grid(Sweeper):
     """Every combination of the values that a command or an experiment lists.
 
-    A folder that holds a sweep already is taken up again: jobs that are done stay as they are, the others start anew.
+    A folder that holds a sweep already is resumed: jobs that are done stay as they are, the others start anew.
     """
 
     hydra_context: HydraContext
@@ -49,7 +48,7 @@ class Grid(Sweeper):
     launcher: Launcher
 
     def __init__(self, max_batch_size: int | None, params: DictConfig | None = None) -> None:
-        """Keep the settings of hydra.sweeper.
+        """Take the settings of hydra.sweeper.
 
         Args:
             max_batch_size: jobs that the launcher gets at a time; all of them where None.
@@ -78,7 +77,7 @@ class Grid(Sweeper):
             self._check(wanted)
         with claimed(folder.path), _ended_by_sigterm():
             if not folder.planned:
-                hydra = [o for o in self.config.hydra.overrides.hydra if not o.startswith(OWN)]
+                hydra = [o for o in self.config.hydra.overrides.hydra if not o.startswith(GIVEN_ANEW)]
                 name = f"{self.config.name}/{folder.path.name}"
                 folder.write_plan(name, self.config.hydra.overrides.task, hydra, wanted)
             elif [list(job.overrides) for job in folder.jobs] != wanted:
@@ -86,15 +85,20 @@ class Grid(Sweeper):
             left = [job for job in folder.jobs if job.state != "done"]
             print(f"sweep: {folder.path} ({len(left)} of {len(folder.jobs)} jobs to run)", flush=True)
             for job in left:
-                _clear(job)
+                _check_leftovers(job)
+            for folder_left in (job.folder for job in left if job.folder.exists()):
+                shutil.rmtree(folder_left)
+            monitor = self.config.sweep.monitor
             try:
-                with SweepProgress(folder, self.config.sweep.monitor):
+                with SweepProgress(folder, len(folder.jobs), monitor, lambda job: figure_of(job, monitor)):
                     size = self.max_batch_size or max(len(left), 1)
                     for start in range(0, len(left), size):
                         self._launch(left[start : start + size], folder)
             except (KeyboardInterrupt, SystemExit):
                 _interrupted(folder)
-            _summarise(folder)
+            from gainkt.sweeping.summary.report import summarize_or_say_why  # Hydra loads this module at every start
+
+            summarize_or_say_why(folder.path)
         _report_failures(folder)
 
     def _grid(self, arguments: Sequence[str]) -> list[list[str]]:
@@ -104,8 +108,8 @@ class Grid(Sweeper):
 
         own = [f"{key}={values}" for key, values in self.params.items()]
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        overrides = parser.parse_overrides([*own, *arguments])
-        return list(chain.from_iterable(BasicSweeper.split_arguments(overrides, None)))
+        batches = BasicSweeper.split_arguments(parser.parse_overrides([*own, *arguments]), None)
+        return [job for batch in batches for job in batch]
 
     def _check(self, jobs: Sequence[Sequence[str]]) -> None:
         """Compose a config with every setting that occurs, so that an unknown one stops the sweep before it starts."""
@@ -118,7 +122,7 @@ class Grid(Sweeper):
             require_one_device(cfg.trainer, sweep=True)
 
     def _launch(self, jobs: Sequence[Job], folder: SweepFolder) -> None:
-        """Hand jobs to the launcher, each with its own folder; those that end without a word have failed."""
+        """Hand jobs to the launcher, each with its own folder; those that end without a record of it have failed."""
         if isinstance(self.launcher, SlotLauncher):
             self.launcher.lost = lambda index, error: jobs[index].fail(f"{LOST} ({error})")
         place = f"hydra.sweep.dir={quoted(str(folder.path))}"
@@ -128,26 +132,28 @@ class Grid(Sweeper):
             job.fail(LOST)
 
 
-OWN = ("hydra.mode=", "hydra.sweep.dir=")
-"""Hydra's settings that a resumed sweep is given anew."""
+def resume_hint(folder: SweepFolder) -> str:
+    """How to run what is missing."""
+    return f"resume it with: python -m gainkt.train -m {shlex.quote(RESUME + str(folder.path))}"
 
 
-def _clear(job: Job) -> None:
-    """Remove what an earlier attempt at a job left.
+def _check_leftovers(job: Job) -> None:
+    """Check that what a job's folder holds may be removed before the job starts anew.
 
     Raises:
-        ConfigError: that attempt is still running.
+        ConfigError: an earlier attempt is still running, or the folder is not one that a job left.
     """
     if is_claimed(job.folder):
         raise ConfigError(f"{job.folder}: the job is still running; wait for it to end, or end it, then resume")
-    if job.folder.exists():
-        shutil.rmtree(job.folder)
+    left = {path.name for path in job.folder.iterdir()} if job.folder.exists() else set()
+    if left and not left & {RECORD, LOCK, LOG}:
+        raise ConfigError(
+            f"{job.folder}: holds files, but none that a job of a sweep writes; move it elsewhere, then resume"
+        )
 
 
 def _interrupted(folder: SweepFolder) -> NoReturn:
-    """Leave a readable state: nothing is said to run that does not."""
-    from gainkt.sweeping.job import INTERRUPTED
-
+    """Leave a readable state: no job is recorded as running that does not run."""
     running = [job for job in folder.jobs if job.state == "running"]
     until = time.monotonic() + PATIENCE
     while any(is_claimed(job.folder) for job in running) and time.monotonic() < until:
@@ -156,29 +162,9 @@ def _interrupted(folder: SweepFolder) -> NoReturn:
         if not is_claimed(job.folder):
             job.fail(INTERRUPTED)
     done = sum(job.state == "done" for job in folder.jobs)
-    print(
-        f"sweep: interrupted with {done} of {len(folder.jobs)} jobs done; {resume_hint(folder)}",
-        file=sys.stderr,
-        flush=True,
-    )
+    said = f"sweep: interrupted with {done} of {len(folder.jobs)} jobs done; {resume_hint(folder)}"
+    print(said, file=sys.stderr, flush=True)
     raise SystemExit(130)
-
-
-def resume_hint(folder: SweepFolder) -> str:
-    """How to run what is missing."""
-    return f"take it up again with: python -m gainkt.train -m {shlex.quote(RESUME + str(folder.path))}"
-
-
-def _summarise(folder: SweepFolder) -> None:
-    """Write the sweep's tables and report; a fault there does not make the sweep's jobs worth less."""
-    if importlib.util.find_spec("gainkt.sweeping.summary.summarize") is None:
-        return
-    from gainkt.sweeping.summary.summarize import summarize
-
-    try:
-        summarize(folder.path)
-    except Exception as error:
-        print(f"sweep: no summary of {folder.path} ({type(error).__name__}: {error})", file=sys.stderr, flush=True)
 
 
 def _report_failures(folder: SweepFolder) -> None:
@@ -187,7 +173,7 @@ def _report_failures(folder: SweepFolder) -> None:
     if failed:
         shown = "; ".join(f"{job.number} ({folder.label(job.overrides)}): {job.record.get('error')}" for job in failed)
         raise SweepError(
-            f"{len(failed)} of {len(folder.jobs)} jobs failed: {shown}; each job's train.log says more; "
+            f"{len(failed)} of {len(folder.jobs)} jobs failed: {shown}; each job's {LOG} says more; "
             f"{resume_hint(folder)}"
         )
 

@@ -1,0 +1,238 @@
+"""A job of a sweep or a search: its record (job.json), who works at it (.lock), and the sweep's plan (sweep.json)."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from gainkt.config import USER_ERRORS, one_line
+from gainkt.errors import ConfigError
+from gainkt.files import write_json
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+PLAN, RECORD, LOCK, LOG = "sweep.json", "job.json", ".lock", "train.log"
+ENDED = ("done", "failed", "pruned")
+INTERRUPTED = "interrupted"
+BLANK = dict.fromkeys(("state", "error", "started", "ended", "seconds", "gpu", "threads"))
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a sweep, or one trial of a search."""
+
+    number: int
+    """From 0, in the order of the grid or of the trials; also the name of its folder."""
+    overrides: tuple[str, ...]
+    """Settings it was started with, as on a command line: `loss.bce1=0.3`."""
+    folder: Path
+    """Where its job.json, results.json, scorecard.json and config.yaml lie."""
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What job.json says; empty where the job has not started."""
+        try:
+            return json.loads((self.folder / RECORD).read_text())
+        except FileNotFoundError:
+            return {}
+
+    @property
+    def state(self) -> str:
+        """`waiting`, `running`, `done`, `failed` or, in a search, `pruned`."""
+        return self.record.get("state", "waiting")
+
+    def write(self, **said: Any) -> None:
+        """Change what job.json says."""
+        own = {"number": self.number, "overrides": list(self.overrides)}
+        write_json(self.folder / RECORD, {**own, **BLANK, **self.record, **said})
+
+    def fail(self, error: str) -> None:
+        """Record from the outside that the job ended without a result, unless it said itself how it ended."""
+        if self.state not in ENDED:
+            self.write(state="failed", error=error)
+
+    def run(self, task: Callable[[], T]) -> T | None:
+        """Do the job's work: job.json says before and after how it stands, output.txt holds what is printed.
+
+        A job that is done already is left as it is.
+
+        Raises:
+            ConfigError: another process is at this job.
+            Exception: whatever `task` raises, after it is recorded.
+        """
+        import torch
+
+        with claimed(self.folder):
+            if self.state == "done":
+                return None
+            gpu, start = os.environ.get("CUDA_VISIBLE_DEVICES") or None, time.monotonic()
+            self.write(
+                **BLANK | {"state": "running", "started": _now(), "gpu": gpu, "threads": torch.get_num_threads()}
+            )
+            state, error = "failed", INTERRUPTED
+            try:
+                with (
+                    (self.folder / "output.txt").open("w", buffering=1) as out,
+                    redirect_stdout(out),
+                    redirect_stderr(out),
+                ):
+                    value = task()
+                state, error = "done", None
+                return value
+            except Exception as fault:
+                state, error = "pruned" if type(fault).__name__ == "TrialPruned" else "failed", said(fault)
+                raise
+            finally:
+                self.write(state=state, error=error, ended=_now(), seconds=round(time.monotonic() - start, 3))
+
+
+def said(error: Exception) -> str:
+    """One line about an error; its kind too where it is none that a user causes."""
+    known = isinstance(error, USER_ERRORS) or type(error).__name__ == "TrialPruned"
+    return one_line(error) if known else f"{type(error).__name__}: {one_line(error)}"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+@dataclass(frozen=True)
+class SweepFolder:
+    """The folder of a sweep or a search, whose jobs lie in sub-folders named by their numbers."""
+
+    path: Path
+
+    @property
+    def planned(self) -> bool:
+        """Whether a sweep was started here before."""
+        return (self.path / PLAN).is_file()
+
+    @cached_property
+    def plan(self) -> dict[str, Any]:
+        """What sweep.json says.
+
+        Raises:
+            ConfigError: there is none, it is of another making, or it names a job's folder that no sweep makes.
+        """
+        file = self.path / PLAN
+        try:
+            plan = json.loads(file.read_text())
+            assert {"sweep", "overrides", "jobs"} <= set(plan)
+            folders = [(job["folder"], int(job["number"]), job["overrides"]) for job in plan["jobs"]]
+        except (FileNotFoundError, NotADirectoryError):
+            raise ConfigError(
+                f"{self.path}: not the folder of a sweep ({PLAN} is missing); a sweep's folder lies under "
+                "outputs/<name>/ and is printed when the sweep starts"
+            ) from None
+        except (ValueError, TypeError, KeyError, AssertionError):
+            raise ConfigError(f"{file}: not the plan of a sweep; restore it, or start a new one") from None
+        for folder, number, _ in folders:
+            # What a file says must not decide which folder outside the sweep is read, written or removed.
+            if folder != str(number) or number < 0 or (self.path / folder).is_symlink():
+                raise ConfigError(
+                    f"{file}: the folder of job {number} is {folder!r}; a sweep's job has a folder of its own in the "
+                    "sweep's, named by its number; restore the file, or start a new sweep"
+                )
+        return plan
+
+    @property
+    def jobs(self) -> list[Job]:
+        """Every planned job, in order; of a search, every trial that has begun."""
+        if self.planned:
+            return [Job(job["number"], tuple(job["overrides"]), self.path / job["folder"]) for job in self.plan["jobs"]]
+        begun = [json.loads(path.read_text()) | {"folder": path.parent} for path in self.path.glob(f"*/{RECORD}")]
+        return [Job(j["number"], tuple(j["overrides"]), j["folder"]) for j in sorted(begun, key=lambda j: j["number"])]
+
+    def write_plan(self, name: str, typed: Sequence[str], hydra: Sequence[str], jobs: Sequence[Sequence[str]]) -> None:
+        """Write sweep.json.
+
+        Args:
+            name: of the sweep, for people and for W&B.
+            typed: settings as given on the command line.
+            hydra: Hydra's own settings as given there, the launcher among them.
+            jobs: settings of each job.
+        """
+        entries = [{"number": n, "overrides": list(job), "folder": str(n)} for n, job in enumerate(jobs)]
+        write_json(self.path / PLAN, {"sweep": name, "overrides": list(typed), "hydra": list(hydra), "jobs": entries})
+
+    def label(self, overrides: Sequence[str]) -> str:
+        """Return what sets a job apart from the others: its settings of the keys that differ between jobs."""
+        chosen: dict[str, set[str]] = {}
+        for override in (o for job in self.jobs for o in job.overrides):
+            chosen.setdefault(override.partition("=")[0], set()).add(override)
+        swept = [o for o in overrides if len(chosen.get(o.partition("=")[0], ())) > 1]
+        return " ".join(o.lstrip("+") for o in swept or overrides)
+
+
+def sweep_job(task: Callable[[DictConfig], T]) -> Callable[[DictConfig], T | None]:
+    """Wrap a Hydra task: under --multirun it is run as a Job whose failure stops no other; else it is as it was."""
+
+    @functools.wraps(task)
+    def run(cfg: DictConfig) -> T | None:
+        if HydraConfig.get().mode != RunMode.MULTIRUN:
+            return task(cfg)
+        place = Path(HydraConfig.get().runtime.output_dir).resolve()
+        sweep, job = SweepFolder(place.parent), Job(int(place.name), tuple(HydraConfig.get().overrides.task), place)
+        OmegaConf.update(cfg, "sweep.group", sweep.plan["sweep"])
+        OmegaConf.update(cfg, "sweep.job", sweep.label(job.overrides))
+        try:
+            return job.run(lambda: task(cfg))
+        except Exception:
+            if job.state not in ENDED:
+                raise  # another process is at it
+            log.exception("job %d failed", job.number)
+            return None
+
+    return run
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Hold a folder as long as this process lives; the system lets go of it however the process ends.
+
+    Raises:
+        ConfigError: another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("a") as lock:
+        if not _lock(lock.fileno()):
+            raise ConfigError(f"{folder}: another process is at work here; wait for it to end, or end it")
+        yield
+
+
+def is_claimed(folder: Path) -> bool:
+    """Tell whether a process holds a folder."""
+    if not (folder / LOCK).exists():
+        return False
+    with (folder / LOCK).open("a") as lock:
+        return not _lock(lock.fileno())
+
+
+def _lock(file: int) -> bool:
+    """Lock an open file; True too where the file system knows no locks."""
+    if os.name != "posix":
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
