@@ -1,18 +1,25 @@
-"""What every reference model offers, so that one can stand in for another."""
+"""What every reference model offers, so that one can stand in for another: a new one says how it fits and predicts."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, NamedTuple, Self, get_type_hints
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from gainkt.data.log import InteractionLog
+from gainkt.data.log import InteractionLog, offsets_of, spans
+from gainkt.errors import ConfigError, DataError
+from gainkt.files import write_json
 
 Floats = NDArray[np.floating]
+Ints = NDArray[np.integer]
 Students = NDArray[np.integer]
 
 
@@ -26,103 +33,161 @@ class Prediction:
     """
 
     probability_M: Floats
-    """Chance of a right response to each step, from the student's earlier responses only."""
+    """Chance of a right response to each step, in (0, 1), from the student's earlier responses only."""
     mastery_before_L: Floats
     """Mastery of the slot's skill before the step, in [0, 1], from the student's earlier responses only: P(L) in BKT,
     elsewhere the chance of a right response were the slot's skill the step's only one."""
 
 
-class Reference(Protocol):
-    """A model fitted on training students, which then follows any student step by step.
+@dataclass(frozen=True, eq=False)
+class Reference(ABC):
+    """A table of parameters by skill, fitted on training students, by which any student is followed step by step.
 
-    Two rules bind every member: `fit` reads the given students only, and the prediction of a step reads nothing
-    of the student's responses but the earlier ones. A student is known by place in the log, never by a window.
-    Skills are matched by name; one unseen in training has what the model holds of skills in general.
+    Two rules bind every model: `fit` reads the given students only, and the prediction of a step reads nothing of the
+    student's responses but the earlier ones. A student is known by place in the log, never by a window. Skills are
+    matched by name; one unseen in training has what the model holds of skills in general.
+
+    A subclass defines `fit`, `predict` and `difficulty_of`; fields that it adds (as a frozen dataclass) are saved
+    beside the table and must be plain values.
     """
+
+    parameters: pd.DataFrame
+    """One row a skill, by name; one column a parameter, finite."""
+    common: dict[str, float]
+    """Each parameter of a skill unseen in training."""
+
+    version: ClassVar[int] = 1
+    """Raised when the fit or the file changes: what was saved before is refused, and fitted again."""
+    learning: ClassVar[str | None] = None
+    """The parameter that says how fast a skill is learnt; None where nothing is."""
+
+    def __post_init__(self) -> None:
+        """Check the parameters.
+
+        Raises:
+            ValueError: common values name other parameters, or a parameter is not finite.
+        """
+        if list(self.common) != list(self.parameters):
+            raise ValueError(f"common values of {list(self.common)}, parameters {list(self.parameters)}")
+        if not np.isfinite([*self.parameters.to_numpy(np.float64).ravel(), *self.common.values()]).all():
+            raise ValueError("a parameter is not finite")
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, log: InteractionLog, students: Students, **settings: Any) -> Self:
+        """Fit on some students of a log; the settings are the model's own keyword-only arguments, plain values."""
+
+    @abstractmethod
+    def predict(self, log: InteractionLog, students: Students | None = None) -> Prediction:
+        """Follow some students of a log, all of them where None."""
+
+    @abstractmethod
+    def difficulty_of(self, parameters: pd.DataFrame) -> Floats:
+        """Difficulty of the skills of a table like `parameters`, [K] logits.
+
+        -logit of the chance that an average student answers the skill's first opportunity right.
+        """
 
     @property
     def name(self) -> str:
         """What it is called in results."""
-        ...
+        return type(self).__name__
 
-    @classmethod
-    def fit(cls, log: InteractionLog, students: Students, **settings: Any) -> Self:
-        """Fit on some students of a log; the settings are the model's own, named in its signature."""
-        ...
-
-    def predict(self, log: InteractionLog, students: Students | None = None) -> Prediction:
-        """Follow some students of a log, all of them where None."""
-        ...
+    def of(self, log: InteractionLog) -> pd.DataFrame:
+        """Parameters in the order of the log's skills, the common ones where a skill was unseen in training."""
+        return self.parameters.reindex(log.skill_names.astype(object)).fillna(self.common)
 
     def difficulties(self, log: InteractionLog) -> Floats:
-        """Difficulty of each of the log's skills, [K] logits.
+        """Difficulty of each of the log's skills, [K] logits; see `difficulty_of`."""
+        return self.difficulty_of(self.of(log))
 
-        -logit of the chance that an average student answers the skill's first opportunity right.
-        """
-        ...
+    def learn_rates(self, log: InteractionLog) -> Floats | None:
+        """How fast each of the log's skills is learnt, [K] in the model's own unit; None where nothing is."""
+        return None if self.learning is None else self.of(log)[self.learning].to_numpy()
 
     def abilities(
         self, log: InteractionLog, students: Students | None = None, prediction: Prediction | None = None
     ) -> Floats:
         """Ability before each step, [M] logits, from earlier responses only; NaN for students left out.
 
+        Of a model that has none of its own: the ability at which Rasch would predict the same.
+
         Args:
             log: the data.
             students: places in the log, all where None.
             prediction: what `predict` said of the same log and students; predicted here where None.
         """
-        ...
+        said = self.predict(log, students) if prediction is None else prediction
+        return implied_abilities(log, said.probability_M, self.difficulties(log))
 
     def static_abilities(self, log: InteractionLog, students: Students | None = None) -> Floats:
         """One ability a student from the WHOLE history, [N] logits; NaN for students left out. Not causal.
 
-        For training targets of training students and for reading only: it has seen every response of the student, so
-        that a prediction made from it is not one.
+        Here the mean over all steps of `abilities`, 0 (an average student's) where there are no steps. For training
+        targets of training students and for reading only: it has seen every response of the student, so that a
+        prediction made from it is not one.
         """
-        ...
-
-    def learn_rates(self, log: InteractionLog) -> Floats | None:
-        """How fast each of the log's skills is learnt, [K] in the model's own unit; None where nothing is."""
-        ...
+        chosen = chosen_of(log, students)
+        steps, student = log.steps_of(chosen), np.repeat(chosen, log.lengths[chosen])
+        sums = np.bincount(student, weights=self.abilities(log, chosen)[steps], minlength=log.num_students)
+        found = np.full(log.num_students, np.nan)
+        found[chosen] = sums[chosen] / np.maximum(log.lengths[chosen], 1)
+        return found
 
     def table(self) -> pd.DataFrame:
-        """Named parameters, one row a skill; the first column is `skill`."""
-        ...
+        """Skill, difficulty (logits) and parameters, one row a skill."""
+        difficulty = {"difficulty": self.difficulty_of(self.parameters)}
+        return self.parameters.assign(**difficulty)[list({**difficulty, **self.common})].reset_index(names="skill")
+
+    @classmethod
+    def file_format(cls) -> str:
+        """What the first line of a saved model says it is."""
+        return f"gainkt-{cls.__name__.lower()}-{cls.version}"
+
+    @classmethod
+    def _extra(cls) -> list[str]:
+        return [field.name for field in fields(cls) if field.name not in ("parameters", "common")]
 
     def save(self, path: str | Path) -> Path:
-        """Write the model to one plain file."""
-        ...
+        """Write the model as one JSON file, readable by a person, whole or not at all."""
+        content = {
+            "format": self.file_format(),
+            **{name: getattr(self, name) for name in self._extra()},
+            "common": self.common,
+            "skills": list(self.parameters.index),
+            **self.parameters.to_dict("list"),
+        }
+        write_json(path, content)
+        return Path(path)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read a model that `save` wrote."""
-        ...
+        """Read a model that `save` wrote.
 
-
-class ImpliedAbility:
-    """Abilities of a model that has none of its own: those at which Rasch would predict as the model does."""
-
-    def abilities(
-        self: Reference, log: InteractionLog, students: Students | None = None, prediction: Prediction | None = None
-    ) -> Floats:
-        """Ability implied before each step, [M] logits; see `implied_abilities`."""
-        said = self.predict(log, students) if prediction is None else prediction
-        return implied_abilities(log, said.probability_M, self.difficulties(log))
-
-    def static_abilities(self: Reference, log: InteractionLog, students: Students | None = None) -> Floats:
-        """Mean over all steps of the implied ability, [N] logits; NaN for students left out. Not causal.
-
-        0, an average student's, where there are no steps. For training targets of training students and for reading
-        only.
+        Raises:
+            DataError: the file is missing, damaged or of another format.
         """
-        chosen = everyone(log) if students is None else np.asarray(students, dtype=np.int64)
-        steps = log.steps_of(chosen)
-        ability_M = self.abilities(log, chosen)
-        student = np.repeat(chosen, log.lengths[chosen])
-        found = np.full(log.num_students, np.nan)
-        sums = np.bincount(student, weights=ability_M[steps], minlength=log.num_students)
-        found[chosen] = sums[chosen] / np.maximum(log.lengths[chosen], 1)
-        return found
+        again, kinds = f"fit {cls.__name__} again", get_type_hints(cls)
+        try:
+            content = json.loads(Path(path).read_text(), parse_constant=int)  # int refuses NaN
+            if content["format"] != cls.file_format():
+                raise DataError(
+                    f"{path}: format {content['format']!r}, this version reads {cls.file_format()!r}; {again}"
+                )
+            common = {name: float(value) for name, value in content["common"].items()}
+            table = pd.DataFrame({name: content[name] for name in common}, index=content["skills"], dtype=np.float64)
+            # A number that is missing (null) or of another kind fails here.
+            extra = {
+                name: kinds[name](content[name]) if kinds[name] in (int, float) else content[name]
+                for name in cls._extra()
+            }
+            return cls(table, common, **extra)
+        except DataError:
+            raise
+        except FileNotFoundError as error:
+            raise DataError(f"{path}: no such file; give a model that {cls.__name__}.save wrote") from error
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DataError(f"{path}: damaged ({error}); {again}") from error
 
 
 def implied_abilities(log: InteractionLog, probability_M: Floats, difficulty_K: Floats) -> Floats:
@@ -146,12 +211,134 @@ def logit(p: Floats) -> Floats:
     return np.log(p) - np.log1p(-p)
 
 
-def everyone(log: InteractionLog) -> NDArray[np.int64]:
-    """Places of all students of a log."""
-    return np.arange(log.num_students)
+def sigmoid(x: Floats) -> Floats:
+    """1 / (1 + exp(-x)), without overflow; in a third of the time of scipy's expit."""
+    return 0.5 * (1 + np.tanh(0.5 * x))
 
 
-def places_of(log: InteractionLog, skill_names: tuple[str, ...]) -> NDArray[np.int64]:
-    """Place among a model's skills of each of the log's, [K]; the number of the model's skills where it is unseen."""
-    place = {name: k for k, name in enumerate(skill_names)}
-    return np.array([place.get(str(name), len(place)) for name in log.skill_names], dtype=np.int64)
+def chosen_of(log: InteractionLog, students: Students | None) -> NDArray[np.int64]:
+    """Places of the students asked for, all of a log where None."""
+    return np.arange(log.num_students) if students is None else np.asarray(students, dtype=np.int64)
+
+
+def trained_on(log: InteractionLog, students: Students, model: str) -> NDArray[np.int64]:
+    """Places of the training students.
+
+    Raises:
+        DataError: they have no steps.
+    """
+    chosen = chosen_of(log, students)
+    if not log.lengths[chosen].sum():
+        raise DataError(f"{log.name}: no responses of training students to fit {model} on; give students with steps")
+    return chosen
+
+
+class Slots(NamedTuple):
+    """The A (step, skill) slots of the R steps of some students, one history after another."""
+
+    steps_R: Ints
+    """The steps, their places in the log."""
+    row_A: Ints
+    """Each slot's step, in [0, R)."""
+    slot_A: Ints
+    """Place in the log's flat `skills`."""
+    skill_A: Ints
+    key_A: Ints
+    """Tells pairs of student and skill apart."""
+
+    @classmethod
+    def of(cls, log: InteractionLog, students: Students) -> Slots:
+        """Find the slots of some students.
+
+        Raises:
+            DataError: a step names a skill twice, so that one response would count as two.
+        """
+        steps = log.steps_of(students)
+        counts = np.diff(log.skill_offsets)[steps]
+        row, slot = np.repeat(np.arange(len(steps)), counts), spans(log.skill_offsets[:-1][steps], counts)
+        skill, student = log.skills[slot].astype(np.int64), np.repeat(np.arange(len(students)), log.lengths[students])
+        twice = np.flatnonzero(pd.DataFrame({"row": row, "skill": skill}).duplicated())
+        if len(twice):
+            who, what = log.students[students[student[row[twice[0]]]]], log.skill_names[skill[twice[0]]]
+            raise DataError(
+                f"{log.name}: student {who!r} has skill {what!r} twice in one step; name each skill of a step once"
+            )
+        return cls(steps, row, slot, skill, student[row] * log.num_skills + skill)
+
+
+def pack(key_A: Ints) -> tuple[Ints, list[slice]]:
+    """Order rows of many sequences so that all are followed at once; a sequence is the rows of one key, in order.
+
+    Returns:
+        The order, in which the first rows of all sequences stand first, then all second ones, and so on, sequences
+        from long to short; and the blocks. Block n is contiguous, and its rows go on from the first rows of block
+        n - 1: no padding, no gathers.
+    """
+    _, sequence, lengths = np.unique(key_A, return_inverse=True, return_counts=True)
+    rank = np.empty_like(lengths)
+    rank[np.argsort(-lengths, kind="stable")] = np.arange(len(lengths))
+    number = pd.Series(sequence).groupby(sequence).cumcount().to_numpy()
+    starts = offsets_of(np.bincount(number)) if len(number) else [0]
+    return np.lexsort((rank[sequence], number)), [slice(a, b) for a, b in pairwise(starts)]
+
+
+class Told(NamedTuple):
+    """All that a reference says of some students of a log."""
+
+    prediction: Prediction
+    ability_M: Floats
+    static_N: Floats
+    difficulty_K: Floats
+    learn_rate_K: Floats | None
+
+
+def ask(reference: Reference, log: InteractionLog, students: Students) -> Told:
+    """Ask a reference all that it says of some students, and check what it returns.
+
+    Raises:
+        ConfigError: a quantity has another shape, is not finite, or is out of its range.
+    """
+    said, steps, skills = checked_prediction(reference, log, students), log.steps_of(students), range(log.num_skills)
+    ability, static = reference.abilities(log, students, said), reference.static_abilities(log, students)
+    difficulty, rates = reference.difficulties(log), reference.learn_rates(log)
+    _check(reference, "abilities", ability, log.num_steps, steps)
+    _check(reference, "static_abilities", static, log.num_students, students)
+    _check(reference, "difficulties", difficulty, log.num_skills, skills)
+    if rates is not None:
+        _check(reference, "learn_rates", rates, log.num_skills, skills)
+    return Told(said, ability, static, difficulty, rates)
+
+
+def checked_prediction(reference: Reference, log: InteractionLog, students: Students) -> Prediction:
+    """Return what a reference predicts of some students.
+
+    Raises:
+        ConfigError: it has another shape, is not finite, or is out of its range.
+    """
+    said, steps = reference.predict(log, students), log.steps_of(students)
+    slots = spans(log.skill_offsets[:-1][steps], np.diff(log.skill_offsets)[steps])
+    strictly, within = ("in (0, 1)", lambda x: (x > 0) & (x < 1)), ("in [0, 1]", lambda x: (x >= 0) & (x <= 1))
+    _check(reference, "probability_M", said.probability_M, log.num_steps, steps, *strictly)
+    _check(reference, "mastery_before_L", said.mastery_before_L, len(log.skills), slots, *within)
+    return said
+
+
+def _check(
+    reference: Reference,
+    what: str,
+    values: Floats,
+    size: int,
+    places: Sequence[int] | Ints,
+    wanted: str = "finite",
+    fits: Callable[[Floats], NDArray[np.bool_]] = np.isfinite,
+) -> None:
+    values = np.asarray(values)
+    if values.shape != (size,):
+        raise ConfigError(f"reference {reference.name}: {what} has shape {values.shape}; return {size} numbers")
+    bad = np.flatnonzero(~fits(values[places]))
+    if len(bad):
+        at = int(np.asarray(places)[bad[0]])
+        raise ConfigError(
+            f"reference {reference.name}: {len(bad)} of {len(places)} {what} are not {wanted}, the first at place {at} "
+            f"({values[at]}); mend {type(reference).__name__}"
+        )

@@ -1,32 +1,69 @@
-"""Bayesian Knowledge Tracing: a skill is known or not, learnt by practice, and seen through guesses and slips."""
+"""Bayesian Knowledge Tracing: a skill is known or not, learnt by practice, and seen through guesses and slips.
+
+    P(L_1) = prior        P(L_n+1) = P(L_n | r_n) (1 - forget) + (1 - P(L_n | r_n)) learn
+    P(r_n = 1) = P(L_n) (1 - slip) + (1 - P(L_n)) guess
+
+The loops run over the number of an opportunity, one short vector operation for all sequences that get so far. The
+chain is also a product of 2 x 2 matrices, which an associative scan takes in log2(n) passes; but a scan does
+O(A log n) work where the blocks of `pack` need O(A), and most sequences are short (ASSISTments 2015: 130
+opportunities at most, 5.5 on average).
+"""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from scipy.special import xlogy
 
 from gainkt.data.log import InteractionLog
-from gainkt.errors import ConfigError, DataError, nearest
-from gainkt.files import write_json
-from gainkt.references.base import Floats, ImpliedAbility, Prediction, Students, everyone, logit, places_of
-from gainkt.references.bkt_chain import NAMES, Followed, Parameters, expected_counts, follow, log_posterior, maximise
-from gainkt.references.opportunities import Opportunities
-from gainkt.references.saved import numbers, reading
+from gainkt.errors import ConfigError, nearest
+from gainkt.references.base import (
+    Floats,
+    Ints,
+    Prediction,
+    Reference,
+    Slots,
+    Students,
+    chosen_of,
+    logit,
+    pack,
+    trained_on,
+)
 
 logger = logging.getLogger(__name__)
 
-FORMAT = "gainkt-bkt-1"
 COMBINE = {"product": np.multiply, "minimum": np.minimum}
 _EDGE = 1e-3
 """Distance that every chance keeps from 0 and 1, so that no history is impossible."""
-_START = {"prior": 0.4, "learn": 0.15, "forget": 0.05, "guess": 0.25, "slip": 0.1}
+_TINY = 1e-300
+"""Smallest divisor: a state that became impossible in float64 stays impossible instead of NaN."""
+
+
+class Chances(NamedTuple):
+    """Chances of each skill, float64 [K] in (0, 1)."""
+
+    prior: Floats
+    """Known before the first opportunity."""
+    learn: Floats
+    """Becomes known by an opportunity, if it was not."""
+    forget: Floats
+    """Is lost by an opportunity, if it was known; 0 in plain BKT."""
+    guess: Floats
+    """A right response though it is not known."""
+    slip: Floats
+    """A wrong response though it is known."""
+
+    def at(self, skills: Ints) -> Chances:
+        """Chances of the given skills."""
+        return Chances(*(values[skills] for values in self))
+
+
+START = Chances(*np.array([[0.4], [0.15], [0.05], [0.25], [0.1]]))
 """Where fitting starts, and what the fit common to all skills is drawn to."""
 
 
@@ -41,22 +78,16 @@ class BKTPrediction(Prediction):
 
 
 @dataclass(frozen=True, eq=False)
-class BKT(ImpliedAbility):
-    """Chances of every skill, fitted; satisfies `Reference`.
+class BKT(Reference):
+    """Chances of every skill: prior, learn, forget (where it was fitted), guess, slip.
 
     A step with several skills counts as one opportunity of each, and its response as evidence on each by itself,
     although a wrong one may be due to another skill: an approximation, which keeps skills independent. Its
-    prediction is the least of its skills' chances of a right response, or their product (all must succeed, each by
+    prediction is the minimum of its skills' chances of a right response, or their product (all must succeed, each by
     itself), which is too low where the skills of one item are guessed at or slipped on together: on ASSISTments 2009
     test AUC is .712 with the minimum and .700 with the product.
     """
 
-    skill_names: tuple[str, ...]
-    """Names of the K skills, in the order of the parameters."""
-    parameters: Parameters
-    """[K]."""
-    common: Parameters
-    """[1], fitted as if all skills were one: what unseen skills are given and rare ones are drawn to."""
     combine: str
     """minimum or product."""
     responses: int
@@ -65,6 +96,14 @@ class BKT(ImpliedAbility):
     """Mean log-likelihood of an opportunity in training, nats."""
     iterations: int
     """Steps of expectation-maximisation that the skills took."""
+
+    learning: ClassVar[str | None] = "learn"
+
+    def __post_init__(self) -> None:
+        """Check the way of combining, too."""
+        super().__post_init__()
+        if self.combine not in COMBINE:
+            raise ConfigError(f"combine={self.combine}: no such way{nearest(self.combine, COMBINE)}")
 
     @classmethod
     def fit(
@@ -102,64 +141,64 @@ class BKT(ImpliedAbility):
 
         Source: Corbett and Anderson 1995; bounds as in Baker, Corbett and Aleven 2008.
         """
-        _check(combine=combine, max_guess=max_guess, max_slip=max_slip, strength=strength, iterations=max_iterations)
-        opportunities = Opportunities.of(log, students)
-        if not len(opportunities):
-            raise DataError(f"{log.name}: no responses of training students to fit BKT on; give students with steps")
-        bounds = dict.fromkeys(NAMES, (_EDGE, 1 - _EDGE))
-        bounds["guess"], bounds["slip"] = (_EDGE, max_guess), (_EDGE, max_slip)
-        if not forgets:
-            bounds["forget"] = (0.0, 0.0)
-        # In bounds, so that a chance that no data speaks of keeps to them too.
-        start = {name: _tensor([min(max(value, bounds[name][0]), bounds[name][1])]) for name, value in _START.items()}
+        if combine not in COMBINE:
+            raise ConfigError(f"combine={combine}: no such way{nearest(combine, COMBINE)}")
+        for name, value in (("max_guess", max_guess), ("max_slip", max_slip)):
+            if not _EDGE <= value < 1:
+                raise ConfigError(f"{name}={value}: must lie in [{_EDGE:g}, 1)")
+        if max_guess + max_slip > 1:
+            raise ConfigError(
+                f"max_guess={max_guess}, max_slip={max_slip}: must sum to 1 at most, or a student who knows the skill "
+                "could be less likely to answer right than one who does not"
+            )
+        if not strength > 0:
+            raise ConfigError(f"strength={strength}: must be above 0, so that skills with little data stay finite")
+        if max_iterations < 1:
+            raise ConfigError(f"max_iterations={max_iterations}: give at least 1")
+        opportunities = Opportunities.of(log, trained_on(log, students, "BKT"))
+        size, edges = len(opportunities.slot_A), (_EDGE, 1 - _EDGE)
+        bounds = (edges, edges, edges if forgets else (0.0, 0.0), (_EDGE, max_guess), (_EDGE, max_slip))
 
-        def climb(opportunities: Opportunities, expected: Parameters) -> tuple[Parameters, Followed, int]:
+        def climb(opportunities: Opportunities, expected: Chances) -> tuple[Chances, Floats, int]:
             found, followed = expected, follow(expected, opportunities)
-            reached = log_posterior(found, followed.seen, expected, strength)
-            iterations, gained = 0, float("inf")
+            reached, iterations, gained = log_posterior(found, followed.seen, expected, strength), 0, np.inf
             while gained >= tolerance and iterations < max_iterations:
                 found = maximise(expected_counts(found, opportunities, followed), expected, strength, bounds)
                 followed, last = follow(found, opportunities), reached
                 reached = log_posterior(found, followed.seen, expected, strength)
-                iterations, gained = iterations + 1, (reached - last) / len(opportunities)
+                iterations, gained = iterations + 1, (reached - last) / size
             if gained >= tolerance:
                 logger.warning("BKT: still gaining %.2g nats an opportunity; raise max_iterations", gained)
-            return found, followed, iterations
+            return found, followed.seen, iterations
 
-        as_one = replace(opportunities, skill_A=torch.zeros_like(opportunities.skill_A))
-        with torch.inference_mode():
-            common, _, _ = climb(as_one, Parameters(**start))
-            own = common.at(torch.zeros(log.num_skills, dtype=torch.int64))
-            parameters, followed, iterations = climb(opportunities, own)
+        # In bounds, so that a chance that no data speaks of keeps to them too.
+        start = Chances(*(values.clip(*limits) for values, limits in zip(START, bounds, strict=True)))
+        as_one = opportunities._replace(skill_A=np.zeros_like(opportunities.skill_A))
+        common, _, _ = climb(as_one, start)
+        own, seen, iterations = climb(opportunities, common.at(np.zeros(log.num_skills, dtype=np.int64)))
+        names = [name for name in Chances._fields if forgets or name != "forget"]
         return cls(
-            skill_names=tuple(map(str, log.skill_names)),
-            parameters=parameters,
-            common=common,
+            pd.DataFrame(own._asdict(), index=log.skill_names.astype(object))[names],
+            {name: float(getattr(common, name)[0]) for name in names},
             combine=combine,
-            responses=len(opportunities),
-            log_likelihood=float(followed.seen.log().mean()),
+            responses=size,
+            log_likelihood=float(np.log(seen).mean()),
             iterations=iterations,
         )
 
     @property
     def name(self) -> str:
         """What it is called in results."""
-        return "BKT with forgetting" if self._forgets else "BKT"
-
-    @property
-    def _forgets(self) -> bool:
-        return bool(self.common.forget > 0)
+        return "BKT with forgetting" if self.common.get("forget") else "BKT"
 
     def predict(self, log: InteractionLog, students: Students | None = None) -> BKTPrediction:
         """Follow some students, all of them where None; a skill unseen in training has the common chances."""
-        chosen = everyone(log) if students is None else np.asarray(students, dtype=np.int64)
-        opportunities = Opportunities.of(log, chosen)
-        with torch.inference_mode():
-            followed = follow(self._for(log), opportunities)
+        opportunities = Opportunities.of(log, chosen_of(log, students))
+        followed = follow(chances_of(self.of(log)), opportunities)
 
-        def spread(values: Tensor) -> Floats:
+        def spread(values: Floats) -> Floats:
             flat = np.full(len(log.skills), np.nan)
-            flat[opportunities.slot_A] = values.numpy()
+            flat[opportunities.slot_A] = values
             return flat
 
         right = spread(followed.right)
@@ -170,83 +209,135 @@ class BKT(ImpliedAbility):
             mastery_after_L=spread(followed.known_after),
         )
 
-    def difficulties(self, log: InteractionLog) -> Floats:
-        """Return -logit of prior (1 - slip) + (1 - prior) guess, [K] in the order of the log's skills."""
-        return _difficulty(self._for(log))
+    def difficulty_of(self, parameters: pd.DataFrame) -> Floats:
+        """Return -logit of prior (1 - slip) + (1 - prior) guess, [K]."""
+        chances = chances_of(parameters)
+        return -logit(chances.prior * (1 - chances.slip) + (1 - chances.prior) * chances.guess)
 
-    def learn_rates(self, log: InteractionLog) -> Floats:
-        """Return the chance to learn by an opportunity, [K] in the order of the log's skills."""
-        return self._for(log).learn.numpy()
 
-    def table(self) -> pd.DataFrame:
-        """Return skill, difficulty (logits), and the chances (forget where it was fitted), one row a skill."""
-        names = [name for name in NAMES if name != "forget" or self._forgets]
-        chances = {name: getattr(self.parameters, name).numpy() for name in names}
-        return pd.DataFrame({"skill": self.skill_names, "difficulty": _difficulty(self.parameters), **chances})
+def chances_of(parameters: pd.DataFrame) -> Chances:
+    """Chances of the skills of a table, 0 where none was fitted."""
+    return Chances(*parameters.reindex(columns=list(Chances._fields), fill_value=0.0).to_numpy().T)
 
-    def _for(self, log: InteractionLog) -> Parameters:
-        """Chances in the order of the log's skills."""
-        both = {name: torch.cat([getattr(self.parameters, name), getattr(self.common, name)]) for name in NAMES}
-        return Parameters(**both).at(torch.from_numpy(places_of(log, self.skill_names)))
 
-    def save(self, path: str | Path) -> Path:
-        """Write the model as JSON, readable by a person, whole or not at all."""
-        content: dict[str, Any] = {
-            "format": FORMAT,
-            "combine": self.combine,
-            "responses": self.responses,
-            "log_likelihood": self.log_likelihood,
-            "iterations": self.iterations,
-            "common": {name: float(getattr(self.common, name)) for name in NAMES},
-            "skills": list(self.skill_names),
-            **{name: getattr(self.parameters, name).tolist() for name in NAMES},
-        }
-        write_json(path, content)
-        return Path(path)
+class Opportunities(NamedTuple):
+    """A opportunities, the responses of each (student, skill) in order, packed so that all are followed at once."""
+
+    slot_A: Ints
+    """Place in the log's flat `skills`."""
+    skill_A: Ints
+    right_A: NDArray[np.bool_]
+    """The response."""
+    blocks: list[slice]
+    """First opportunities, second ones, ...; see `pack`."""
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Read a model that `save` wrote.
+    def of(cls, log: InteractionLog, students: Students) -> Opportunities:
+        """Pack the histories of some students.
 
         Raises:
-            DataError: the file is missing, damaged or of another format.
+            DataError: a step names a skill twice, so that one response would count as two.
         """
-        with reading(path, FORMAT, "BKT") as content:
-            num_skills = len(content["skills"])
-            model = cls(
-                skill_names=tuple(content["skills"]),
-                parameters=Parameters(**{n: torch.from_numpy(numbers(content[n], num_skills)) for n in NAMES}),
-                common=Parameters(**{n: _tensor([content["common"][n]]) for n in NAMES}),
-                combine=content["combine"],
-                responses=content["responses"],
-                log_likelihood=content["log_likelihood"],
-                iterations=content["iterations"],
-            )
-            if model.combine not in COMBINE:
-                raise ValueError(f"combine={model.combine!r}")
-            return model
+        slots = Slots.of(log, students)
+        order, blocks = pack(slots.key_A)
+        right_A = log.responses[slots.steps_R[slots.row_A[order]]] == 1
+        return cls(slots.slot_A[order], slots.skill_A[order], right_A, blocks)
 
 
-def _difficulty(chances: Parameters) -> Floats:
-    return -logit((chances.prior * (1 - chances.slip) + (1 - chances.prior) * chances.guess).numpy())
+class Followed(NamedTuple):
+    """Beliefs at each opportunity, [A]. Known and not known are kept apart: 1 - p would lose what is small."""
+
+    right: Floats
+    """Chance of a right response, before it is seen."""
+    known_before: Floats
+    unknown_before: Floats
+    known_given: Floats
+    """The response being known, before the opportunity teaches anything."""
+    unknown_given: Floats
+    known_after: Floats
+    """The opportunity being over: what the next one starts from."""
+    seen: Floats
+    """Chance of the response that was given."""
 
 
-def _tensor(values: list[float]) -> Tensor:
-    return torch.tensor(values, dtype=torch.float64)
+def follow(chances: Chances, opportunities: Opportunities) -> Followed:
+    """Filter all sequences: what is believed at each opportunity from the responses so far.
+
+    Source: Corbett and Anderson 1995, equations 1 and 2, with forgetting as in pyBKT (Badrinath et al. 2021).
+    """
+    at, right = chances.at(opportunities.skill_A), opportunities.right_A
+    if_known, if_unknown = np.where(right, 1 - at.slip, at.slip), np.where(right, at.guess, 1 - at.guess)
+    known_before, unknown_before, known_given, unknown_given, known_after, seen = (
+        np.empty_like(if_known) for _ in range(6)
+    )
+    known, unknown = at.prior, 1 - at.prior
+    for block in opportunities.blocks:
+        size = block.stop - block.start
+        known, unknown = known[:size], unknown[:size]
+        known_before[block], unknown_before[block] = known, unknown
+        known, unknown = known * if_known[block], unknown * if_unknown[block]
+        total = known + unknown
+        known, unknown = known / total, unknown / total
+        seen[block], known_given[block], unknown_given[block] = total, known, unknown
+        learn, forget = at.learn[block], at.forget[block]
+        known, unknown = known * (1 - forget) + unknown * learn, unknown * (1 - learn) + known * forget
+        known_after[block] = known
+    predicted = known_before * (1 - at.slip) + unknown_before * at.guess
+    return Followed(predicted, known_before, unknown_before, known_given, unknown_given, known_after, seen)
 
 
-def _check(*, combine: str, max_guess: float, max_slip: float, strength: float, iterations: int) -> None:
-    if combine not in COMBINE:
-        raise ConfigError(f"combine={combine}: no such way{nearest(combine, COMBINE)}")
-    for name, value in (("max_guess", max_guess), ("max_slip", max_slip)):
-        if not _EDGE <= value < 1:
-            raise ConfigError(f"{name}={value}: must lie in [{_EDGE:g}, 1)")
-    if max_guess + max_slip > 1:
-        raise ConfigError(
-            f"max_guess={max_guess}, max_slip={max_slip}: must sum to 1 at most, or a student who knows the skill "
-            "could be less likely to answer right than one who does not"
-        )
-    if not strength > 0:
-        raise ConfigError(f"strength={strength}: must be above 0, so that skills with little data stay finite")
-    if iterations < 1:
-        raise ConfigError(f"max_iterations={iterations}: give at least 1")
+def expected_counts(
+    chances: Chances, opportunities: Opportunities, followed: Followed
+) -> tuple[tuple[Floats, Floats], ...]:
+    """How often each chance came true and how often not, in expectation given whole histories; ([K], [K]) a chance.
+
+    Source: Baum et al. 1970, with the smoother in the form of Rauch, Tung and Striebel.
+    """
+    at, right, blocks = chances.at(opportunities.skill_A), opportunities.right_A, opportunities.blocks
+    known, unknown = followed.known_given.copy(), followed.unknown_given.copy()
+    learnt, not_learnt, lost, kept = (np.zeros_like(known) for _ in range(4))
+    for block, later in zip(blocks[-2::-1], blocks[:0:-1], strict=True):
+        # Sequences that go on stand first; the others end here and keep their filtered belief.
+        here = slice(block.start, block.start + later.stop - later.start)
+        to_known = known[later] / followed.known_before[later].clip(_TINY)
+        to_unknown = unknown[later] / followed.unknown_before[later].clip(_TINY)
+        learnt[here] = unknown[here] * at.learn[here] * to_known
+        not_learnt[here] = unknown[here] * (1 - at.learn[here]) * to_unknown
+        lost[here] = known[here] * at.forget[here] * to_unknown
+        kept[here] = known[here] * (1 - at.forget[here]) * to_known
+        known[here], unknown[here] = lost[here] + kept[here], learnt[here] + not_learnt[here]
+
+    def count(of: Floats, where: slice = slice(None)) -> Floats:
+        return np.bincount(opportunities.skill_A[where], of[where], minlength=len(chances.prior))
+
+    return (
+        (count(known, blocks[0]), count(unknown, blocks[0])),
+        (count(learnt), count(not_learnt)),
+        (count(lost), count(kept)),
+        (count(unknown * right), count(unknown * ~right)),
+        (count(known * ~right), count(known * right)),
+    )
+
+
+def maximise(
+    counts: tuple[tuple[Floats, Floats], ...],
+    expected: Chances,
+    strength: float,
+    bounds: tuple[tuple[float, float], ...],
+) -> Chances:
+    """Return the most probable chances given expected counts, a Beta prior and bounds.
+
+    chance = (yes + strength * expected) / (yes + no + strength), brought within the bounds. The penalised
+    likelihood is concave in each chance by itself, so that the nearest bound is where it is largest.
+    """
+    rows = zip(counts, expected, bounds, strict=True)
+    return Chances(
+        *(((yes + strength * mean) / (yes + no + strength)).clip(*limits) for (yes, no), mean, limits in rows)
+    )
+
+
+def log_posterior(chances: Chances, seen: Floats, expected: Chances, strength: float) -> float:
+    """Log-likelihood of the responses plus the log of the Beta priors, up to a constant: what each step raises."""
+    pairs = zip(chances, expected, strict=True)
+    priors = sum((xlogy(mean, chance) + xlogy(1 - mean, 1 - chance)).sum() for chance, mean in pairs)
+    return float(np.log(seen).sum() + strength * priors)

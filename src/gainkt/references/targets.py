@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from gainkt.data.batch import Batch
 from gainkt.data.log import InteractionLog
-from gainkt.references import Reference
-from gainkt.references.base import Students
+from gainkt.references.base import Reference, Students, ask
 
 
 class Targets(nn.Module):
@@ -45,12 +44,12 @@ class Targets(nn.Module):
             reference: fitted.
             log: the data.
             students: places of the students in it, the training students for training.
+
+        Raises:
+            ConfigError: the reference returns what cannot be used.
         """
         super().__init__()
-        said = reference.predict(log, students)
-        ability = reference.abilities(log, students, said)
-        static = reference.static_abilities(log, students)
-        rates = reference.learn_rates(log)
+        said = ask(reference, log, students)
 
         # Not in checkpoints: data and reference give them again.
         def keep(name: str, values: NDArray, kind: torch.dtype = torch.float32) -> None:
@@ -58,17 +57,17 @@ class Targets(nn.Module):
 
         keep("offsets_N", log.offsets, torch.int64)
         keep("slots_M", log.skill_offsets, torch.int64)
-        keep("probability_M", said.probability_M)
-        keep("ability_M", ability)
-        keep("mastery_L", said.mastery_before_L)
-        keep("static_N", static)
-        keep("difficulty_K", reference.difficulties(log))
+        keep("probability_M", said.prediction.probability_M)
+        keep("ability_M", said.ability_M)
+        keep("mastery_L", said.prediction.mastery_before_L)
+        keep("static_N", said.static_N)
+        keep("difficulty_K", said.difficulty_K)
         self.register_buffer("learn_rate_K", None, persistent=False)
-        if rates is not None:
-            keep("learn_rate_K", rates)
+        if said.learn_rate_K is not None:
+            keep("learn_rate_K", said.learn_rate_K)
         later = np.ones(log.num_steps, dtype=bool)
         later[log.offsets[:-1][log.lengths > 0]] = False
-        self.spreads = {"dynamic": _spread(ability[later]), "static": _spread(static)}
+        self.spreads = {"dynamic": _spread(said.ability_M[later]), "static": _spread(said.static_N)}
         """Mean and standard deviation of the abilities, over scored steps (dynamic) or students (static)."""
 
     def steps(self, batch: Batch) -> Tensor:

@@ -1,11 +1,10 @@
-"""A fitted reference model for the terminal and as a picture: its figures, calibration and parameters."""
+"""A fitted reference model for the terminal and as a picture: its metrics, calibration and parameters."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from rich.console import Group, RenderableType
@@ -21,41 +20,34 @@ SHOWN = {
     "calibration_error": "ECE",
     "response_correlation": "r",
 }
-"""Figures shown, by their name in figures.json."""
-PARTS = {"val": "validation", "test": "test"}
+"""Metrics shown, by their name in figures.json."""
+PARTS = {"val": ("validation", "--s", "tab:orange"), "test": ("test", "-o", "black")}
 NOT_FITTED = ("skill", "steps", "share_right")
 """Columns of parameters.csv that tell of the training data."""
-SUMMARY: dict[str, Callable[..., np.floating]] = {
-    "mean": np.nanmean,
-    "std": np.nanstd,
-    "least": np.nanmin,
-    "most": np.nanmax,
-}
-NUM_BINS = 20
+SUMMARY = {"mean": "mean", "std": "std", "minimum": "min", "maximum": "max"}
 
 
 def reference_view(content: Mapping[str, Any], parameters: pd.DataFrame, skills: int) -> RenderableType:
-    """Return the figures, and the parameters of the skills practised most.
+    """Return the metrics, and the parameters of the skills practised most.
 
     Args:
         content: of figures.json.
         parameters: of parameters.csv.
         skills: how many skills to show.
     """
-    return Group(_figures(content), Text(), _parameters(parameters, skills))
+    return Group(_metrics(content), Text(), _parameters(parameters, skills))
 
 
-def _figures(content: Mapping[str, Any]) -> Table:
+def _metrics(content: Mapping[str, Any]) -> Table:
     table = plain_table(
         f"{content['model']}: {content['protocol']}",
         "log loss: nats. ECE: calibration error over 10 bins. r: Pearson's, of probability and response.",
     )
-    table.add_column("split")
-    table.add_column("steps", justify="right")
-    for title in SHOWN.values():
+    table.add_column("part")
+    for title in ("steps", *SHOWN.values()):
         table.add_column(title, justify="right")
-    for part, figures in content["figures"].items():
-        table.add_row(PARTS[part], f"{figures['steps']:,}", *(f"{figures[name]:.4f}" for name in SHOWN))
+    for part, metrics in content["figures"].items():
+        table.add_row(PARTS[part][0], f"{metrics['steps']:,}", *(f"{metrics[name]:.4f}" for name in SHOWN))
     return table
 
 
@@ -64,15 +56,16 @@ def _parameters(parameters: pd.DataFrame, skills: int) -> Table:
     title = f"Parameters of {len(practised)} of {len(parameters)} skills, those practised most, and over all of them"
     table = plain_table(title, "steps, share right: of training students. difficulty: logits.")
     table.add_column("skill", max_width=40)
-    columns = ["steps", "share_right", *_fitted(parameters)]
-    for column in columns:
+    columns = ["share_right", *_fitted(parameters)]
+    for column in ("steps", *columns):
         table.add_column(column.replace("_", " "), justify="right")
     for row in practised.to_dict("records"):
-        table.add_row(Text(str(row["skill"])), f"{row['steps']:,}", *(f"{row[name]:.3f}" for name in columns[1:]))
+        table.add_row(Text(str(row["skill"])), f"{row['steps']:,}", *(f"{row[name]:.3f}" for name in columns))
     table.add_section()
-    for name, summarise in SUMMARY.items():
-        cells = (f"{float(summarise(parameters[column])):.3f}" for column in columns[1:])
-        table.add_row(name, f"{float(summarise(parameters.steps)):,.0f}", *cells)
+    for name, summary in SUMMARY.items():
+        # Over the skills there are: ddof=0.
+        found = parameters[["steps", *columns]].agg(summary, **({"ddof": 0} if summary == "std" else {}))
+        table.add_row(name, f"{found['steps']:,.0f}", *(f"{found[column]:.3f}" for column in columns))
     return table
 
 
@@ -89,21 +82,19 @@ def reference_figure(content: Mapping[str, Any], parameters: pd.DataFrame) -> Fi
     halves = figure.subfigures(1, 2, squeeze=False, width_ratios=[1, 1.2])[0]
     axes = halves[0].subplots()
     axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
-    for part, style in (("val", "--s"), ("test", "-o")):
-        bins = pd.DataFrame(content["calibration"][part])
-        error = content["figures"][part]["calibration_error"]
-        label = f"{PARTS[part]}, calibration error {error:.3f}"
-        colour = "black" if part == "test" else "tab:orange"
+    for part, (title, style, colour) in PARTS.items():
+        bins, error = pd.DataFrame(content["calibration"][part]), content["figures"][part]["calibration_error"]
+        label = f"{title}, calibration error {error:.3f}"
         axes.plot(bins.probability, bins.right, style, color=colour, markersize=4, label=label)
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="mean probability of a bin", ylabel="share right", aspect="equal")
     axes.legend(fontsize=8)
     axes.grid(alpha=0.3)
-    grid = halves[1].subplots(num_rows, 2 if len(names) > 1 else 1, squeeze=False).ravel()
-    for panel, name in zip(grid, names, strict=False):
-        panel.hist(parameters[name].dropna(), bins=NUM_BINS, color="0.6", edgecolor="black", linewidth=0.5)
-        panel.set(title=name, ylabel="skills")
-        panel.title.set_fontsize(9)
-    for panel in grid[len(names) :]:
+    panels = halves[1].subplots(num_rows, 2 if len(names) > 1 else 1, squeeze=False).ravel()
+    for panel, name in zip(panels, names, strict=False):
+        panel.hist(parameters[name].dropna(), bins=20, color="0.6", edgecolor="black", linewidth=0.5)
+        panel.set_title(name, fontsize=9)
+        panel.set_ylabel("skills")
+    for panel in panels[len(names) :]:
         panel.set_visible(False)
     figure.suptitle(f"{content['model']}: {content['protocol']}", fontsize=9)
     return figure
