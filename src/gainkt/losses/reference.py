@@ -67,7 +67,7 @@ class Alignment(nn.Module):
         for name, value, known in (("l_23_form", l_23_form, FORMS), ("l_23_ability", l_23_ability, KINDS)):
             if value not in known:
                 raise ConfigError(
-                    f"loss.alignment.{name}={value}: choose one of {', '.join(known)}{nearest(value, known)}"
+                    f"{name}={value}: choose one of {', '.join(known)}{nearest(value, known)}"
                 )
         self.form, self.kind, self.scale_target = l_23_form, l_23_ability, theta_scale_target
         self.weights = {

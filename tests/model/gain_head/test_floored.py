@@ -122,7 +122,7 @@ def test_the_floor_takes_any_head(config: Config) -> None:
 
 @pytest.mark.parametrize("floor", [-0.1, 0.0, 0.5, 0.9])
 def test_a_floor_out_of_range(floor: float) -> None:
-    with pytest.raises(ConfigError, match=f"model.gain_head.floor={floor}"):
+    with pytest.raises(ConfigError, match=f"floor={floor}"):
         FlooredGain(8, SIZE, head=LinearGain, floor=floor)
 
 

@@ -240,7 +240,7 @@ def test_the_q_matrix_may_be_left_again() -> None:
 )
 def test_settings_out_of_range(kind: type, setting: dict[str, float]) -> None:
     name, found = next(iter(setting.items()))
-    with pytest.raises(ConfigError, match=f"model.gain_head.{name}={found}"):
+    with pytest.raises(ConfigError, match=f"^{name}={found}"):
         kind(K, SIZE, **setting)
 
 

@@ -43,7 +43,7 @@ class FlooredGain(nn.Module):
         most = (share * (1 - share)) ** 0.5
         if not 0 < floor < 0.5 or floor > most:
             raise ConfigError(
-                f"model.gain_head.floor={floor}: must be above 0 and under .5, the greatest std of gains in [0, 1] "
+                f"floor={floor}: must be above 0 and under .5, the greatest std of gains in [0, 1] "
                 f"({num_skills} skills reach {most:.3f})"
             )
         self.head, self.num_skills, self.floor = head(num_skills, size), num_skills, floor
