@@ -10,7 +10,7 @@ import re
 import sys
 import uuid
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import UnionType
@@ -112,7 +112,7 @@ def build(cfg: DictConfig, **sizes: Any) -> Any:
     return _build(content, str(cfg._get_full_key(None) or ""), sizes)
 
 
-def _build(node: Any, path: str, sizes: Mapping[str, Any]) -> Any:
+def _build(node: Any, path: str, sizes: dict[str, Any]) -> Any:
     if isinstance(node, list):
         return [_build(entry, f"{path}.{place}", {}) for place, entry in enumerate(node)]
     if node == "???":
@@ -122,7 +122,7 @@ def _build(node: Any, path: str, sizes: Mapping[str, Any]) -> Any:
     settings = {key: _build(node[key], f"{path}.{key}".lstrip("."), {}) for key in node if key[:1] != "_"}
     if "_target_" not in node:
         return settings
-    part = Part(_locate(node["_target_"], path), **settings, **sizes)
+    part = Part(_locate(node["_target_"], path), **settings | sizes)
     part.path = path
     return part if node.get("_partial_") else part.build()
 
@@ -162,7 +162,7 @@ class Part(functools.partial):
         """Return the error with full keys for the arguments that it names: `x=...` anywhere, `x` at its beginning."""
         if error.is_named or not self.path:
             return error
-        names = "|".join(inspect.signature(self.func).parameters)
+        names = "|".join({**inspect.signature(self.func).parameters, **self.keywords})
         named = ConfigError(re.sub(rf"(^({names})\b|(?<![\w./])({names})(?==))", rf"{self.path}.\1", str(error)))
         named.is_named = str(named) != str(error)
         return named

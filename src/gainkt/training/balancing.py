@@ -158,9 +158,7 @@ class GradientNorm(Balancing):
         if len(places) < 2:
             raise ConfigError(f"places={dict(places)}: balancing takes two terms or more")
         if not alpha >= 0 or every < 1 or not 0 <= memory < 1:
-            raise ConfigError(
-                f"alpha={alpha} must be 0 or more, every={every} 1 or more, memory={memory} in [0, 1)"
-            )
+            raise ConfigError(f"alpha={alpha} must be 0 or more, every={every} 1 or more, memory={memory} in [0, 1)")
         self.places, self.alpha, self.every, self.memory = dict(places), alpha, every, memory
         self.seen = 0
         self.means: dict[str, dict[str, float]] = {}
