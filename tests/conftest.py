@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from gainkt.config import conf_dir, register_resolvers
+from gainkt.config import build, conf_dir, register_resolvers
 from gainkt.data.batch import Batch
 from gainkt.data.log import InteractionLog, offsets_of
+from gainkt.losses import Alignment, Loss
 from gainkt.model import Belief, Output
 from gainkt.model.axis import all_skills
 
@@ -59,6 +60,12 @@ def config(tmp_path: Path) -> Callable[..., DictConfig]:
             return compose("train", chosen)
 
     return make
+
+
+def loss_with(alignment: Alignment | None = None, **weights: float) -> Loss:
+    """The loss with the given weights, and the terms that conf/ has."""
+    base = OmegaConf.load(Path(conf_dir(), "loss", "base.yaml"))
+    return build(OmegaConf.merge(base, weights), alignment=alignment)
 
 
 def random_log(

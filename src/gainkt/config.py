@@ -16,12 +16,10 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import (
     ConfigCompositionException,
     HydraException,
-    InstantiationException,
     OverrideParseException,
 )
 from hydra.types import RunMode
@@ -60,19 +58,18 @@ def check_keys(cfg: DictConfig) -> None:
     """Check every key of a node with a `_target_` against what its constructor takes.
 
     Raises:
-        ConfigError: a key that the constructor does not know, with the nearest that it does.
+        ConfigError: a key that the constructor does not know, with the nearest that it does, or a value of another type.
     """
     for path, node in _targets(cfg, ""):
         target = _locate(str(node["_target_"]), path)
         parameters = inspect.signature(target).parameters
-        if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
-            continue  # a library's constructor that passes settings on: it checks them itself
-        known = set(parameters)
-        for key in node:
-            if str(key) not in known | {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}:
+        takes_more = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+        for key in map(str, node):
+            # A constructor that takes any keyword checks them itself.
+            if not takes_more and key not in {"_target_", "_partial_", *parameters}:
                 raise ConfigError(
-                    f"{path}.{key!s}: {node['_target_']} takes no such setting{nearest(str(key), known)}; "
-                    f"where an experiment sets it for another part, ~{path}.{key!s} leaves it out"
+                    f"{path}.{key}: {node['_target_']} takes no such setting{nearest(key, parameters)}; "
+                    f"where an experiment sets it for another part, ~{path}.{key} leaves it out"
                 )
         _check_types(path, node, target)
 
@@ -98,18 +95,77 @@ def _check_types(path: str, node: DictConfig, target: Callable[..., Any]) -> Non
 
 
 def build(cfg: DictConfig, **sizes: Any) -> Any:
-    """Build the object that a config node describes; errors that its constructor raises come through as they are."""
-    try:
-        return hydra.utils.instantiate(cfg, **sizes)
-    except InstantiationException as error:
-        cause: BaseException | None = error
-        while isinstance(cause, InstantiationException):
-            cause = cause.__cause__
-        if isinstance(cause, (ConfigError, DataError)):
-            raise cause from None
-        where = re.search(r"full_key: (\S+)", str(error))
-        reason = f"{type(cause).__name__}: {cause}" if cause is not None else str(error).splitlines()[0]
-        raise ConfigError(f"{where[1] if where else cfg.get('_target_')}: cannot be built ({reason})") from cause
+    """Build the object that a config node describes, its parts first; plain lists and dictionaries go into it.
+
+    A part with `_partial_: true` is left for others to complete. An error of a constructor names its own arguments
+    (`dropout=2: a probability`); the path of the node is put before them, so that it names keys as they are typed.
+
+    Args:
+        cfg: a node with a `_target_`.
+        sizes: arguments that the config does not know.
+
+    Raises:
+        ConfigError: a value is missing, or the constructor refuses it.
+        DataError: as the constructor raises it.
+    """
+    content = OmegaConf.to_container(cfg, resolve=True)
+    return _build(content, str(cfg._get_full_key(None) or ""), sizes)
+
+
+def _build(node: Any, path: str, sizes: dict[str, Any]) -> Any:
+    if isinstance(node, list):
+        return [_build(entry, f"{path}.{place}", {}) for place, entry in enumerate(node)]
+    if node == "???":
+        raise ConfigError(f"{path}: a value is missing; give {path}=...")
+    if not isinstance(node, dict):
+        return node
+    settings = {key: _build(node[key], f"{path}.{key}".lstrip("."), {}) for key in node if key[:1] != "_"}
+    if "_target_" not in node:
+        return settings
+    part = Part(_locate(node["_target_"], path), **settings | sizes)
+    part.path = path
+    return part if node.get("_partial_") else part.build()
+
+
+class Part(functools.partial):
+    """A constructor or function with settings from the config, whose errors name the full keys of these."""
+
+    path: str
+    """Of its node."""
+
+    def __call__(self, /, *sizes: Any, **more: Any) -> Any:
+        """Complete the part."""
+        if inspect.isclass(self.func):
+            return self.build(*sizes, **more)
+        try:
+            return super().__call__(*sizes, **more)
+        except ConfigError as error:
+            raise self._named(error) from None
+
+    def build(self, *sizes: Any, **more: Any) -> Any:
+        """Build the object.
+
+        Raises:
+            ConfigError: its constructor fails, whatever it raises.
+            DataError: as the constructor raises it.
+        """
+        try:
+            return super().__call__(*sizes, **more)
+        except ConfigError as error:
+            raise self._named(error) from None
+        except DataError:
+            raise
+        except Exception as error:  # a constructor of a user's or a library's raises what it likes
+            raise ConfigError(f"{self.path}: cannot be built ({type(error).__name__}: {error})") from error
+
+    def _named(self, error: ConfigError) -> ConfigError:
+        """Return the error with full keys for the arguments that it names: `x=...` anywhere, `x` at its beginning."""
+        if error.is_named or not self.path:
+            return error
+        names = "|".join({**inspect.signature(self.func).parameters, **self.keywords})
+        named = ConfigError(re.sub(rf"(^({names})\b|(?<![\w./])({names})(?==))", rf"{self.path}.\1", str(error)))
+        named.is_named = str(named) != str(error)
+        return named
 
 
 def _targets(node: Any, path: str) -> Iterator[tuple[str, DictConfig]]:

@@ -9,7 +9,13 @@ class DataError(ValueError):
 
 
 class ConfigError(ValueError):
-    """A setting that cannot be used; the message names the key, the finding and the way out."""
+    """A setting that cannot be used; the message names the key, the finding and the way out.
+
+    A constructor knows its arguments only (`dropout=2: a probability`); gainkt.config.build makes that a full key.
+    """
+
+    is_named = False
+    """The key is a full one already."""
 
 
 LISTED = 12

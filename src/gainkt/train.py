@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from gainkt.config import conf_dir, one_line_errors, register_resolvers, run_main
 from gainkt.console import make_console
 from gainkt.errors import ConfigError
+from gainkt.losses.loss import check_bce_weights
 from gainkt.reporting.alignment_report import alignment_view
 from gainkt.reporting.diagnosis_table import diagnosis_view
 from gainkt.reporting.scorecard_table import scorecard_view
@@ -24,10 +25,11 @@ __all__ = ["RunResult", "train"]
 
 
 def _refuse_what_hydra_cannot_do(cfg: DictConfig) -> None:
-    """Stop before work that would go wrong: several devices, a grid alone, and overrides beside a resumed run."""
+    """Stop before work that would go wrong: several devices, a grid alone, overrides that contradict or are not read."""
     hydra_cfg = HydraConfig.get()
     sweep = hydra_cfg.mode == RunMode.MULTIRUN
     require_one_device(cfg.trainer, sweep=sweep)
+    check_bce_weights(cfg.loss, hydra_cfg.overrides.task)
     if not sweep:
         refuse_a_grid_alone(cfg, hydra_cfg)
     extra = [o for o in hydra_cfg.overrides.task if not o.lstrip("+").startswith(("run.resume=", "trust="))]

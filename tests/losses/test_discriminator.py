@@ -20,9 +20,15 @@ from gainkt.training.module import GainKTModule
 Config = Callable[..., DictConfig]
 
 
+def started() -> GainDiscriminator:
+    discriminator = GainDiscriminator(noise=0.02)
+    discriminator.start()
+    return discriminator
+
+
 def trained(batch: Batch, output: Output, steps: int = 300) -> GainDiscriminator:
     torch.manual_seed(0)
-    discriminator = GainDiscriminator(0.02)
+    discriminator = started()
     optimizer = torch.optim.Adam(discriminator.parameters(), lr=1e-2)
     for _ in range(steps):
         optimizer.zero_grad()
@@ -74,7 +80,7 @@ def test_its_gradient_drives_uniform_gains_apart() -> None:
 
 def test_one_expression_is_discriminator_on_detached_gains_and_generator_under_fixed_weights() -> None:
     batch = random_batch()
-    discriminator, output = GainDiscriminator(0.02), output_for(batch)
+    discriminator, output = started(), output_for(batch)
     output.gains_BTC.requires_grad_()
     weights = list(discriminator.parameters())
     torch.manual_seed(0)
@@ -89,8 +95,8 @@ def test_one_expression_is_discriminator_on_detached_gains_and_generator_under_f
 
 
 def test_the_noise_must_be_positive() -> None:
-    with pytest.raises(ConfigError, match="gain_discriminator_noise=0"):
-        GainDiscriminator(0.0)
+    with pytest.raises(ConfigError, match="noise=0"):
+        GainDiscriminator(noise=0.0)
 
 
 def test_it_trains_and_a_resumed_run_goes_on_with_it(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,8 +95,8 @@ def test_beta_spread_ends_at_the_target() -> None:
     batch = random_batch()
     output = output_for(batch)
     std = float(output.beta_K.std(correction=0))
-    assert float(losses.BetaSpread(std - 0.1)(output, batch)) == 0.0
-    assert float(losses.BetaSpread(std + 0.1)(output, batch)) == pytest.approx(0.01, rel=1e-4)
+    assert float(losses.BetaSpread(target=std - 0.1)(output, batch)) == 0.0
+    assert float(losses.BetaSpread(target=std + 0.1)(output, batch)) == pytest.approx(0.01, rel=1e-4)
 
 
 def test_readiness_is_shrunk_at_scored_steps_for_their_own_skills() -> None:

@@ -8,9 +8,9 @@ import pytest
 import torch
 from omegaconf import DictConfig
 
-from conftest import output_for, random_batch
+from conftest import loss_with, output_for, random_batch
 from gainkt.errors import ConfigError
-from gainkt.losses import Loss, needs_every_skill
+from gainkt.losses import Loss
 from gainkt.model.bounded import Bounded
 from gainkt.model.curve import SigmoidCurve
 from gainkt.train import train
@@ -34,7 +34,7 @@ NOT_OF_GAINS = {"bce1", "bce2", "beta_spread", "difficulty_prior", "readiness_si
 
 
 def every_term() -> Loss:
-    loss = Loss(**dict.fromkeys(TERMS, 1.0))
+    loss = loss_with(**dict.fromkeys(TERMS, 1.0))
     assert set(loss.weights) == set(TERMS)
     free = lambda k: Bounded(k, mean=1.0)  # noqa: E731
     loss.start(SimpleNamespace(curve=SigmoidCurve(7, beta=free, saturation=free, offset=free)), lambda: np.full(7, 0.4))
@@ -74,36 +74,48 @@ def test_no_gradient_reaches_padding() -> None:
 def test_a_weight_of_zero_computes_nothing_and_draws_nothing() -> None:
     batch = random_batch()
     state = torch.get_rng_state()
-    loss = Loss(bce2=1)
+    loss = loss_with(bce2=1)
     assert loss(output_for(batch), batch, loss.weights).keys() == {"bce2"}
     assert torch.equal(torch.get_rng_state(), state)
     assert not list(loss.parameters())
     assert not loss.state_dict()
     for drawing in ("skill_triplet", "gain_discriminator"):
-        loss, state = Loss(**{drawing: 1.0}), torch.get_rng_state()
+        loss = loss_with(**{drawing: 1.0})
+        loss.start(SimpleNamespace(), lambda: np.zeros(7))
+        state = torch.get_rng_state()
         loss(output_for(batch), batch, loss.weights)
         assert not torch.equal(torch.get_rng_state(), state), drawing
 
 
 def test_terms_that_compare_skills_need_all_of_them() -> None:
-    assert not needs_every_skill({"bce2": 1.0, "gain_response_correlation": 1.0, "gain_variance": 0.0})
-    for name in ("gain_variance", "skill_triplet", "gain_discriminator", "gain_target"):
-        assert needs_every_skill({name: 0.1})
+    loss = every_term()
+    assert not loss.needs_every_skill({"bce2": 1.0, "gain_response_correlation": 1.0, "gain_variance": 0.0})
+    asking = {name for name in TERMS if loss.needs_every_skill({name: 0.1})}
+    assert asking == {
+        "gain_variance",
+        "skill_contrast",
+        "gain_sparsity",
+        "skill_triplet",
+        "gain_discriminator",
+        "gain_target",
+    }
 
 
 def test_bad_weights() -> None:
     with pytest.raises(ConfigError, match="every weight is 0"):
-        Loss()
-    with pytest.raises(ConfigError, match=r"loss\.bce1=-1"):
-        Loss(bce1=-1, bce2=1)
+        loss_with()
+    with pytest.raises(ConfigError, match="bce1=-1"):
+        loss_with(bce1=-1, bce2=1)
     with pytest.raises(ConfigError, match="did you mean 'bce2'"):
-        Loss(bce1=1).check({"bce_2": 1.0})
+        loss_with(bce1=1).check({"bce_2": 1.0})
 
 
 def test_a_term_that_learns_cannot_come_late() -> None:
-    with pytest.raises(ConfigError, match=r"loss\.gain_discriminator=0, and the schedule"):
-        Loss(bce1=1).check({"gain_discriminator": 0.5})
-    Loss(bce1=1, gain_discriminator=0.5).check({"bce1": 1.0, "gain_discriminator": 0.0})
+    with pytest.raises(
+        ConfigError, match=r"gain_discriminator=0\.5, and loss\.gain_discriminator=0: the term must be there"
+    ):
+        loss_with(bce1=1).check({"gain_discriminator": 0.5})
+    loss_with(bce1=1, gain_discriminator=0.5).check({"bce1": 1.0, "gain_discriminator": 0.0})
 
 
 def test_a_schedule_may_bring_in_a_term(config: Callable[..., DictConfig]) -> None:

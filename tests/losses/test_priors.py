@@ -8,9 +8,8 @@ import pytest
 import torch
 from omegaconf import DictConfig
 
-from conftest import output_for, random_batch
+from conftest import loss_with, output_for, random_batch
 from gainkt.errors import ConfigError
-from gainkt.losses import Loss
 from gainkt.model.bounded import Bounded
 from gainkt.model.curve import SigmoidCurve
 from gainkt.runs.folder import read_checkpoint
@@ -27,7 +26,7 @@ def curve_with(**offset: object) -> SigmoidCurve:
 
 def test_curves_start_at_the_rates_and_are_drawn_back_to_them() -> None:
     batch = random_batch()
-    loss, curve = Loss(difficulty_prior=1.0), curve_with()
+    loss, curve = loss_with(difficulty_prior=1.0), curve_with()
     loss.start(SimpleNamespace(curve=curve), lambda: RATES)
     inner = slice(0, 5)
     expected = -np.log(RATES[inner] / (1 - RATES[inner]))
@@ -50,14 +49,14 @@ def test_rates_are_not_asked_for_without_the_term() -> None:
     def fail() -> np.ndarray:
         raise AssertionError
 
-    Loss(bce2=1.0).start(SimpleNamespace(curve=curve_with()), fail)
+    loss_with(bce2=1.0).start(SimpleNamespace(curve=curve_with()), fail)
 
 
 def test_offsets_that_cannot_take_it(config: Config) -> None:
     with pytest.raises(ConfigError, match="model/curve=per_skill"):
         train(config("v1_per_skill", "loss.difficulty_prior=0.1"))
     with pytest.raises(ConfigError, match="kept over 0"):
-        Loss(difficulty_prior=1.0).start(SimpleNamespace(curve=curve_with(low=0.0)), lambda: RATES)
+        loss_with(difficulty_prior=1.0).start(SimpleNamespace(curve=curve_with(low=0.0)), lambda: RATES)
 
 
 def test_a_run_starts_at_the_training_students_rates(config: Config) -> None:

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import output_for, random_batch
+from conftest import loss_with, output_for, random_batch
 from gainkt.data.batch import Batch
 from gainkt.errors import ConfigError
-from gainkt.losses import Alignment, Loss
+from gainkt.losses import Alignment
 from gainkt.model import Belief, Output
 
 ALL = {"l_21": 1.0, "l_22": 1.0, "l_23": 1.0, "theta_scale": 1.0, "mastery_alignment": 1.0, "gain_alignment": 1.0}
@@ -140,8 +140,8 @@ def test_padding_enters_no_term(name: str) -> None:
 
 
 def test_a_loss_has_the_terms_only_where_alignment_is_asked_for() -> None:
-    assert "l_21" not in Loss(bce1=1.0).weights
-    loss = Loss(bce1=1.0, alignment=Alignment(l_21=0.5))
+    assert "l_21" not in loss_with(bce1=1.0).weights
+    loss = loss_with(bce1=1.0, alignment=Alignment(l_21=0.5))
     assert loss.weights["l_21"] == 0.5
     with pytest.raises(ConfigError, match="reference=rasch"):
         loss.start(SimpleNamespace(), lambda: np.zeros(7))

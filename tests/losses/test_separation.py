@@ -33,7 +33,7 @@ def minimise(term, batch: Batch, steps: int = 150) -> torch.Tensor:
 def test_triplets_separate_the_skills() -> None:
     batch = random_batch(b=6, t=12, s=1)
     valid, label = batch.valid_BT, batch.skills_BTS[..., 0]
-    gains = minimise(SkillTriplet(0.3), batch)[valid]
+    gains = minimise(SkillTriplet(margin=0.3), batch)[valid]
     same = label[valid][:, None] == label[valid]
     apart = torch.cdist(gains, gains) / 7**0.5
     other = ~torch.eye(len(gains), dtype=torch.bool)
@@ -47,7 +47,7 @@ def test_triplet_by_hand() -> None:
     output = output_for(batch)
     output.gains_BTC = torch.tensor([[0.0, 0.3, 0.4]])[..., None].expand(1, 3, 7)
     # Anchors 0 and 1 have both partners: d(a, p) = .3; d(a, n) = .4 and .1. The last has no other step of its skill.
-    assert float(SkillTriplet(0.2)(output, batch)) == pytest.approx((0.1 + 0.4) / 2, abs=1e-5)
+    assert float(SkillTriplet(margin=0.2)(output, batch)) == pytest.approx((0.1 + 0.4) / 2, abs=1e-5)
 
 
 def test_partners_practise_what_they_should() -> None:
@@ -75,7 +75,7 @@ def test_partners_practise_what_they_should() -> None:
 def test_steps_of_one_skill_only_make_no_triplet() -> None:
     batch = random_batch(s=1)
     batch.skills_BTS.zero_()
-    assert float(SkillTriplet(0.2)(output_for(batch), batch)) == 0
+    assert float(SkillTriplet(margin=0.2)(output_for(batch), batch)) == 0
 
 
 def targets() -> GainTarget:
@@ -134,9 +134,9 @@ def test_a_model_learns_the_synthetic_gains(config: Callable[..., DictConfig]) -
 
 
 def test_settings_out_of_range() -> None:
-    with pytest.raises(ConfigError, match=r"skill_triplet_margin=0"):
-        SkillTriplet(0.0)
-    with pytest.raises(ConfigError, match=r"gain_target_low=0\.9"):
+    with pytest.raises(ConfigError, match=r"margin=0"):
+        SkillTriplet(margin=0.0)
+    with pytest.raises(ConfigError, match=r"low=0\.9, high=0\.2"):
         GainTarget(low=0.9, high=0.2, ratio=0.5, seed=0)
-    with pytest.raises(ConfigError, match=r"gain_target_ratio=1\.5"):
+    with pytest.raises(ConfigError, match=r"ratio=1\.5"):
         GainTarget(low=0.2, high=0.9, ratio=1.5, seed=0)

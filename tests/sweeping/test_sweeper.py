@@ -120,17 +120,19 @@ def test_a_killed_sweep_is_readable_and_resumed(sweep: Sweep, start: Start, tmp_
 def test_training_in_a_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     monkeypatch.chdir(tmp_path)
     small = [o for o in TINY if "max_epochs" not in o]
-    argv = ["-m", "experiment=sweep_bce_weight", *small, "trainer.max_epochs=1", "loss.bce1=0.3,-1", "gradient_every=0"]
-    monkeypatch.setattr("sys.argv", ["gainkt", *argv, "trajectories.write=false", "hydra.sweep.dir=here"])
+    argv = ["-m", "experiment=sweep_bce_weight", *small, "trainer.max_epochs=1", "loss.bce_loss_weight=0.3,-1"]
+    monkeypatch.setattr(
+        "sys.argv", ["gainkt", *argv, "gradient_every=0", "trajectories.write=false", "hydra.sweep.dir=here"]
+    )
     with pytest.raises(SystemExit):
         gainkt.train.main()
     folder = SweepFolder(tmp_path / "here")
     assert states(folder) == ["done", "failed"]
-    assert "loss.bce1=-1: a weight is 0 or more" in folder.jobs[1].record["error"]
+    assert "loss.bce_loss_weight=-1: Encoder 1's share" in folder.jobs[1].record["error"]
     config = (folder.jobs[0].folder / "config.yaml").read_text()
     assert "bce2: 0.7\n" in config, "the two weights add up to 1"
     assert "group: sweep_bce_weight/here" in config
-    assert "job: loss.bce1=0.3" in config
+    assert "job: loss.bce_loss_weight=0.3" in config
     assert (folder.jobs[0].folder / "results.json").is_file()
 
 
@@ -148,8 +150,8 @@ def test_a_grid_alone_says_what_to_do(
 @pytest.mark.parametrize(
     ("experiment", "jobs", "first"),
     [
-        ("sweep_bce_weight", 6, ["loss.bce1=0.3"]),
-        ("[sweep_bce_weight,v4_belief]", 6, ["loss.bce1=0.3"]),
+        ("sweep_bce_weight", 6, ["loss.bce_loss_weight=0.3"]),
+        ("[sweep_bce_weight,v4_belief]", 6, ["loss.bce_loss_weight=0.3"]),
         ("sweep_phase", 9, ["schedule.split=0.4", "loss.bce2=0.2"]),
         ("[v4_belief,seeds_folds]", 25, ["seed=0", "dataset.fold=0"]),
     ],

@@ -75,7 +75,7 @@ def test_phases_freeze_what_they_name() -> None:
     phases = Phases([{"name": "a", "frozen": ["encoder1"], **plain}, {"name": "b", **plain}])
     assert [list(phases.frozen(epoch, 2)) for epoch in range(2)] == [["encoder1"], []]
     assert not Constant().frozen(0, 2)
-    with pytest.raises(ConfigError, match=r"schedule\.frozen\.join: no such phase; did you mean 'joint'"):
+    with pytest.raises(ConfigError, match=r"frozen\.join: no such phase; did you mean 'joint'"):
         TwoPhase(split=0.5, first={}, frozen={"join": ["encoder1"]})
 
 

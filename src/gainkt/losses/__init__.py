@@ -1,6 +1,6 @@
 """Loss terms by name, each a mean over valid steps, and the weighted sum of them."""
 
-from gainkt.losses.base import Term, masked_mean
+from gainkt.losses.base import Term, every_skill, masked_mean
 from gainkt.losses.discriminator import GainDiscriminator
 from gainkt.losses.gains import (
     BetaSpread,
@@ -11,7 +11,7 @@ from gainkt.losses.gains import (
     readiness_size,
     skill_contrast,
 )
-from gainkt.losses.loss import Loss, needs_every_skill
+from gainkt.losses.loss import Loss
 from gainkt.losses.prediction import MasteryEntropy, bce1, bce2
 from gainkt.losses.priors import DifficultyPrior
 from gainkt.losses.reference import Alignment
@@ -29,12 +29,12 @@ __all__ = [
     "Term",
     "bce1",
     "bce2",
+    "every_skill",
     "gain_response_correlation",
     "gain_sparsity",
     "gain_variance",
     "item_shrinkage",
     "masked_mean",
-    "needs_every_skill",
     "readiness_size",
     "skill_contrast",
 ]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gainkt.data.batch import Batch
 from gainkt.errors import ConfigError
+from gainkt.losses.base import Term
 from gainkt.model import Output
 
 NUM_QUANTILES = 9
@@ -16,7 +19,7 @@ WIDTH = 16
 """Hidden units."""
 
 
-class GainDiscriminator(nn.Module):
+class GainDiscriminator(Term):
     """Tells the model's gain vectors from uniform ones, which hold the step's mean gain on every skill plus noise.
 
     term = (mean over valid steps of -log D(gains) - log(1 - D(uniform))) / 2; log 2 where nothing tells them apart.
@@ -27,8 +30,10 @@ class GainDiscriminator(nn.Module):
     D sees the order statistics of a vector about its mean, so that it knows no skill by name and serves any number.
     """
 
-    def __init__(self, noise: float) -> None:
-        """Build an MLP on NUM_QUANTILES features.
+    needs_every_skill, saved_as = True, "discriminator"
+
+    def __init__(self, *, noise: float) -> None:
+        """Keep the noise.
 
         Args:
             noise: standard deviation of the noise on uniform vectors, > 0; gains that vary less count as uniform.
@@ -38,8 +43,11 @@ class GainDiscriminator(nn.Module):
         """
         super().__init__()
         if not noise > 0:
-            raise ConfigError(f"loss.gain_discriminator_noise={noise}: a standard deviation of gains, over 0")
+            raise ConfigError(f"noise={noise}: a standard deviation of gains, over 0")
         self.noise = noise
+
+    def start(self, *given: Any) -> None:
+        """Draw an MLP on NUM_QUANTILES features."""
         self.layers = nn.Sequential(nn.Linear(NUM_QUANTILES, WIDTH), nn.ReLU(), nn.Linear(WIDTH, 1))
 
     def forward(self, output: Output, batch: Batch) -> Tensor:

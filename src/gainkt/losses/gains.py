@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from gainkt.data.batch import Batch
-from gainkt.losses.base import masked_mean
+from gainkt.losses.base import Term, every_skill, masked_mean
 from gainkt.model import Output
 from gainkt.model.readout import mean
 
@@ -13,17 +13,20 @@ LEAST_VARIANCE = 1e-8
 """Variance under which a correlation counts as that of a constant, so that it stays finite."""
 
 
+@every_skill
 def gain_variance(output: Output, batch: Batch) -> Tensor:
     """- mean over valid steps of the variance over skills of the gains; lower is more varied."""
     return -masked_mean(output.gains_BTC.var(-1, correction=0), batch.valid_BT)
 
 
+@every_skill
 def skill_contrast(output: Output, batch: Batch) -> Tensor:
     """- variance over skills of the mean gain of each skill over valid steps."""
     total = (output.gains_BTC * batch.valid_BT[..., None]).sum((0, 1))
     return -(total / batch.valid_BT.sum().clamp_min(1)).var(correction=0)
 
 
+@every_skill
 def gain_sparsity(output: Output, batch: Batch) -> Tensor:
     """Mean over valid steps of the summed gains of the skills that the step does not practise (L1)."""
     others = ~output.axis.practised(batch.has_skill_BTS)
@@ -62,13 +65,13 @@ def item_shrinkage(output: Output, batch: Batch) -> Tensor:
     return batch.response_BT.new_zeros(()) if output.item_penalty is None else output.item_penalty
 
 
-class BetaSpread:
+class BetaSpread(Term):
     """max(0, target - std over skills of beta)^2: asks the curves' steepness to differ between skills."""
 
-    def __init__(self, target: float) -> None:
-        """Keep the standard deviation asked for."""
+    def __init__(self, *, target: float) -> None:
+        super().__init__()
         self.target = target
 
-    def __call__(self, output: Output, batch: Batch) -> Tensor:
+    def forward(self, output: Output, batch: Batch) -> Tensor:
         """Penalty, 0 once the spread is reached."""
         return (self.target - output.beta_K.std(correction=0)).clamp_min(0) ** 2

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from gainkt.data.batch import Batch
-from gainkt.losses.base import masked_mean
+from gainkt.losses.base import Term, masked_mean
 from gainkt.model import Output
 
 
@@ -24,14 +24,13 @@ def bce2(output: Output, batch: Batch) -> Tensor:
     return masked_mean(loss, batch.scored_BT)
 
 
-class MasteryEntropy(nn.Module):
+class MasteryEntropy(Term):
     """`bce2` over the steps whose skills are all let in: every skill, unless a curriculum says otherwise."""
 
     skills_K: Tensor | None
     """bool, the skills let in; None for all. No buffer: the curriculum sets it from the epoch, on the right device."""
 
     def __init__(self) -> None:
-        """Let in every skill."""
         super().__init__()
         self.skills_K = None
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from gainkt.data.batch import Batch
 from gainkt.errors import ConfigError
-from gainkt.model import Output
-from gainkt.model.curve import SigmoidCurve
+from gainkt.losses.base import Term
+from gainkt.model import GainKT, Output
+from gainkt.references.targets import Targets
 
 _MARGIN = 1e-3
 """Distance that a rate keeps from 0 and 1, where its logit is infinite."""
 
 
-class DifficultyPrior(nn.Module):
+class DifficultyPrior(Term):
     """Mean over skills of (-offset[k] - logit(rate[k]))^2; the curves start there.
 
     -offset is the logit of a skill's initial mastery (as a share of M_sat), rate the share of right responses among
@@ -27,22 +30,19 @@ class DifficultyPrior(nn.Module):
     """float32, logit of each skill's rate."""
 
     def __init__(self) -> None:
-        """Wait for `start`."""
         super().__init__()
         # Not in checkpoints: data and config give it again.
         self.register_buffer("prior_K", torch.empty(0), persistent=False)
 
-    def start(self, curve: SigmoidCurve, skill_rates_K: NDArray[np.float64]) -> None:
-        """Move the curves' offsets to the prior.
-
-        Args:
-            curve: the model's, whose offsets are changed.
-            skill_rates_K: share of right responses, skill by skill.
+    def start(
+        self, model: GainKT, skill_rates: Callable[[], NDArray[np.float64]], targets: Targets | None = None
+    ) -> None:
+        """Move the offsets of the model's curves to the prior.
 
         Raises:
             ConfigError: one offset serves all skills, or its range leaves the prior out.
         """
-        offset = curve.offset
+        offset = model.curve.offset
         if not offset.per_skill:
             raise ConfigError(
                 "loss.difficulty_prior: needs an offset for each skill, and model.curve.offset is one for all; choose "
@@ -53,7 +53,7 @@ class DifficultyPrior(nn.Module):
                 f"loss.difficulty_prior: model.curve.offset is kept over {offset.low}, and an easy skill's prior may "
                 "lie below; choose model/curve=per_skill, whose offsets are free, or set loss.difficulty_prior=0"
             )
-        rates_K = torch.as_tensor(skill_rates_K, dtype=torch.float32)
+        rates_K = torch.as_tensor(skill_rates(), dtype=torch.float32)
         self.prior_K = torch.logit(rates_K, eps=_MARGIN).to(offset.raw.device)
         with torch.no_grad():
             offset.raw.copy_(-self.prior_K)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gainkt.data.batch import Batch
 from gainkt.errors import ConfigError, nearest
-from gainkt.losses.base import Term, masked_mean
+from gainkt.losses.base import masked_mean
 from gainkt.losses.gains import LEAST_VARIANCE
 from gainkt.model import GainKT, Output
 from gainkt.model.readout import mean
@@ -66,9 +68,7 @@ class Alignment(nn.Module):
         super().__init__()
         for name, value, known in (("l_23_form", l_23_form, FORMS), ("l_23_ability", l_23_ability, KINDS)):
             if value not in known:
-                raise ConfigError(
-                    f"loss.alignment.{name}={value}: choose one of {', '.join(known)}{nearest(value, known)}"
-                )
+                raise ConfigError(f"{name}={value}: choose one of {', '.join(known)}{nearest(value, known)}")
         self.form, self.kind, self.scale_target = l_23_form, l_23_ability, theta_scale_target
         self.weights = {
             "l_21": l_21,
@@ -78,7 +78,10 @@ class Alignment(nn.Module):
             "mastery_alignment": mastery_alignment,
             "gain_alignment": gain_alignment,
         }
-        self.terms: dict[str, Term] = {name: getattr(self, name) for name in self.weights}
+        for name, weight in self.weights.items():
+            if not weight >= 0:
+                raise ConfigError(f"{name}={weight}: a weight is 0 or more")
+        self.terms: dict[str, Callable[[Output, Batch], Tensor]] = {name: getattr(self, name) for name in self.weights}
         self.targets: Targets | None = None
 
     def start(self, model: GainKT, targets: Targets | None) -> None:

@@ -7,31 +7,34 @@ from torch import Tensor
 
 from gainkt.data.batch import Batch
 from gainkt.errors import ConfigError
-from gainkt.losses.base import masked_mean
+from gainkt.losses.base import Term, masked_mean
 from gainkt.model import Output
 
 _TINY = 1e-12
 """Added under a square root, whose slope at 0 is infinite."""
 
 
-class SkillTriplet:
+class SkillTriplet(Term):
     """Steps that practise the same skill have gains alike, steps that practise others have not.
 
     max(0, margin + d(anchor, positive) - d(anchor, negative)), d the root mean square over skills of the difference
     of two gain vectors, in [0, 1]. Each valid step is an anchor once, with partners drawn within the batch.
     """
 
-    def __init__(self, margin: float) -> None:
+    needs_every_skill = True
+
+    def __init__(self, *, margin: float) -> None:
         """Keep the margin.
 
         Raises:
             ConfigError: the margin is not positive, or farther than gains can be apart.
         """
+        super().__init__()
         if not 0 < margin <= 1:
-            raise ConfigError(f"loss.skill_triplet_margin={margin}: a distance between gains, over 0 and at most 1")
+            raise ConfigError(f"margin={margin}: a distance between gains, over 0 and at most 1")
         self.margin = margin
 
-    def __call__(self, output: Output, batch: Batch) -> Tensor:
+    def forward(self, output: Output, batch: Batch) -> Tensor:
         """Mean over the anchors that have both partners; 0 where none has."""
         valid = batch.valid_BT
         gains_NK = output.gains_BTC[valid]
@@ -71,12 +74,14 @@ def _distance(x_NK: Tensor, y_NK: Tensor) -> Tensor:
     return ((x_NK - y_NK).square().mean(-1) + _TINY).sqrt()
 
 
-class GainTarget:
+class GainTarget(Term):
     """Mean squared distance of the gains to synthetic ones that differ by skill and response, to pre-train Encoder 2.
 
     The target is level[k] for a practised skill k after a right response, ratio * level[k] after a wrong one, and 0
     for a skill not practised. The levels are spread evenly over [low, high], dealt to the skills at random.
     """
+
+    needs_every_skill = True
 
     def __init__(self, *, low: float, high: float, ratio: float, seed: int) -> None:
         """Keep the settings of the targets; they depend on nothing else, so that every run has the same.
@@ -84,12 +89,11 @@ class GainTarget:
         Raises:
             ConfigError: a gain or share out of range.
         """
+        super().__init__()
         if not 0 <= low <= high <= 1:
-            raise ConfigError(
-                f"loss.gain_target_low={low}, loss.gain_target_high={high}: gains, from 0 to 1, the lower first"
-            )
+            raise ConfigError(f"low={low}, high={high}: gains, from 0 to 1, the lower first")
         if not 0 <= ratio <= 1:
-            raise ConfigError(f"loss.gain_target_ratio={ratio}: a share of the gain after a right response, 0 to 1")
+            raise ConfigError(f"ratio={ratio}: a share of the gain after a right response, 0 to 1")
         self.low, self.high, self.ratio, self.seed = low, high, ratio, seed
 
     def levels(self, num_skills: int) -> Tensor:
@@ -97,7 +101,7 @@ class GainTarget:
         order = torch.randperm(num_skills, generator=torch.Generator().manual_seed(self.seed))
         return torch.linspace(self.low, self.high, num_skills)[order]
 
-    def __call__(self, output: Output, batch: Batch) -> Tensor:
+    def forward(self, output: Output, batch: Batch) -> Tensor:
         """Mean over valid steps and skills."""
         gains_BTK = output.gains_BTC
         level_K = self.levels(gains_BTK.shape[-1]).to(gains_BTK.device)

@@ -49,6 +49,14 @@ class SkillAxis:
         """Values at each step's own skills, [B, T, S]."""
         return x_BTC.gather(2, self.column_BTS)
 
+    def take(self, x_BTK: Tensor) -> Tensor:
+        """The columns out of those of all skills in order, [B, T, C]."""
+        return x_BTK if self.is_all else x_BTK.gather(2, self.skills_BC[:, None].expand(-1, x_BTK.shape[1], -1))
+
+    def reversed(self) -> SkillAxis:
+        """The same columns from the last to the first."""
+        return SkillAxis(self.skills_BC.flip(1), self.size - 1 - self.column_BTS, self.first_BC.flip(1), is_all=False)
+
     def columns(self) -> Cells:
         """Every column, at every step."""
         return Cells(self.skills_BC[:, None], self.first_BC[:, None])

@@ -10,15 +10,21 @@ from torch import Tensor, nn
 
 from gainkt.data.batch import Batch, shift
 from gainkt.errors import ConfigError
-from gainkt.model.axis import Cells, SkillAxis, all_skills, cheaper_axis
+from gainkt.model.axis import Cells, SkillAxis, all_skills, cheaper_axis, met_skills
 from gainkt.model.belief import Belief, Moments
 from gainkt.model.curve import SigmoidCurve
 from gainkt.model.encoder import SharedStream
+from gainkt.model.gain_head.base import gains_for
 from gainkt.model.gain_head.scalar import ScalarGain
 from gainkt.model.item_difficulty import ItemDifficulty
 from gainkt.model.readout import mean
 from gainkt.model.receivers import AllSkills
+from gainkt.model.returned import check_range, checked
 from gainkt.model.size import Size
+
+
+SAME = 1e-4
+"""Difference of two gains that is rounding."""
 
 
 @dataclass(slots=True)
@@ -90,7 +96,7 @@ class GainKT(nn.Module):
             ConfigError: parts that do not go together.
         """
         super().__init__()
-        self.num_skills = num_skills
+        self.num_skills, self.width = num_skills, size.d_model
         self.items1, self.items2 = item_difficulty(num_items), item_difficulty(num_items)
         has_items = self.items1.known
         self.encoder1 = encoder1(num_skills, size, has_items=has_items)
@@ -115,15 +121,20 @@ class GainKT(nn.Module):
             batch: windows of histories.
             every_skill: give gains and practice a column for every skill, not only for those that are read.
         """
-        difficulty1, difficulty2 = self.items1(batch), self.items2(batch)
-        context1, value1 = self.encoder1(batch, difficulty1)
+        shape = tuple(batch.valid_BT.shape)
+        items = (self.items1(batch), self.items2(batch))
+        difficulty1, difficulty2 = (checked("model.item_difficulty", x, shape, "[B, T]") for x in items)
+        context1, value1 = self._stream("encoder1", batch, difficulty1)
         logit1 = self.response_head(shift(context1), shift(value1), batch, difficulty1)
-        value = value1 if isinstance(self.encoder2, SharedStream) else self.encoder2(batch, difficulty2)[1]
+        logit1 = checked("model.response_head", logit1, shape, "[B, T]")
+        shares = isinstance(self.encoder2, SharedStream)
+        value = value1 if shares else self._stream("encoder2", batch, difficulty2)[1]
         axis = all_skills(batch, self.num_skills) if every_skill else cheaper_axis(batch, self.num_skills)
-        gains = self.gain_head(value, axis, batch)
+        gains = self.gains(value, axis, batch)
         # Sums over a long history and differences near a threshold do not survive half precision.
         with torch.autocast(gains.device.type, enabled=False):
             gains = self.receivers(gains.float(), axis, batch)
+            gains = checked("model.receivers", gains, (*shape, axis.size), "[B, T, C]")
             practice = gains.cumsum(1)
             belief = self.belief(batch, Moments.before_steps(value.float()))
             mastery, logit2 = self.read_out(practice, batch, axis, belief)
@@ -142,6 +153,60 @@ class GainKT(nn.Module):
             item_penalty=self.item_penalty(),
         )
 
+    def _stream(self, name: str, batch: Batch, difficulty_BT: Tensor) -> tuple[Tensor, Tensor]:
+        """Context and value of an encoder, [B, T, D] each."""
+        found, shape = getattr(self, name)(batch, difficulty_BT), (*batch.valid_BT.shape, self.width)
+        if not isinstance(found, tuple) or len(found) != 2:
+            raise ConfigError(f"model.{name}: returned {type(found).__name__}, expected a pair, context and value")
+        context, value = (checked(f"model.{name}", x, shape, "[B, T, D]") for x in found)
+        return context, value
+
+    def gains(self, value_BTD: Tensor, axis: SkillAxis, batch: Batch) -> Tensor:
+        """What the gain head says for the columns of an axis, [B, T, C]; checked to be in [0, 1] in evaluation mode.
+
+        Raises:
+            ConfigError: it is something else.
+        """
+        gains = gains_for(self.gain_head, self.num_skills, value_BTD, axis, batch)
+        if not self.training:
+            check_range("model.gain_head", gains)
+        return gains
+
+    @torch.no_grad()
+    def check_columns(self, batch: Batch) -> None:
+        """Check once, on a batch, that the gain head's columns are the skills that the axis names, in that order.
+
+        Shapes do not say so where a window meets as many skills as there are, or where a head takes the first C of K.
+        Draws nothing from the random state, and compares where training takes its gains: at the skills met.
+
+        Raises:
+            ConfigError: a skill's gain depends on where its column stands, or on which other columns there are.
+        """
+        was, device = self.training, batch.valid_BT.device
+        axis = met_skills(batch).reversed()
+        self.eval()
+        try:
+            cuda = [device] if device.type == "cuda" else []
+            with torch.random.fork_rng(cuda), torch.autocast(device.type, enabled=False):
+                shared = isinstance(self.encoder2, SharedStream)
+                stream = ("encoder1", self.items1) if shared else ("encoder2", self.items2)
+                value = self._stream(stream[0], batch, stream[1](batch))[1]
+                whole, part = (
+                    self.gains(value, all_skills(batch, self.num_skills), batch),
+                    self.gains(value, axis, batch),
+                )
+        finally:
+            self.train(was)
+        # Spare columns repeat a skill and are read by nobody.
+        read = axis.practised(batch.has_skill_BTS).any(1, keepdim=True) & batch.valid_BT[..., None]
+        apart = float(((axis.take(whole) - part).abs() * read).max())
+        if not apart <= SAME:
+            raise ConfigError(
+                f"model.gain_head: gains for the skills that a window meets differ by up to {apart:.3g} from those for "
+                "all skills: column c must be skill axis.skills_BC[:, c], whatever the others are; a head that is made "
+                "for all skills in order sets needs_every_skill = True"
+            )
+
     def item_penalty(self) -> Tensor | None:
         """Mean squared difficulty of the items, both encoders' together; None where the model has no items."""
         # That of a frozen part is left out: shrinkage alone would pull at it.
@@ -157,9 +222,16 @@ class GainKT(nn.Module):
         def readiness(cells: Cells) -> Tensor:
             # Asked for later, when the caller may have switched half precision on again.
             with torch.autocast(moments.now_BTD.device.type, enabled=False):
-                return self.readiness(moments, cells)
+                found = self.readiness(moments, cells)
+            letters = "[B, T, C or S], those of the cells"
+            return checked("model.readiness", found, self._each(moments, cells.skills.shape[2]), letters, spreads=True)
 
-        return Belief(self.velocity(batch, moments), readiness)
+        velocity = self.velocity(batch, moments)
+        return Belief(checked("model.velocity", velocity, self._each(moments, 1), "[B, T, 1]", spreads=True), readiness)
+
+    @staticmethod
+    def _each(moments: Moments, columns: int) -> tuple[int, int, int]:
+        return *moments.now_BTD.shape[:2], columns
 
     def read_out(
         self, practice_BTC: Tensor, batch: Batch, axis: SkillAxis, belief_before: Belief
@@ -170,8 +242,12 @@ class GainKT(nn.Module):
         """
         before = axis.read(shift(practice_BTC))
         mastery = self.mastery(before, axis.slots(batch.skills_BTS), belief_before)
-        return mastery, self.readout(mastery, batch) - self.items2(batch)
+        logit = checked("model.readout", self.readout(mastery, batch), tuple(batch.valid_BT.shape), "[B, T]")
+        return mastery, logit - self.items2(batch)
 
     def mastery(self, practice: Tensor, cells: Cells, belief: Belief) -> Tensor:
         """Mastery after the given practice under a belief, in the shape that all broadcast to."""
-        return self.curve(practice, cells.skills, belief.velocity, belief.readiness(cells))
+        readiness = belief.readiness(cells)
+        shape = torch.broadcast_shapes(practice.shape, cells.skills.shape, belief.velocity.shape, readiness.shape)
+        found = self.curve(practice, cells.skills, belief.velocity, readiness)
+        return checked("model.curve", found, tuple(shape), "that of practice and skills")

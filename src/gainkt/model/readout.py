@@ -117,7 +117,7 @@ class MasteryReadout(nn.Module):
 def _known(reduce: str) -> str:
     """Return the name of a reduction that exists."""
     if reduce not in REDUCTIONS:
-        raise ConfigError(f"model.readout.reduce={reduce}: no such reduction{nearest(reduce, REDUCTIONS)}")
+        raise ConfigError(f"reduce={reduce}: no such reduction{nearest(reduce, REDUCTIONS)}")
     return reduce
 
 

@@ -26,11 +26,11 @@ class Size:
         """Check that the sizes fit together."""
         for name in ("d_model", "num_heads", "num_blocks", "d_ff"):
             if getattr(self, name) < 1:
-                raise ConfigError(f"model.size.{name}={getattr(self, name)}: must be 1 or more")
+                raise ConfigError(f"{name}={getattr(self, name)}: must be 1 or more")
         if not 0 <= self.dropout < 1:
-            raise ConfigError(f"model.size.dropout={self.dropout}: a probability, at least 0 and below 1")
+            raise ConfigError(f"dropout={self.dropout}: a probability, at least 0 and below 1")
         if self.d_model % (2 * self.num_heads):
             raise ConfigError(
-                f"model.size.num_heads={self.num_heads}: must divide model.size.d_model={self.d_model} into heads of "
+                f"num_heads={self.num_heads}: must divide d_model={self.d_model} into heads of "
                 f"even width; choose a d_model that is a multiple of {2 * self.num_heads}"
             )

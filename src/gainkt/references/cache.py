@@ -79,8 +79,8 @@ def fit_of(cfg: DictConfig | Mapping[str, Any]) -> partial[Reference]:
     model = getattr(getattr(fit, "func", None), "__self__", None)
     if not isinstance(model, type) or not issubclass(model, Reference):
         raise ConfigError(
-            f"reference._target_={target}: not a fit; name the `fit` of a class that extends gainkt.references.Reference, "
-            "as gainkt.references.rasch.Rasch.fit does, and set _partial_: true"
+            f"reference._target_={target}: not a fit; name the `fit` of a class that extends "
+            "gainkt.references.Reference, as gainkt.references.rasch.Rasch.fit does, and set _partial_: true"
         )
     if model.__abstractmethods__:
         raise ConfigError(f"reference._target_={target}: {model.__name__} lacks {', '.join(model.__abstractmethods__)}")

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+
+from omegaconf import OmegaConf
+
+from gainkt.config import conf_dir
 
 MOVED: dict[str, str] = {
     "gainkt.balancing.GradientNorm": "gainkt.training.balancing.GradientNorm",
@@ -62,8 +67,32 @@ MOVED: dict[str, str] = {
 """Each `_target_` that a run's config.yaml may name and that has moved since, and its new place."""
 
 
+LOSS_SETTINGS = {
+    "skill_triplet_margin": "skill_triplet.margin",
+    "gain_discriminator_noise": "gain_discriminator.noise",
+    "gain_target_low": "gain_target.low",
+    "gain_target_high": "gain_target.high",
+    "gain_target_ratio": "gain_target.ratio",
+    "gain_target_seed": "gain_target.seed",
+    "beta_spread_target": "beta_spread.target",
+}
+"""Settings of loss terms that stood among the weights, and their places in `loss.terms`."""
+
+
+def _with_terms(loss: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of a loss group that named its terms in code with the terms in it."""
+    terms = OmegaConf.load(Path(conf_dir(), "loss", "base.yaml")).terms
+    for old, new in LOSS_SETTINGS.items():
+        if old in loss:
+            OmegaConf.update(terms, new, loss[old], force_add=True)
+    kept = {key: value for key, value in loss.items() if key not in LOSS_SETTINGS}
+    return {**dict.fromkeys(map(str, terms), 0.0), **kept, "terms": OmegaConf.to_container(terms)}
+
+
 def at_new_places(node: Any) -> Any:
-    """Return plain config content with every moved `_target_` at its new place."""
+    """Return plain config content with every moved `_target_` at its new place, and the loss's terms in it."""
     if isinstance(node, dict):
+        if node.get("_target_") == "gainkt.losses.Loss" and "terms" not in node:
+            node = _with_terms(node)
         return {key: MOVED.get(x, x) if key == "_target_" else at_new_places(x) for key, x in node.items()}
     return [at_new_places(x) for x in node] if isinstance(node, list) else node

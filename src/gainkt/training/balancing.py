@@ -34,7 +34,7 @@ class Balancing(Constant):
     def __init__(self, terms: Sequence[str]) -> None:
         """Keep the names of the terms to balance; the others keep the `loss` group's weight."""
         if len(set(terms)) != len(terms) or not terms:
-            raise ConfigError(f"schedule.terms={list(terms)}: name each loss term to balance once, bce1 and bce2 say")
+            raise ConfigError(f"terms={list(terms)}: name each loss term to balance once, bce1 and bce2 say")
         self.terms = list(terms)
         self.factors = dict.fromkeys(self.terms, 1.0)
         self.handle: RemovableHandle | None = None
@@ -101,7 +101,7 @@ class Uncertainty(Balancing):
         """
         super().__init__(terms)
         if not 0 < lr < 1:
-            raise ConfigError(f"schedule.lr={lr}: the step of the log variances lies between 0 and 1")
+            raise ConfigError(f"lr={lr}: the step of the log variances lies between 0 and 1")
         self.lr = lr
         self.s = dict.fromkeys(self.terms, 0.0)
 
@@ -156,11 +156,9 @@ class GradientNorm(Balancing):
         """
         super().__init__(list(places))
         if len(places) < 2:
-            raise ConfigError(f"schedule.places={dict(places)}: balancing takes two terms or more")
+            raise ConfigError(f"places={dict(places)}: balancing takes two terms or more")
         if not alpha >= 0 or every < 1 or not 0 <= memory < 1:
-            raise ConfigError(
-                f"schedule: alpha={alpha} must be 0 or more, every={every} 1 or more, memory={memory} in [0, 1)"
-            )
+            raise ConfigError(f"alpha={alpha} must be 0 or more, every={every} 1 or more, memory={memory} in [0, 1)")
         self.places, self.alpha, self.every, self.memory = dict(places), alpha, every, memory
         self.seen = 0
         self.means: dict[str, dict[str, float]] = {}

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from gainkt.data.batch import Batch
 from gainkt.errors import ConfigError
 from gainkt.evaluation.statistics.metrics import PredictionMetrics
-from gainkt.losses import Loss, needs_every_skill
+from gainkt.losses import Loss
 from gainkt.model import GainKT, Output
 from gainkt.model.bounded import Bounded
 from gainkt.model.readout import probability
@@ -44,7 +44,7 @@ class GainKTModule(LightningModule):
         """
         super().__init__()
         self.model, self.loss, self.make_optimizer = model, loss, optimizer
-        self.gradient_every = gradient_every
+        self.gradient_every, self.is_checked = gradient_every, False
         self.weights = dict(loss.weights)
         self.train_metrics, self.val_metrics = PredictionMetrics(), PredictionMetrics()
 
@@ -66,7 +66,10 @@ class GainKTModule(LightningModule):
             ValueError: a term is not finite.
             ConfigError: nothing that the terms depend on may change.
         """
-        output = self.model(batch, every_skill=needs_every_skill(self.weights))
+        if not self.is_checked:
+            self.model.check_columns(batch)
+            self.is_checked = True
+        output = self.model(batch, every_skill=self.loss.needs_every_skill(self.weights))
         raw = self.loss(output, batch, self.weights)
         weighted = {name: self.weights[name] * value for name, value in raw.items()}
         if self.gradient_every and batch_idx % self.gradient_every == 0:

@@ -43,11 +43,11 @@ def adam(
     parts = dict(model.named_children())
     for name in lr_scale:
         if name not in parts:
-            raise ConfigError(f"optimizer.lr_scale.{name}: the model has no such part{nearest(name, parts)}")
+            raise ConfigError(f"lr_scale.{name}: the model has no such part{nearest(name, parts)}")
     if not lr > 0:
-        raise ConfigError(f"optimizer.lr={lr}: must be positive")
+        raise ConfigError(f"lr={lr}: must be positive")
     if not 0 <= final_lr <= 1:
-        raise ConfigError(f"optimizer.final_lr={final_lr}: a share of the learning rate, from 0 to 1")
+        raise ConfigError(f"final_lr={final_lr}: a share of the learning rate, from 0 to 1")
     groups = [
         {"params": list(part.parameters()), "lr": lr * lr_scale.get(name, 1.0), "name": name}
         for name, part in parts.items()

@@ -79,15 +79,15 @@ class Phases(Schedule):
         for phase in phases:
             if set(phase) - {"frozen"} != {"name", "share", "weights"}:
                 raise ConfigError(
-                    f"schedule.phases: a phase has name, share and weights, and frozen if wanted; found {sorted(phase)}"
+                    f"phases: a phase has name, share and weights, and frozen if wanted; found {sorted(phase)}"
                 )
         names = [phase["name"] for phase in phases]
         if len(set(names)) != len(names):
-            raise ConfigError(f"schedule.phases: two phases have the same name among {names}")
+            raise ConfigError(f"phases: two phases have the same name among {names}")
         total = sum(phase["share"] for phase in phases)
         if abs(total - 1) > 1e-6 or any(phase["share"] <= 0 for phase in phases):
             raise ConfigError(
-                f"schedule.phases: shares {[phase['share'] for phase in phases]} add up to {total:g}: the phases "
+                f"phases: shares {[phase['share'] for phase in phases]} add up to {total:g}: the phases "
                 "do not cover the epochs; make each positive and their sum 1"
             )
         self.plan = phases
@@ -146,9 +146,9 @@ class TwoPhase(Phases):
         frozen = frozen or {}
         for name in frozen:
             if name not in names:
-                raise ConfigError(f"schedule.frozen.{name}: no such phase{nearest(name, names)}")
+                raise ConfigError(f"frozen.{name}: no such phase{nearest(name, names)}")
         if not 0 < split < 1:
-            raise ConfigError(f"schedule.split={split}: the first phase's share of the epochs lies between 0 and 1")
+            raise ConfigError(f"split={split}: the first phase's share of the epochs lies between 0 and 1")
         super().__init__(
             [
                 {"name": names[0], "share": split, "weights": first, "frozen": frozen.get(names[0], ())},
@@ -178,9 +178,9 @@ class AlignmentWarmup(Constant):
             ConfigError: level or warmup is out of range.
         """
         if not level >= 0 or (yielding and level > 1):
-            raise ConfigError(f"schedule.level={level}: lambda is 0 or more, and at most 1 where terms yield to it")
+            raise ConfigError(f"level={level}: lambda is 0 or more, and at most 1 where terms yield to it")
         if not warmup >= 0:
-            raise ConfigError(f"schedule.warmup={warmup}: epochs, 0 or more")
+            raise ConfigError(f"warmup={warmup}: epochs, 0 or more")
         self.level, self.warmup, self.aligned, self.yielding = level, warmup, aligned, yielding
 
     def weights(self, epoch: int, num_epochs: int, base: Weights) -> dict[str, float]:
@@ -216,9 +216,9 @@ class Knots(Constant):
         Raises:
             ConfigError: moments out of range or order, or an unknown shape.
         """
-        check_shape("schedule.shape", shape)
+        check_shape("shape", shape)
         for term, points in knots.items():
-            check_moments(f"schedule.knots.{term}", points)
+            check_moments(f"knots.{term}", points)
         self.knots, self.shape = knots, shape
 
     def weights(self, epoch: int, num_epochs: int, base: Weights) -> dict[str, float]:

@@ -98,6 +98,8 @@ def train(cfg: DictConfig) -> RunResult:
         load_run(directory.path, trust).require_same_data(datamodule)
     model = build_model(cfg.model, datamodule.sizes)
     loss = build(cfg.loss)
+    if loss.bce_loss_weight is not None:  # the run's config shows the weights that it trains with
+        cfg.loss.bce1, cfg.loss.bce2 = loss.weights["bce1"], loss.weights["bce2"]
     reference = _start_loss(loss, model, cfg, datamodule)
     module = GainKTModule(model, loss, build(cfg.optimizer), gradient_every=cfg.gradient_every)
     schedule = LossScheduleCallback(build(cfg.schedule))

@@ -13,6 +13,7 @@ from gainkt.config import build, check_keys
 from gainkt.data.batch import Batch
 from gainkt.errors import ConfigError
 from gainkt.model.axis import all_skills, met_skills
+from gainkt.model.gain_head.base import gains_for
 from gainkt.model.gain_head.floored import MOST_STRETCH, FlooredGain, raise_std
 from gainkt.model.gain_head.linear import LinearGain, MLPGain
 from gainkt.model.gain_head.scalar import ScalarGain
@@ -101,7 +102,7 @@ def test_the_floor_counts_all_skills_on_either_axis() -> None:
     axis, value = met_skills(batch), value_of(batch)
     inner = constant(0.5)
     head = FlooredGain(K, SIZE, head=inner, floor=0.1)
-    some, every = head(value, axis, batch), head(value, all_skills(batch, K), batch)
+    some, every = gains_for(head, K, value, axis, batch), head(value, all_skills(batch, K), batch)
     assert axis.size == 2
     for column, skill in enumerate(axis.skills_BC[0].tolist()):
         assert torch.equal(some[0, :, column], every[0, :, skill])
@@ -122,7 +123,7 @@ def test_the_floor_takes_any_head(config: Config) -> None:
 
 @pytest.mark.parametrize("floor", [-0.1, 0.0, 0.5, 0.9])
 def test_a_floor_out_of_range(floor: float) -> None:
-    with pytest.raises(ConfigError, match=f"model.gain_head.floor={floor}"):
+    with pytest.raises(ConfigError, match=f"floor={floor}"):
         FlooredGain(8, SIZE, head=LinearGain, floor=floor)
 
 

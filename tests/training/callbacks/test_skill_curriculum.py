@@ -9,7 +9,7 @@ import pytest
 import torch
 from omegaconf import DictConfig
 
-from conftest import output_for, random_batch
+from conftest import loss_with, output_for, random_batch
 from gainkt.errors import ConfigError
 from gainkt.losses import Loss
 from gainkt.train import train
@@ -35,18 +35,18 @@ def test_easiest_first() -> None:
 
 
 def test_the_share_grows_to_all_skills() -> None:
-    curriculum, loss = SkillCurriculum(knots=[[0.0, 0.25], [0.5, 1.0]]), Loss(bce2=1.0)
+    curriculum, loss = SkillCurriculum(knots=[[0.0, 0.25], [0.5, 1.0]]), loss_with(bce2=1.0)
     expected = [{1, 6}, {1, 6, 3, 7, 4}, set(range(8)), set(range(8)), set(range(8))]
     for epoch, skills in enumerate(expected):
         logged = at(epoch, curriculum, loss)
-        assert set(loss.mastery_entropy.skills_K.nonzero()[:, 0].tolist()) == skills
+        assert set(loss.terms["bce2"].skills_K.nonzero()[:, 0].tolist()) == skills
         assert logged["curriculum/share_of_skills"] == pytest.approx([0.25, 0.625, 1, 1, 1][epoch])
 
 
 def test_hard_skills_give_encoder2_no_gradient_at_first_and_encoder1_theirs() -> None:
     batch = random_batch(s=2)
     batch.skills_BTS = torch.where(batch.has_skill_BTS, torch.tensor([2, 5]), 0)
-    curriculum, loss = SkillCurriculum(knots=[[0.0, 0.25], [0.5, 1.0]]), Loss(bce1=1.0, bce2=1.0)
+    curriculum, loss = SkillCurriculum(knots=[[0.0, 0.25], [0.5, 1.0]]), loss_with(bce1=1.0, bce2=1.0)
     sizes = []
     for epoch in (0, 4):
         at(epoch, curriculum, loss)
@@ -64,7 +64,7 @@ def test_a_step_of_an_easy_and_a_hard_skill_waits_for_the_hard_one() -> None:
     batch = random_batch(s=2)
     batch.has_skill_BTS = batch.valid_BT[..., None].expand(-1, -1, 2)
     batch.skills_BTS = torch.where(batch.has_skill_BTS, torch.tensor([1, 5]), 0)
-    loss = Loss(bce2=1.0)
+    loss = loss_with(bce2=1.0)
     at(0, SkillCurriculum(knots=[[0.0, 0.25], [1.0, 1.0]]), loss)
     assert float(loss(output_for(batch, 8), batch, loss.weights)["bce2"]) == 0
 

@@ -1,11 +1,30 @@
-"""Base."""
+"""What gain heads share.
+
+A gain head is built as `head(num_skills, size)` and called as `head(value_BTD, axis, batch)`; it returns gains in [0, 1]
+for the columns of `axis`, [B, T, C]: column c of window b is skill `axis.skills_BC[b, c]`. A head that is simpler with
+all skills, or compares them, sets `needs_every_skill = True` and is always given the axis of all K.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from gainkt.model.axis import SkillAxis
+from gainkt.data.batch import Batch
+from gainkt.model.axis import SkillAxis, all_skills
+from gainkt.model.returned import checked
+
+
+def gains_for(head: nn.Module, num_skills: int, value_BTD: Tensor, axis: SkillAxis, batch: Batch) -> Tensor:
+    """Ask a gain head for the columns of an axis, [B, T, C].
+
+    Raises:
+        ConfigError: it returns something else.
+    """
+    every = all_skills(batch, num_skills) if getattr(head, "needs_every_skill", False) else axis
+    letters = "[B, T, C], C the skills of the axis, axis.skills_BC; a head that is given all K sets needs_every_skill"
+    gains = checked("model.gain_head", head(value_BTD, every, batch), (*value_BTD.shape[:2], every.size), letters)
+    return gains if every is axis else axis.take(gains)
 
 
 class SkillOutput(nn.Module):

@@ -23,7 +23,7 @@ def _uniform(*shape: int, width: int) -> nn.Parameter:
 
 def _check_count(name: str, count: int) -> None:
     if count < 1:
-        raise ConfigError(f"model.gain_head.{name}={count}: must be 1 or more")
+        raise ConfigError(f"{name}={count}: must be 1 or more")
 
 
 class ExpertGain(nn.Module):

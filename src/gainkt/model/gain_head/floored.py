@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from gainkt.data.batch import Batch
 from gainkt.errors import ConfigError
-from gainkt.model.axis import SkillAxis, all_skills
+from gainkt.model.axis import SkillAxis
 from gainkt.model.size import Size
 
 MOST_STRETCH = 100.0
@@ -23,6 +23,8 @@ class FlooredGain(nn.Module):
 
     What is floored is what the head says; of it, `receivers` may let through a part.
     """
+
+    needs_every_skill = True
 
     def __init__(
         self, num_skills: int, size: Size, *, head: Callable[[int, Size], nn.Module], floor: float = 0.05
@@ -43,16 +45,15 @@ class FlooredGain(nn.Module):
         most = (share * (1 - share)) ** 0.5
         if not 0 < floor < 0.5 or floor > most:
             raise ConfigError(
-                f"model.gain_head.floor={floor}: must be above 0 and under .5, the greatest std of gains in [0, 1] "
+                f"floor={floor}: must be above 0 and under .5, the greatest std of gains in [0, 1] "
                 f"({num_skills} skills reach {most:.3f})"
             )
-        self.head, self.num_skills, self.floor = head(num_skills, size), num_skills, floor
+        self.head, self.floor = head(num_skills, size), floor
 
     def forward(self, value_BTD: Tensor, axis: SkillAxis, batch: Batch) -> Tensor:
-        """Gains in [0, 1], [B, T, C]."""
-        # The std is over all skills, whichever are asked for.
-        gains = raise_std(self.head(value_BTD, all_skills(batch, self.num_skills), batch), self.floor)
-        return gains if axis.is_all else gains.gather(2, axis.skills_BC[:, None].expand(-1, gains.shape[1], -1))
+        """Gains in [0, 1], [B, T, K]."""
+        assert axis.is_all, "the std is over all skills"
+        return raise_std(self.head(value_BTD, axis, batch), self.floor)
 
 
 def raise_std(gains_BTK: Tensor, floor: float) -> Tensor:

@@ -38,7 +38,7 @@ class LinearGain(nn.Module):
         """
         super().__init__()
         if not 0 <= dropout < 1:
-            raise ConfigError(f"model.gain_head.dropout={dropout}: a probability, at least 0 and below 1")
+            raise ConfigError(f"dropout={dropout}: a probability, at least 0 and below 1")
         self.dropout = nn.Dropout(dropout)
         self.output = SkillOutput(size.d_model, num_skills, weight_std, bias_std)
 

@@ -27,7 +27,7 @@ class QMatrixGain(nn.Module):
         """
         super().__init__()
         if not strength > 0:
-            raise ConfigError(f"model.gain_head.strength={strength}: must be above 0, or practised skills gain less")
+            raise ConfigError(f"strength={strength}: must be above 0, or practised skills gain less")
         self.output = SkillOutput(size.d_model, num_skills, 0.01, 0.0)
         self.strength = Bounded(1, mean=strength, per_skill=False)
 

@@ -19,7 +19,7 @@ class PhaseEarlyStopping(Callback):
     def __init__(self, *, monitor: str, mode: str = "max", patience: int = 10, min_delta: float = 0.0) -> None:
         """Keep the rule: the figure watched, whether `max` or `min` is best, epochs to wait, least gain that counts."""
         if patience < 1:
-            raise ConfigError(f"callbacks.stop.patience={patience}: must be 1 epoch or more")
+            raise ConfigError(f"patience={patience}: must be 1 epoch or more")
         self.watch, self.patience, self.min_delta = Watch(monitor, mode), patience, min_delta
         self.stopped = False
 

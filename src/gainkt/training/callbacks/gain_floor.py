@@ -29,9 +29,9 @@ class GainFloor(Callback):
             ConfigError: a setting out of range.
         """
         if not 0 < floor < 0.5:
-            raise ConfigError(f"callbacks.gain_floor.floor={floor}: a std of gains in [0, 1], between 0 and .5")
+            raise ConfigError(f"floor={floor}: a std of gains in [0, 1], between 0 and .5")
         if patience < 1:
-            raise ConfigError(f"callbacks.gain_floor.patience={patience}: must be 1 epoch or more")
+            raise ConfigError(f"patience={patience}: must be 1 epoch or more")
         self.floor, self.patience = floor, patience
         self.epochs_under = 0
         self.total, self.steps = 0.0, 0

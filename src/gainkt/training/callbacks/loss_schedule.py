@@ -8,7 +8,7 @@ from lightning import Callback, Trainer
 from torch import nn
 
 from gainkt.errors import ConfigError, nearest
-from gainkt.training.schedules import Schedule, phase_of
+from gainkt.training.schedules import Schedule, Weights, phase_of
 
 
 class LossScheduleCallback(Callback):
@@ -19,7 +19,6 @@ class LossScheduleCallback(Callback):
     """
 
     def __init__(self, schedule: Schedule) -> None:
-        """Keep the schedule."""
         self.schedule = schedule
         self.phase = ""
         self.learnt: dict[str, list[nn.Parameter]] = {}
@@ -31,14 +30,31 @@ class LossScheduleCallback(Callback):
             ConfigError: an unknown term or part, or a weight that cannot be used.
         """
         num_epochs, parts = planned_epochs(trainer), dict(pl_module.model.named_children())
+        base = pl_module.loss.weights
         for epoch in range(num_epochs):
-            pl_module.loss.check(self.schedule.weights(epoch, num_epochs, pl_module.loss.weights))
+            try:
+                pl_module.loss.check(self.schedule.weights(epoch, num_epochs, base))
+            except ConfigError as error:
+                raise ConfigError(f"schedule, epoch {epoch}: {error}") from None
             for name in self.schedule.frozen(epoch, num_epochs):
                 if name not in parts:
                     raise ConfigError(f"schedule frozen={name}: the model has no such part{nearest(name, parts)}")
+        if pl_module.loss.bce_loss_weight is not None:
+            for name in ("bce1", "bce2"):
+                self._check_heard(name, num_epochs, base)
         # A parameter that its config fixes stays fixed when its part thaws.
         self.learnt = {name: [p for p in part.parameters() if p.requires_grad] for name, part in parts.items()}
         self.schedule.follow(pl_module)
+
+    def _check_heard(self, name: str, num_epochs: int, base: Weights) -> None:
+        """Raise ConfigError where the schedule sets a term's weight in every epoch, whatever the loss group says."""
+        other = {**base, name: base[name] + 1.0}
+        courses = [[self.schedule.weights(e, num_epochs, b)[name] for e in range(num_epochs)] for b in (base, other)]
+        if courses[0] == courses[1]:
+            raise ConfigError(
+                f"loss.bce_loss_weight: the schedule sets the weight of {name} in every epoch, so that it has no "
+                "effect; choose another schedule, or set the weights there"
+            )
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Switch to the epoch's weights, phase and frozen parts."""

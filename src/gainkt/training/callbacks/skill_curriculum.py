@@ -35,13 +35,12 @@ class SkillCurriculum(Callback):
         Raises:
             ConfigError: moments out of range or order, shares out of range, a last share under 1, an unknown shape.
         """
-        where = "callbacks.skill_curriculum"
-        check_shape(f"{where}.shape", shape)
-        check_moments(f"{where}.knots", knots)
+        check_shape("shape", shape)
+        check_moments("knots", knots)
         shares = [share for _, share in knots]
         if not all(0 < share <= 1 for share in shares) or shares[-1] != 1:
             raise ConfigError(
-                f"{where}.knots: shares {shares} must lie over 0 and at most at 1, and the last be 1: some skills "
+                f"knots: shares {shares} must lie over 0 and at most at 1, and the last be 1: some skills "
                 "would never be learnt"
             )
         self.knots, self.shape = knots, shape

@@ -23,11 +23,9 @@ class Watch:
             ConfigError: the figure is a weighted loss, whose weights move, or belongs to the test set.
         """
         if monitor.startswith(("test/", "weighted_loss/")):
-            raise ConfigError(
-                f"callbacks monitor={monitor}: select on an unweighted validation figure, val/encoder2_auc say"
-            )
+            raise ConfigError(f"monitor={monitor}: select on an unweighted validation figure, val/encoder2_auc say")
         if mode not in ORDER:
-            raise ConfigError(f"callbacks mode={mode}: choose max or min")
+            raise ConfigError(f"mode={mode}: choose max or min")
         self.monitor, self.mode = monitor, mode
         self.state: dict[str, Any] = {"phase": "", "best": None, "best_epoch": -1}
 

@@ -1,0 +1,61 @@
+"""Errors of settings name the full key as it is typed, at any depth; parts come with plain containers."""
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+from gainkt.config import build, check_keys
+from gainkt.errors import ConfigError
+from gainkt.train import train
+
+Config = Callable[..., DictConfig]
+BAD = [
+    ["model.curve.beta.mean=-3"],
+    ["model.curve.saturation.high=-1"],
+    ["model/gain_head=floored", "+model.gain_head.head.dropout=2"],
+    ["model.gain_head.dropout=1.5"],
+    ["model/gain_head=experts", "model.gain_head.hidden=0"],
+    ["model.size.num_heads=3"],
+    ["model.readout.temperature.low=5"],
+    ["model.readout.reduce=least"],
+    ["model/velocity=inferred", "model.velocity.fastest=0.5"],
+    ["model.velocity.mean=-1"],
+    ["schedule=inverse_warmup", "schedule.split=1.5"],
+    ["schedule=gradient_norm", "schedule.memory=1.0"],
+    ["callbacks=[default,skill_curriculum]", "callbacks.curriculum.shape=square"],
+    ["callbacks.stop.patience=0"],
+    ["callbacks.select.mode=largest"],
+    ["optimizer.final_lr=2.0"],
+    ["dataset.tokens_per_batch=1"],
+    ["dataset.read.num_skills=0"],
+    ["dataset.split.test_share=2.0"],
+]
+
+
+@pytest.mark.parametrize("overrides", BAD, ids=lambda overrides: overrides[-1])
+def test_an_error_names_the_full_key(config: Config, overrides: list[str]) -> None:
+    key = overrides[-1].lstrip("+").partition("=")[0]
+    cfg = config("v1_per_skill", *overrides, "trajectories.write=false")
+    with pytest.raises(ConfigError) as error:
+        train(cfg)
+    assert str(error.value).count(key) == 1, error.value
+
+
+def test_a_part_is_completed_later_and_gets_plain_containers(config: Config) -> None:
+    cfg = config("v1_per_skill")
+    made = build(cfg.optimizer)
+    assert isinstance(made, partial)
+    assert type(made.keywords["betas"]) is list
+    assert type(made.keywords["lr_scale"]) is dict
+
+
+def test_what_a_constructor_raises_names_its_node() -> None:
+    cfg = OmegaConf.create({"optimizer": {"_target_": "gainkt.training.optimizers.adam"}})
+    with pytest.raises(ConfigError, match=r"optimizer: cannot be built \(TypeError: .*num_steps"):
+        build(cfg.optimizer)
+    with pytest.raises(ConfigError, match=r"part._target_=gainkt.nothing.Here: cannot be imported"):
+        check_keys(OmegaConf.create({"part": {"_target_": "gainkt.nothing.Here"}}))
+    with pytest.raises(ConfigError, match=r"part\.lr: a value is missing"):
+        build(OmegaConf.create({"part": {"_target_": "gainkt.training.optimizers.adam", "lr": "???"}}).part)
