@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Idle threads that spin cost more than they save wherever something else runs on the machine.
 export OMP_WAIT_POLICY := passive
 
-.PHONY: help setup demo test test-slow lint types format wheel clean
+.PHONY: help setup demo test test-slow golden lint types format wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ test: $(READY) lint types ## run lint, types and tests
 
 test-slow: $(READY) ## run the slow tests too
 	$(BIN)/python -m pytest -n 2 -m 'slow or not slow'
+
+golden: $(READY) ## fingerprint seeded runs; REV=<revision> compares with it (minutes)
+	$(BIN)/python scripts/golden.py $(if $(REV),--against $(REV))
 
 lint: $(READY) ## check style and format
 	$(BIN)/ruff check src tests scripts

@@ -1,0 +1,75 @@
+"""scripts/golden.py: what it runs, how it tells fingerprints apart, and that it finds what a change moves."""
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+from golden import ROOT, compare, differences, excerpt
+from golden_worker import cases, fingerprint
+
+
+def test_every_experiment_but_grids_is_run() -> None:
+    names = {case.name for case in cases(ROOT, sliced=False)}
+    grids = {"seeds_folds", "sweep_bce_weight", "sweep_learning_curve", "sweep_phase"}
+    experiments = {path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml")}
+    assert names == experiments - grids | {"v3_inverse_warmup-resumed"}
+    assert "v4_belief-assist2015" in {case.name for case in cases(ROOT, sliced=True)}
+
+
+def test_differences_name_what_moved() -> None:
+    old, new = {"a": "1", "b": "2", "c": "3"}, {"a": "1", "b": "2.5", "d": "4"}
+    assert differences(old, new) == [("b", "2", "2.5"), ("c", "3", "missing"), ("d", "missing", "4")]
+    said = io.StringIO()
+    runs = {"one": old, "two": old, "gone": old}, {"one": new, "two": old}
+    assert not compare(*runs, "base", 2, Console(file=said, width=100))
+    for line in ("b: 2 -> 2.5", "... and 1 more", "only in base: gone", "1 of 2 runs identical to base"):
+        assert line in said.getvalue()
+    assert compare({"two": old}, {"two": old}, "base", None, Console(file=said))
+
+
+def test_long_values_are_cut_around_their_difference() -> None:
+    text = "x" * 200
+    assert "y" in excerpt(text[:150] + "y" + text[151:], text)
+    assert excerpt("short", text) == "short"
+
+
+def test_json_is_told_leaf_by_leaf_and_without_places(tmp_path: Path) -> None:
+    content = {"checks": [{"name": "t1", "value": 0.171}], "where": str(tmp_path / "file"), "long": list(range(20))}
+    (tmp_path / "scorecard.json").write_text(json.dumps(content))
+    (tmp_path / "provenance.json").write_text("{}")
+    (tmp_path / "results.json").write_text("{")
+    prints = fingerprint(tmp_path)
+    assert prints["scorecard.json/checks/t1/value"] == "0.171"
+    assert prints["scorecard.json/where"] == '"<run>/file"'
+    assert prints["scorecard.json/long"].startswith("list of 20 ")
+    assert prints["results.json/unreadable"].startswith("JSONDecodeError")
+    assert not any("provenance" in name for name in prints)
+
+
+@pytest.mark.slow
+def test_a_moved_number_is_found_and_nothing_else(tmp_path: Path) -> None:
+    """Two runs of one tree are identical; with another value in its config they are not."""
+    tree = tmp_path / "tree"
+    for part in ("src", "conf", "scripts"):
+        shutil.copytree(ROOT / part, tree / part, ignore=shutil.ignore_patterns("__pycache__"))
+    git = ["git", "-C", str(tree), "-c", "user.name=test", "-c", "user.email=test@localhost"]
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "before"]):
+        subprocess.run([*git, *arguments], check=True)
+    command = [sys.executable, str(tree / "scripts" / "golden.py"), "--only", "v3_inverse_warmup", "--against", "HEAD"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 of 2 runs identical to HEAD" in done.stdout
+    assert "equals" not in done.stdout, "the resumed run is not the uninterrupted one"
+    settings = tree / "conf" / "optimizer" / "adam.yaml"
+    settings.write_text(settings.read_text().replace("1.0e-3", "1.1e-3", 1))
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "0 of 2 runs identical" in done.stdout
+    assert "checkpoints/best-joint.ckpt" in done.stdout
