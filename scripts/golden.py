@@ -18,41 +18,126 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
-import golden_worker
-from golden_worker import SLICE, Case, Prints, cases, write_slice
+from golden_prints import MISSING, Difference, Prints, differences, excerpt
+from golden_worker import DONE, SLICE, Case, cases, write_slice
 
 ROOT = Path(__file__).resolve().parents[1]
+WORKER = Path(__file__).with_name("golden_worker.py")
+SHARED = "GAINKT_SHARED"
 FORMAT = 1
 """Of the files that hold fingerprints."""
 PACKAGES = ("torch", "lightning", "hydra-core", "torchmetrics", "numpy", "pandas", "pyarrow", "scipy")
-LINES = 12
-"""Differences shown of a run unless all are asked for."""
-WIDTH = 60
-"""Columns for a value in a line of differences."""
+LINES = 4
+"""Differences shown of a file unless all are asked for."""
 
 
 class GoldenError(Exception):
     """Something that stops the command, in one line."""
 
 
-def git(*arguments: str, root: Path = ROOT) -> str:
-    """Return what git says of a checkout.
+@dataclass(frozen=True)
+class Taker:
+    """Takes fingerprints, and keeps whole ones."""
+
+    folder: Path
+    """Where they are kept."""
+    data: Path | None
+    """ASSISTments 2015, where it is there."""
+    only: Sequence[str]
+    """Experiments or runs wanted; all of them where empty."""
+    console: Console
+
+    def cases(self, root: Path) -> list[Case]:
+        """Return the cases wanted of a source tree, and those that they are compared with."""
+        found = cases(root, self.data is not None)
+        if not self.only:
+            return found
+        chosen = [case for case in found if {case.name, case.experiment} & set(self.only)]
+        return [case for case in found if case in chosen or case.name in {c.resumes for c in chosen}]
+
+    def of_tree(self, root: Path, label: str, *keep: str) -> dict[str, Prints]:
+        """Take the fingerprint of a source tree.
+
+        Args:
+            root: top of the tree.
+            label: what to call it.
+            keep: names to keep it under, if it is whole.
+
+        Raises:
+            GoldenError: the worker failed, which no failing run makes it do.
+        """
+        begun = time.perf_counter()
+        runs = self._run(root, label)
+        seconds, parts = round(time.perf_counter() - begun), sum(len(p) for run in runs.values() for p in run.values())
+        self.console.print(f"{label}: {len(runs)} runs, {parts:,} parts, {seconds} s", highlight=False)
+        for name, prints in runs.items():
+            for what, how in prints["ended"].items():
+                if how != DONE:
+                    self.say(f"  {name}: {what}: {how}")
+        for name in () if self.only else keep:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            content = {"about": about(self.data), "seconds": seconds, "runs": runs}
+            (self.folder / f"{name}.json").write_text(json.dumps(content, indent=0) + "\n")
+        return runs
+
+    def of_commit(self, commit: str, label: str) -> dict[str, Prints]:
+        """Read the fingerprint of a commit, or take it where none is kept that can be believed."""
+        path = self.folder / f"{commit}.json"
+        kept = json.loads(path.read_text()) if path.is_file() else None
+        if kept and kept["about"] == about(self.data):
+            names = {case.name for case in self.cases(ROOT)}
+            return {name: run for name, run in kept["runs"].items() if not self.only or name in names}
+        if kept:
+            self.console.print(f"{path.name}: taken in another way or place, so taken again")
+        with checkout(commit) as tree:
+            return self.of_tree(tree, label, commit)
+
+    def say(self, line: str) -> None:
+        """Print a line as it stands."""
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def _run(self, root: Path, label: str) -> dict[str, Prints]:
+        """Run the cases of a source tree in a process of their own."""
+        chosen, runs = self.cases(root), {}
+        environment = {k: v for k, v in os.environ.items() if k != "GAINKT_DEBUG"}
+        environment |= {"PYTHONPATH": str(root / "src"), "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
+        progress = Progress(console=self.console, transient=True)
+        with tempfile.TemporaryDirectory(prefix="golden-") as temporary, progress:
+            out = Path(temporary).resolve()
+            (out / "cases.json").write_text(json.dumps([asdict(case) for case in chosen]))
+            if self.data is not None:
+                write_slice(self.data, out / SLICE)
+            command = [sys.executable, str(WORKER), str(root / "src"), str(out)]
+            task = progress.add_task(label, total=len(chosen))
+            with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as worker:
+                for line in worker.stdout or ():
+                    said = json.loads(line)
+                    runs[said["name"]] = said["prints"]
+                    progress.update(task, advance=1, description=f"{label}: {said['name']}")
+            if worker.returncode:
+                last = (out / "worker.log").read_text().strip().splitlines()[-1:]
+                raise GoldenError(f"{label}: the worker stopped after {len(runs)} runs: {''.join(last)}")
+        return runs
+
+
+def git(*arguments: str) -> str:
+    """Return what git says of this checkout.
 
     Raises:
         GoldenError: git fails.
     """
-    done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True)
+    done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True)
     if done.returncode:
         raise GoldenError(f"git {' '.join(arguments)}: {done.stderr.strip() or 'failed'}")
     return done.stdout.strip()
@@ -70,9 +155,17 @@ def checkout(commit: str) -> Iterator[Path]:
             git("worktree", "remove", "--force", str(tree))
 
 
+def clean_commit() -> str | None:
+    """Return the commit whose sources the working tree holds unchanged; None where they were changed."""
+    with suppress(GoldenError):
+        if not git("status", "--porcelain", "--", "src", "conf"):
+            return git("rev-parse", "HEAD")
+    return None
+
+
 def shared_data() -> Path | None:
     """Return the folder of ASSISTments 2015, beside this checkout or the one that it is a worktree of; None without."""
-    beside = [Path(os.environ["GAINKT_SHARED"])] if "GAINKT_SHARED" in os.environ else [ROOT.parent / "shared"]
+    beside = [Path(os.environ[SHARED])] if SHARED in os.environ else [ROOT.parent / "shared"]
     with suppress(GoldenError):  # an unpacked archive has no git
         beside.append(Path(git("rev-parse", "--path-format=absolute", "--git-common-dir")).parents[1] / "shared")
     found = [folder / "data" / "assist2015_pykt" for folder in beside]
@@ -81,164 +174,102 @@ def shared_data() -> Path | None:
 
 def about(data: Path | None) -> dict[str, Any]:
     """Return what a fingerprint depends on besides the revision: where it differs, an old one is not believed."""
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text().splitlines() if information.is_file() else []
+    processors = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return {
         "format": FORMAT,
-        "worker": hashlib.sha256(Path(golden_worker.__file__).read_bytes()).hexdigest()[:16],
+        "scripts": [
+            hashlib.sha256(script.read_bytes()).hexdigest()[:16]
+            for script in (WORKER, WORKER.with_name("golden_prints.py"))
+        ],
         "slice": data is not None,
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
-        "processor": processor(),
+        "processor": processors[0] if processors else platform.processor(),  # kernels round in their own way
     }
 
 
-def processor() -> str:
-    """Return the name of the processor, whose kernels round in their own way."""
-    information = Path("/proc/cpuinfo")
-    lines = information.read_text().splitlines() if information.is_file() else []
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor() or platform.machine()
+def compare(old: Mapping[str, Prints], new: Mapping[str, Prints], label: str, taker: Taker, most: int | None) -> bool:
+    """Print what differs, once for the runs in which it is the same parts; tell whether nothing does.
 
-
-def take(root: Path, chosen: Sequence[Case], data: Path | None, label: str, console: Console) -> dict[str, Prints]:
-    """Run the cases of a source tree in a process of their own; return their fingerprints.
-
-    Raises:
-        GoldenError: the process fails, which no failing run makes it do.
+    Args:
+        old: fingerprints by run.
+        new: likewise, of the working tree.
+        label: what to call the old ones.
+        taker: prints.
+        most: differences to print of a file; all where None.
     """
-    environment = {k: v for k, v in os.environ.items() if k != "GAINKT_DEBUG"}
-    environment |= {"PYTHONPATH": str(root / "src"), "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
-    runs: dict[str, Prints] = {}
-    with tempfile.TemporaryDirectory(prefix="golden-") as temporary, Progress(console=console, transient=True) as bar:
-        out = Path(temporary).resolve()
-        (out / "cases.json").write_text(json.dumps([asdict(case) for case in chosen]))
-        if data is not None:
-            write_slice(data, out / SLICE)
-        command = [sys.executable, golden_worker.__file__, str(root / "src"), str(out)]
-        task = bar.add_task(label, total=len(chosen))
-        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as worker:
-            assert worker.stdout is not None
-            for line in worker.stdout:
-                said = json.loads(line)
-                runs[said["name"]] = said["prints"]
-                bar.update(task, advance=1, description=f"{label}: {said['name']}")
-        if worker.returncode:
-            last = (out / "worker.log").read_text().strip().splitlines()[-1:]
-            raise GoldenError(f"{label}: the worker stopped after {len(runs)} runs: {''.join(last)}")
-    return runs
-
-
-def choose(found: Sequence[Case], only: Sequence[str]) -> list[Case]:
-    """Return the cases of the experiments or runs named, all of them where none is."""
-    return [case for case in found if not only or case.name in only or case.overrides[0].split("=")[1] in only]
-
-
-def fingerprint(root: Path, label: str, keep: Path, only: Sequence[str], console: Console) -> dict[str, Prints]:
-    """Take the fingerprint of a source tree, and keep it if it is whole.
-
-    Raises:
-        GoldenError: nothing to run, or the worker fails.
-    """
-    data, begun = shared_data(), time.perf_counter()
-    if data is None:
-        console.print("no ASSISTments 2015 in shared/data: simulated students only")
-    chosen = choose(cases(root, data is not None), only)
-    if not chosen:
-        raise GoldenError(f"--only {','.join(only)}: {label} has no such experiment; --list names them")
-    runs = take(root, chosen, data, label, console)
-    seconds, entries = time.perf_counter() - begun, sum(map(len, runs.values()))
-    console.print(f"{label}: {len(runs)} runs, {entries:,} entries, {seconds:.0f} s", highlight=False)
-    for name, prints in runs.items():
-        for key, how in prints.items():
-            if (key.startswith("ended/") and how != "done") or (key.startswith("equals ") and how != "True"):
-                console.print(f"  {name}: {key}: {how}", markup=False, highlight=False, soft_wrap=True)
-    if not only:
-        keep.parent.mkdir(parents=True, exist_ok=True)
-        keep.write_text(json.dumps({"about": about(data), "seconds": round(seconds), "runs": runs}, indent=0) + "\n")
-    return runs
-
-
-def of_revision(commit: str, label: str, folder: Path, only: Sequence[str], console: Console) -> dict[str, Prints]:
-    """Read a commit's fingerprint, or take it where none is kept that can be believed."""
-    keep = folder / f"{commit}.json"
-    if keep.is_file():
-        kept = json.loads(keep.read_text())
-        if kept["about"] == about(shared_data()):
-            return kept["runs"]
-        console.print(f"{keep.name}: taken in another way or place, so taken again")
-    with checkout(commit) as tree:
-        return fingerprint(tree, label, keep, only, console)
-
-
-def differences(old: Mapping[str, str], new: Mapping[str, str]) -> list[tuple[str, str, str]]:
-    """Return what differs between two fingerprints of a run: name, old and new value, `missing` where there is none."""
-    names = [*old, *(name for name in new if name not in old)]
-    pairs = ((name, old.get(name, "missing"), new.get(name, "missing")) for name in names)
-    return [(name, before, after) for name, before, after in pairs if before != after]
-
-
-def compare(old: Mapping[str, Prints], new: Mapping[str, Prints], label: str, most: int | None, to: Console) -> bool:
-    """Print what differs from run to run; tell whether nothing does."""
     both = [name for name in new if name in old]
     found = {name: differences(old[name], new[name]) for name in both}
-    table = Table("run", "entries", "added", "removed", "changed", box=None, pad_edge=False)
+    alike = defaultdict(list)
     for name, lines in found.items():
         if lines:
-            counts = [sum(old == "missing" for _, old, _ in lines), sum(new == "missing" for *_, new in lines)]
-            table.add_row(name, *map(str, (len(new[name]), *counts, len(lines) - sum(counts))))
-    if table.row_count:
-        to.print(table)
-    for name, lines in found.items():
-        if lines:
-            to.print(f"\n[bold]{name}[/bold]")
-        for key, before, after in lines[:most]:
-            line = f"  {key}: {excerpt(before, after)} -> {excerpt(after, before)}"
-            to.print(line, markup=False, highlight=False, soft_wrap=True)
-        if most is not None and len(lines) > most:
-            to.print(f"  ... and {len(lines) - most} more (--all)", markup=False, highlight=False)
-    for here, names in ((label, old.keys() - new.keys()), ("the working tree", new.keys() - old.keys())):
-        if names:
-            to.print(f"only in {here}: {', '.join(sorted(names))}", markup=False, highlight=False, soft_wrap=True)
-    same = sum(not lines for lines in found.values())
-    to.print(f"{same} of {len(both)} runs identical to {label}", highlight=False)
-    return same == len(both) and old.keys() == new.keys()
+            alike[tuple((f, part, o == MISSING, n == MISSING) for f, part, o, n in lines)].append(name)
+    for names in alike.values():
+        taker.console.print(f"\n[bold]{', '.join(names)}[/bold]{' (values of the first)' if names[1:] else ''}")
+        show(found[names[0]], taker, most)
+    same = [name for name in both if not found[name]]
+    if alike and same:
+        taker.say(f"\nidentical: {', '.join(same)}")
+    for where, left in ((label, old.keys() - new.keys()), ("the working tree", new.keys() - old.keys())):
+        if left:
+            taker.say(f"only in {where}: {', '.join(sorted(left))}")
+    taker.say(f"{len(same)} of {len(both)} runs identical to {label}")
+    return len(same) == len(both) and old.keys() == new.keys()
 
 
-def excerpt(text: str, other: str) -> str:
-    """Return a value, or the part of a long one around the first place where it differs from the other."""
-    if len(text) <= WIDTH:
-        return text
-    common = next((i for i, pair in enumerate(zip(text, other, strict=False)) if pair[0] != pair[1]), len(other))
-    start = max(0, min(common - WIDTH // 3, len(text) - WIDTH))
-    return ("..." if start else "") + text[start : start + WIDTH] + ("..." if start + WIDTH < len(text) else "")
+def show(lines: Sequence[Difference], taker: Taker, most: int | None) -> None:
+    """Print the differences of a run, file by file."""
+    files = defaultdict(list)
+    for file, *line in lines:
+        files[file].append(line)
+    for file, parts in files.items():
+        added, removed = sum(old == MISSING for _, old, _ in parts), sum(new == MISSING for *_, new in parts)
+        counts = {"changed": len(parts) - added - removed, "added": added, "removed": removed}
+        taker.say(f"  {file}: {', '.join(f'{count} {what}' for what, count in counts.items() if count)}")
+        for part, before, after in parts[:most]:
+            taker.say(f"    {part or 'the file'}: {excerpt(before, after)} -> {excerpt(after, before)}")
+        if most is not None and len(parts) > most:
+            taker.say(f"    ... and {len(parts) - most} more (--all)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; 1 where something differs, 2 where it cannot be told."""
+    """Run the command; 1 where something differs, 2 where that cannot be told."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--against", metavar="REVISION", help="compare the working tree with it")
     parser.add_argument("--only", default="", metavar="NAME[,NAME]", help="these experiments or runs; nothing is kept")
     parser.add_argument("--list", action="store_true", help="name the runs and end")
-    parser.add_argument("--all", action="store_true", help=f"show every difference, not {LINES} a run")
+    parser.add_argument("--all", action="store_true", help=f"show every difference, not {LINES} of a file")
     parser.add_argument("--folder", type=Path, default=ROOT / "outputs" / "golden", help="where fingerprints are kept")
     options = parser.parse_args(argv)
-    console, only = Console(), [name for name in options.only.split(",") if name]
+    only = [name for name in options.only.split(",") if name]
+    taker = Taker(options.folder, shared_data(), only, Console())
     try:
+        mine = taker.cases(ROOT)
+        unknown = set(only) - {name for case in mine for name in (case.name, case.experiment)}
+        if unknown:
+            raise GoldenError(f"--only {','.join(sorted(unknown))}: no such experiment or run; --list names them")
         if options.list:
-            print("\n".join(case.name for case in choose(cases(ROOT, shared_data() is not None), only)))
+            print("\n".join(case.name for case in mine))
             return 0
-        old = None
+        if taker.data is None:
+            taker.say("no ASSISTments 2015 in ../shared/data: simulated students only")
+        commit = None
         if options.against:
             commit = git("rev-parse", "--verify", "--end-of-options", f"{options.against}^{{commit}}")
-            label = options.against if commit.startswith(options.against) else f"{options.against} ({commit[:7]})"
-            old = of_revision(commit, label, options.folder, only, console)
-        new = fingerprint(ROOT, "working tree", options.folder / "worktree.json", only, console)
+        before = clean_commit()
+        new = taker.of_tree(ROOT, "working tree", "worktree")
+        # Not where the comparison is with this very commit: it would be with itself.
+        if before and not only and commit != before == clean_commit():
+            (options.folder / f"{before}.json").write_bytes((options.folder / "worktree.json").read_bytes())
+        if commit is None:
+            return 0
+        label = options.against if commit.startswith(options.against) else f"{options.against} ({commit[:7]})"
+        return 0 if compare(taker.of_commit(commit, label), new, label, taker, None if options.all else LINES) else 1
     except GoldenError as error:
         print(f"golden: error: {error}", file=sys.stderr)
         return 2
-    if old is None:
-        return 0
-    wanted = {name: prints for name, prints in old.items() if not only or name in new}
-    return 0 if compare(wanted, new, label, None if options.all else LINES, console) else 1
 
 
 if __name__ == "__main__":

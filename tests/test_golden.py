@@ -11,8 +11,9 @@ import pytest
 from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
-from golden import ROOT, compare, differences, excerpt
-from golden_worker import cases, fingerprint
+from golden import ROOT, Taker, compare
+from golden_prints import differences, excerpt, fingerprint
+from golden_worker import cases
 
 
 def test_every_experiment_but_grids_is_run() -> None:
@@ -24,14 +25,30 @@ def test_every_experiment_but_grids_is_run() -> None:
 
 
 def test_differences_name_what_moved() -> None:
-    old, new = {"a": "1", "b": "2", "c": "3"}, {"a": "1", "b": "2.5", "d": "4"}
-    assert differences(old, new) == [("b", "2", "2.5"), ("c", "3", "missing"), ("d", "missing", "4")]
+    old = {"a.csv": {"a": "1", "b": "2", "c": "3"}, "b.json": {"": "0"}}
+    new = {"a.csv": {"a": "1", "b": "2.5", "d": "4"}}
+    assert differences(old, new) == [
+        ("a.csv", "b", "2", "2.5"),
+        ("a.csv", "c", "3", "missing"),
+        ("a.csv", "d", "missing", "4"),
+        ("b.json", "", "1 parts", "missing"),
+    ]
     said = io.StringIO()
-    runs = {"one": old, "two": old, "gone": old}, {"one": new, "two": old}
-    assert not compare(*runs, "base", 2, Console(file=said, width=100))
-    for line in ("b: 2 -> 2.5", "... and 1 more", "only in base: gone", "1 of 2 runs identical to base"):
+    taker = Taker(Path(), None, (), Console(file=said, width=100))
+    runs = {"one": old, "two": old, "three": old, "gone": old}, {"one": new, "two": new, "three": old}
+    assert not compare(*runs, "base", taker, 2)
+    expected = (
+        "one, two (values of the first)",
+        "a.csv: 1 changed, 1 added, 1 removed",
+        "    b: 2 -> 2.5",
+        "... and 1 more",
+        "identical: three",
+        "only in base: gone",
+        "1 of 3 runs identical to base",
+    )
+    for line in expected:
         assert line in said.getvalue()
-    assert compare({"two": old}, {"two": old}, "base", None, Console(file=said))
+    assert compare({"two": old}, {"two": old}, "base", taker, None)
 
 
 def test_long_values_are_cut_around_their_difference() -> None:
@@ -46,11 +63,11 @@ def test_json_is_told_leaf_by_leaf_and_without_places(tmp_path: Path) -> None:
     (tmp_path / "provenance.json").write_text("{}")
     (tmp_path / "results.json").write_text("{")
     prints = fingerprint(tmp_path)
-    assert prints["scorecard.json/checks/t1/value"] == "0.171"
-    assert prints["scorecard.json/where"] == '"<run>/file"'
-    assert prints["scorecard.json/long"].startswith("list of 20 ")
-    assert prints["results.json/unreadable"].startswith("JSONDecodeError")
-    assert not any("provenance" in name for name in prints)
+    assert prints["scorecard.json"]["checks/t1/value"] == "0.171"
+    assert prints["scorecard.json"]["where"] == '"<run>/file"'
+    assert prints["scorecard.json"]["long"].startswith("list of 20 ")
+    assert prints["results.json"]["unreadable"].startswith("JSONDecodeError")
+    assert "provenance.json" not in prints
 
 
 @pytest.mark.slow
@@ -66,10 +83,10 @@ def test_a_moved_number_is_found_and_nothing_else(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 of 2 runs identical to HEAD" in done.stdout
-    assert "equals" not in done.stdout, "the resumed run is not the uninterrupted one"
+    assert "uninterrupted" not in done.stdout, "the resumed run is not as if uninterrupted"
     settings = tree / "conf" / "optimizer" / "adam.yaml"
-    settings.write_text(settings.read_text().replace("1.0e-3", "1.1e-3", 1))
+    settings.write_text(settings.read_text().replace("lr: 2.0e-3", "lr: 2.1e-3"))
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "0 of 2 runs identical" in done.stdout
-    assert "checkpoints/best-joint.ckpt" in done.stdout
+    assert "0 of 2 runs identical to HEAD" in done.stdout
+    assert "checkpoints/best-joint.ckpt: " in done.stdout

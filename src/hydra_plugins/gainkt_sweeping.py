@@ -1,7 +1,7 @@
 """What Hydra may use of gainkt as sweeper and launchers: it takes these from the package hydra_plugins alone."""
 
-from gainkt.sweeping.launchers import Local, Ray, Slurm
 from gainkt.sweeping.grids import Grid
+from gainkt.sweeping.launchers import Local, Ray, Slurm
 
 
 class GridSweeper(Grid):

@@ -17,7 +17,6 @@ from gainkt.files import write_json
 from gainkt.sweeping.command import resumed_arguments
 from gainkt.sweeping.jobs import SweepFolder, sweep_job
 
-
 os.environ["GAINKT_CONF"] = conf_dir()
 
 
