@@ -69,7 +69,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, behave: Train | None = None, *, com
     if not compose_each:
         monkeypatch.setattr(trials, "_compose", quickly)
 
-    def train(cfg: DictConfig) -> Any:
+    def train(cfg: DictConfig, overrides: Sequence[str]) -> Any:
         weight = float(cfg.loss.bce1)
         seen.append(weight)
         if behave is not None:

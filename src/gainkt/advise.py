@@ -56,7 +56,7 @@ def advise_run(run: Run, *, make: bool = True, device: torch.device | str = "cpu
     config: Any = OmegaConf.to_container(run.config)
     items = run.sizes.num_items
     report = advise(card, diagnosis, config, results=run.results, metrics=metrics, num_items=items)
-    base = recompose(run.config)
+    base = recompose(run.config, run.overrides)
     content = report.plain()
     for entry, advice in zip(content["advice"], report.advice, strict=True):
         entry["command"] = command_of(advice, base, run)

@@ -1,4 +1,4 @@
-"""The overrides that make a run's config again: read off the config itself, whatever command line or script made it."""
+"""Overrides of `python -m gainkt.train`: as a run was started with them, and as a command that starts another one."""
 
 from __future__ import annotations
 
@@ -10,23 +10,25 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig, OmegaConf
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from gainkt.config import conf_dir, register_resolvers
 
-CARRIED = ("dataset", "seed", "logger", "run.root", "trainer.accelerator", "trainer.devices", "trainer.precision")
+OUTSIDE = "hydra.searchpath"
+"""Config folders from outside of gainkt."""
+MACHINE = ("run.root", "trainer.accelerator", "trainer.devices", "trainer.precision")
+CARRIED = (OUTSIDE, "dataset", "seed", "logger", *MACHINE)
 """What goes along to another experiment: data, seed and machine."""
-SAID = ("dataset.path", "dataset.fold", "seed")
-"""What a command says even where it is the default."""
-OWN = ("name", "run", "logger", "hydra")
+STATED = ("dataset.path", "dataset.fold", "seed")
+"""What a command states even where it is the default."""
+OWN = ("name", "run", "sweep", "logger", "hydra")
 """What belongs to one run, or is treated by itself."""
-ABSENT = object()
-PLAIN = re.compile(r"[A-Za-z_./][\w./-]*")
-WORDS = re.compile(r"(?i)(true|false|null|nan|inf)")
+PLAIN = re.compile(r"(?!(?i:true|false|null|nan|inf)$)[A-Za-z_./][\w./-]*")
 
 
-def compose_train(overrides: Sequence[str] = ()) -> DictConfig:
-    """Compose conf/train.yaml, also from inside another Hydra command.
+def compose_train(overrides: Sequence[str] = (), *, hydra: bool = False) -> DictConfig:
+    """Compose conf/train.yaml, also from inside another Hydra command; with Hydra's own settings where asked.
 
     Raises:
         HydraException: an override is not understood.
@@ -36,176 +38,124 @@ def compose_train(overrides: Sequence[str] = ()) -> DictConfig:
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(conf_dir(), version_base="1.3"):
-            return compose("train", list(overrides))
+            return compose("train", list(overrides), return_hydra_config=hydra)
     finally:
         GlobalHydra.instance().hydra = outer
 
 
-def experiments() -> list[str]:
-    """Return the names of all experiments."""
-    return sorted(path.stem for path in Path(conf_dir(), "experiment").glob("*.yaml"))
+def given() -> list[str]:
+    """Return the overrides of the running Hydra command; `--config-dir` as an override too."""
+    hydra = HydraConfig.get()
+    sources = hydra.runtime.config_sources
+    outside = [f"{s.schema}://{s.path}" for s in sources if s.provider.endswith("command-line")]
+    return [*([f"{OUTSIDE}={_text(outside)}"] if outside else []), *hydra.overrides.task]
 
 
-def recompose(config: DictConfig) -> list[str]:
-    """Return overrides of `python -m gainkt.train` that make a config again, all but its folder.
+def recompose(config: DictConfig, saved: Sequence[str] | None = None) -> list[str]:
+    """Return overrides that make a config again, all but the run's folder.
 
-    The experiment is the one that the run is named after, or else the one that differs least; each group's option is
-    the one that differs least; what still differs is set key by key. Settings that are newer than the run are left out
-    and take their defaults.
+    They are those that the run was started with or, where none were saved, the experiment that it is named after. What
+    the config holds beyond them is set key by key: settings made in Python, and an experiment that has changed since.
+    Settings that are newer than the run are left out and take their defaults.
 
     Args:
         config: resolved, as config.yaml holds it.
+        saved: as given when the run was started; None where that is not known.
+
+    Raises:
+        HydraException: an override is not understood any more.
     """
-    experiment = _experiment(config)
-    chosen = [] if experiment is None else [f"experiment={experiment}"]
-    chosen += _groups(config, chosen)
-    for interpolated in (False, True):  # what follows from another setting comes second: it may have followed it
-        composed = compose_train(chosen)
-        chosen += [
-            override
-            for key, override in _differences(config, composed)
-            if interpolated or not _is_interpolation(composed, key)
-        ]
-    said = {_key(override) for override in chosen}
-    for key in SAID:
-        value = OmegaConf.select(config, key)
-        if value is not None and key not in said:
-            chosen.append(f"{key}={_text(value)}")
-    if OmegaConf.select(config, "name") != compose_train(chosen).name:
-        chosen.append(f"name={_text(config.name)}")
-    return chosen
+    start = [*_named_after(config), *_loggers(config)] if saved is None else saved
+    chosen = [o for o in start if _key(o) not in STATED and (_in(o, CARRIED) or not _in(o, ("run", "sweep", "hydra")))]
+    composed = compose_train(chosen, hydra=True)
+    if composed.hydra.sweeper.get("params"):
+        chosen.append("hydra.sweeper.params=null")  # the run is one of a grid's, which alone would be refused
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    here = {**{key: value for key, value in plain.items() if key not in OWN[1:]}, "run": {"root": config.run.root}}
+    # What follows from another setting comes second: it may have followed it already.
+    chosen += [o for follows in (False, True) for o in _differences(here, composed, follows)]
+    known = {_key(o) for o in chosen}
+    values = {key: OmegaConf.select(config, key) for key in STATED if key not in known}
+    return chosen + [f"{key}={_text(value)}" for key, value in values.items() if value is not None]
 
 
 def carried(overrides: Iterable[str]) -> list[str]:
     """Return those of a run's overrides that go along to another experiment."""
-    return [o for o in overrides if any(_key(o) == part or _key(o).startswith(f"{part}.") for part in CARRIED)]
+    return [o for o in overrides if _in(o, CARRIED)]
 
 
 def settings(overrides: Iterable[str]) -> list[str]:
     """Return those of a run's overrides that make it another variant than its experiment."""
-    return [o for o in overrides if _key(o) not in (*OWN, "experiment") and not carried([o])]
+    return [o for o in overrides if not _in(o, (*CARRIED, *OWN, "experiment"))]
 
 
 def changed(overrides: Sequence[str], changes: Sequence[str]) -> list[str]:
     """Return overrides with some replaced or added; another option of a group drops the settings inside the old one."""
+    defaults = OmegaConf.load(Path(conf_dir(), "train.yaml")).defaults
+    groups = {str(next(iter(entry))) for entry in defaults if not isinstance(entry, str)} - {"experiment", "hydra"}
     kept = list(overrides)
-    for change in changes:
-        key = _key(change)
-        inside = f"{key.replace('/', '.')}." if key in _group_names() else None
-        kept = [o for o in kept if _key(o) != key and not (inside and _key(o).startswith(inside))]
+    for key in map(_key, changes):
+        inside = f"{key.replace('/', '.')}."
+        kept = [o for o in kept if _key(o) != key and not (key in groups and _key(o).startswith(inside))]
     return [*kept, *changes]
 
 
 def command_line(module: str, overrides: Iterable[str], *, sweep: bool = False) -> str:
     """Return a command that can be pasted into a shell."""
-    words = ["python", "-m", f"gainkt.{module}", *(["-m"] if sweep else []), *overrides]
-    return " ".join(map(shlex.quote, words))
+    return shlex.join(["python", "-m", f"gainkt.{module}", *(["-m"] if sweep else []), *overrides])
 
 
-def _experiment(config: DictConfig) -> str | None:
-    """The experiment that a run is named after (v1_per_skill, v1_per_skill-no-decay), or else the closest one."""
-    names = experiments()
+def _differences(
+    here: Mapping[str, Any], there: DictConfig, follows: bool, path: str = "", is_argument: bool = False
+) -> Iterator[str]:
+    """Overrides that turn a composed config into that of a run; `there` is turned into it on the way.
+
+    Args:
+        here: the run's.
+        there: as composed.
+        follows: look also at what follows from another setting.
+        path: of both, with a dot at its end.
+        is_argument: whether both are an argument of something that a config describes.
+    """
+    found = {str(key): "???" if OmegaConf.is_missing(there, key) else there[key] for key in there}
+    nodes = [key for key in here if isinstance(here[key], Mapping) and isinstance(found.get(key), DictConfig)]
+    unlike = [key for key in here if key not in nodes and (key not in found or found[key] != here[key])]
+    if not follows:
+        unlike = [key for key in unlike if key not in found or not OmegaConf.is_interpolation(there, key)]
+    with open_dict(there):
+        # What the run lacks is newer than the run, unless something else stands here, or anything can (lr_scale).
+        if unlike if "_target_" in there else is_argument:
+            for key in sorted(found.keys() - here.keys()):
+                del there[key]
+                yield from ([f"{path}{key}=0"] if found[key] is None else [])  # Hydra does not see a null to delete
+                yield f"~{path}{key}"
+        for key in unlike:
+            there[key] = here[key]
+            yield f"{'' if key in found else '+'}{path}{key}={_text(here[key])}"
+    for key in nodes:
+        yield from _differences(here[key], there[key], follows, f"{path}{key}.", "_target_" in there)
+
+
+def _named_after(config: DictConfig) -> list[str]:
+    """The experiment that a run is named after: v1_per_skill of v1_per_skill-no-decay."""
+    names = [path.stem for path in Path(conf_dir(), "experiment").glob("*.yaml")]
     named = [name for name in names if config.name == name or str(config.name).startswith(f"{name}-")]
-    if named:
-        return max(named, key=len)
-    candidates: list[str | None] = [None, *names]
-    return min(candidates, key=lambda name: len(_unlike(config, name)))
+    return [f"experiment={max(named, key=len)}"] if named else []
 
 
-def _unlike(config: DictConfig, experiment: str | None) -> list[str]:
-    """Keys at which an experiment differs from a config, the data aside."""
-    here = _flat(config)
-    there = _flat(compose_train([] if experiment is None else [f"experiment={experiment}"]))
-    keys = {key for key in here.keys() | there.keys() if not key.startswith((*OWN, "dataset", "seed"))}
-    return [key for key in keys if here.get(key, ABSENT) != there.get(key, ABSENT)]
-
-
-def _group_names() -> list[str]:
-    entries = OmegaConf.load(Path(conf_dir(), "train.yaml")).defaults
-    names = [str(next(iter(entry))) for entry in entries if not isinstance(entry, str)]
-    return [name for name in names if name not in ("experiment", "hydra")]
-
-
-def _groups(config: DictConfig, chosen: Sequence[str]) -> list[str]:
-    """Options that fit a config better than those composed."""
-    here, there = _flat(config), _flat(compose_train(chosen))
-    options: list[str] = []
-    for group in _group_names():
-        path = group.replace("/", ".")
-        target = _under(here, path)
-        names = sorted(file.stem for file in Path(conf_dir(), group).glob("*.yaml"))
-        current = _distance(target, _under(there, path))
-        if group == "logger" or len(names) < 2 or not any(current):
-            continue
-        tried = {name: _under(_flat(compose_train([*chosen, f"{group}={name}"])), path) for name in names}
-        best = min(names, key=lambda name: _distance(target, tried[name]))
-        if _distance(target, tried[best]) < current:
-            options.append(f"{group}={best}")
-    loggers = [str(name) for name in OmegaConf.select(config, "logger") or {}]
-    if loggers and all(Path(conf_dir(), "logger", f"{name}.yaml").is_file() for name in loggers):
-        options.append(f"logger={loggers[0] if len(loggers) == 1 else '[' + ','.join(loggers) + ']'}")
-    return options
-
-
-def _distance(target: Mapping[str, Any], option: Mapping[str, Any]) -> tuple[int, int]:
-    """Keys at which they differ, and how many of these the target lacks, which no override can say."""
-    keys = {key for key in target.keys() | option.keys() if option.get(key) != "???"}
-    unlike = [key for key in keys if target.get(key, ABSENT) != option.get(key, ABSENT)]
-    return len(unlike), sum(key not in target for key in unlike)
-
-
-def _differences(config: DictConfig, composed: DictConfig) -> Iterator[tuple[str, str]]:
-    """Key and override of all that differs, the run's own matters aside."""
-    here, there = _flat(config), _flat(composed)
-    for key, value in here.items():
-        own = key.partition(".")[0] in OWN and key != "run.root"
-        if own or value == there.get(key, ABSENT) or (value == {} and OmegaConf.select(composed, key) is not None):
-            continue
-        yield key, f"{'' if key in there else '+'}{key}={_text(value)}"
-    for key in sorted(there.keys() - here.keys()):
-        if _in_free_mapping(composed, key):
-            yield key, f"~{key}"
-
-
-def _in_free_mapping(composed: DictConfig, key: str) -> bool:
-    """Tell whether a key is an entry of an argument (lr_scale) rather than an argument, which has a default."""
-    parent, _, _ = key.rpartition(".")
-    owner, _, _ = parent.rpartition(".")
-    node, above = (OmegaConf.select(composed, path) if path else None for path in (parent, owner))
-    return (
-        isinstance(above, DictConfig)
-        and "_target_" in above
-        and isinstance(node, DictConfig)
-        and "_target_" not in node
-    )
-
-
-def _is_interpolation(config: DictConfig, key: str) -> bool:
-    parent, _, last = key.rpartition(".")
-    node = OmegaConf.select(config, parent) if parent else config
-    return isinstance(node, DictConfig) and last in node and OmegaConf.is_interpolation(node, last)
-
-
-def _flat(config: Any, *, resolve: bool = True) -> dict[str, Any]:
-    """Leaves of a config by dotted path; lists and empty mappings are leaves."""
-    return dict(_leaves(OmegaConf.to_container(config, resolve=resolve, throw_on_missing=False), ""))
-
-
-def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if not isinstance(node, Mapping) or (path and not node):
-        yield path, node
-        return
-    for key, value in node.items():
-        yield from _leaves(value, f"{path}.{key}".lstrip("."))
-
-
-def _under(leaves: Mapping[str, Any], path: str) -> dict[str, Any]:
-    """The leaves inside a node, by their path from there."""
-    return {key.removeprefix(f"{path}."): value for key, value in leaves.items() if key.startswith(f"{path}.")}
+def _loggers(config: DictConfig) -> list[str]:
+    """A run's loggers by name, since their settings hold its folder."""
+    names = [str(name) for name in config.get("logger") or {} if Path(conf_dir(), "logger", f"{name}.yaml").is_file()]
+    return [f"logger={_text(names)}"] if names else []
 
 
 def _key(override: str) -> str:
     return override.lstrip("+~").partition("=")[0]
+
+
+def _in(override: str, parts: Iterable[str]) -> bool:
+    """Tell whether an override is of one of some parts of the config, or inside it."""
+    return any(_key(override) == part or _key(override).startswith((f"{part}.", f"{part}/")) for part in parts)
 
 
 def _text(value: Any) -> str:
@@ -218,7 +168,7 @@ def _text(value: Any) -> str:
         return "{" + ",".join(f"{key}:{_text(entry)}" for key, entry in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ",".join(map(_text, value)) + "]"
-    if isinstance(value, str) and not (PLAIN.fullmatch(value) and not WORDS.fullmatch(value)):
+    if isinstance(value, str) and not PLAIN.fullmatch(value):
         quoted = value.replace("\\", "\\\\").replace("'", "\\'") if "'" in value or value.endswith("\\") else value
         return f"'{quoted}'"
     return str(value)

@@ -13,6 +13,7 @@ from gainkt.config import conf_dir, one_line_errors, register_resolvers, run_mai
 from gainkt.console import make_console
 from gainkt.errors import ConfigError
 from gainkt.losses.loss import check_bce_weights
+from gainkt.overrides import given
 from gainkt.reporting.alignment_report import alignment_view
 from gainkt.reporting.diagnosis_table import diagnosis_view
 from gainkt.reporting.scorecard_table import scorecard_view
@@ -48,7 +49,7 @@ def _main(cfg: DictConfig) -> float:
     _refuse_what_hydra_cannot_do(cfg)
     if not cfg.run.resume:
         OmegaConf.update(cfg, "run.dir", str(Path(HydraConfig.get().runtime.output_dir).resolve()))
-    result = train(cfg)
+    result = train(cfg, given())
     console = make_console()
     console.print(results_table(result.results))
     if result.scorecard is not None:

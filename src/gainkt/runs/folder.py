@@ -6,7 +6,7 @@ import json
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -68,18 +68,18 @@ class RunDirectory:
         """The best checkpoint of a phase."""
         return self.checkpoints / f"best-{phase}.ckpt"
 
-    def create(self, cfg: DictConfig, datamodule: KTDataModule) -> None:
-        """Write what is known before training: config, sizes and provenance."""
+    def create(self, cfg: DictConfig, datamodule: KTDataModule, overrides: Sequence[str] | None = None) -> None:
+        """Write what is known before training: config, sizes and provenance; `overrides` as given, None if unknown."""
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         if datamodule.path is not None:
             # The run is read again from other folders than the one it was started in.
             cfg.dataset.path = str(datamodule.path.resolve())
         write_whole(self.config, lambda building: OmegaConf.save(cfg, building, resolve=True))
         write_json(self.sizes, asdict(datamodule.sizes))
-        write_json(self.provenance, provenance(cfg, datamodule))
+        write_json(self.provenance, provenance(cfg, datamodule, overrides))
 
 
-def provenance(cfg: DictConfig, datamodule: KTDataModule) -> dict[str, Any]:
+def provenance(cfg: DictConfig, datamodule: KTDataModule, overrides: Sequence[str] | None = None) -> dict[str, Any]:
     """Return what one needs to make the run again, or to see why it differs."""
     return {
         "gainkt": __version__,
@@ -93,6 +93,7 @@ def provenance(cfg: DictConfig, datamodule: KTDataModule) -> dict[str, Any]:
             "protocol": datamodule.protocol,
         },
         "seed": cfg.seed,
+        "overrides": None if overrides is None else list(overrides),
         "command": " ".join([Path(sys.executable).name, *sys.orig_argv[1:]]),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -177,6 +178,12 @@ class Run:
     def results(self) -> dict[str, Any]:
         """Figures of each phase's best checkpoint, as training left them; empty if it did not finish."""
         return json.loads(self.directory.results.read_text()) if self.directory.results.is_file() else {}
+
+    @cached_property
+    def overrides(self) -> list[str] | None:
+        """Overrides as given when the run was started; None where they were not saved."""
+        file = self.directory.provenance
+        return json.loads(file.read_text()).get("overrides") if file.is_file() else None
 
     def require_same_data(self, datamodule: KTDataModule) -> None:
         """Check that the run's own data is what it was when training started.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,11 +75,12 @@ class RunResult:
     """Lightning's trainer."""
 
 
-def train(cfg: DictConfig) -> RunResult:
+def train(cfg: DictConfig, overrides: Sequence[str] | None = None) -> RunResult:
     """Train the variant of a composed config, and score each phase's best checkpoint.
 
     Args:
         cfg: composed from conf/train.yaml; with `run.resume` set, the config saved in that folder is used instead.
+        overrides: that the config was composed with, to be kept with the run; None where they are not known.
 
     Raises:
         ConfigError: a setting that cannot be used.
@@ -105,7 +107,7 @@ def train(cfg: DictConfig) -> RunResult:
     schedule = LossScheduleCallback(build(cfg.schedule))
     schedule.schedule.phases(cfg.trainer.max_epochs)
     if not resumes:
-        directory.create(cfg, datamodule)
+        directory.create(cfg, datamodule, overrides)
     run, last = load_run(directory.path, trust), directory.checkpoints / "last.ckpt"
     saved = read_checkpoint(last) if resumes and last.exists() else None
     if saved is not None:

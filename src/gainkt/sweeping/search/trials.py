@@ -69,7 +69,7 @@ class Search:
         ConfigError: the study or the space cannot be used.
     """
 
-    def __init__(self, cfg: DictConfig, overrides: Sequence[str], train: Callable[[DictConfig], Any]) -> None:
+    def __init__(self, cfg: DictConfig, overrides: Sequence[str], train: Callable[[DictConfig, Sequence[str]], Any]) -> None:
         content: Any = OmegaConf.to_container(cfg.search, resolve=True)
         study = {str(key): value for key, value in cfg.study.items()}
         self.space: Space = read_space(content)
@@ -133,7 +133,7 @@ class Search:
         name = f"trial {trial.number} of {self.settings.trials}"
         try:
             with reporting(trial, self.settings.objective, self.settings.alpha):
-                metrics: Any = job.run(lambda: self.train(self._config(job)).metrics)
+                metrics: Any = job.run(lambda: self.train(self._config(job), self._overrides(job)).metrics)
         except optuna.TrialPruned as given_up:
             self.study.tell(trial, state=TrialState.PRUNED)
             log.info("%s: %s", name, given_up)
@@ -152,9 +152,13 @@ class Search:
             self.study.tell(trial, self._values(metrics[E1], metrics[E2]))
             log.info("%s: E1 %.4f, E2 %.4f", name, metrics[E1], metrics[E2])
 
+    def _overrides(self, job: Job) -> list[str]:
+        """What the config of a trial is composed with."""
+        return [*self.settings.overrides, *job.overrides]
+
     def _config(self, job: Job) -> DictConfig:
         """The training config of a trial."""
-        cfg = _compose([*self.settings.overrides, *job.overrides])
+        cfg = _compose(self._overrides(job))
         OmegaConf.update(cfg, "run.dir", str(job.folder))
         OmegaConf.update(cfg, "sweep.group", self.folder.name)
         OmegaConf.update(cfg, "sweep.job", f"trial {job.number}")
