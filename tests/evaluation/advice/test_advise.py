@@ -8,7 +8,7 @@ from made_runs import CEILING, OWN_GAIN, WEAK, Run, ask, carries, cause, check, 
 from rich.console import Console
 
 from gainkt.evaluation.advice.advise import advise
-from gainkt.evaluation.advice.rule import STAGES
+from gainkt.evaluation.advice.rules import STAGES
 from gainkt.overrides import command_line
 from gainkt.reporting.advice_view import advice_view, command_lines
 

@@ -26,8 +26,8 @@ from made_runs import (
 from omegaconf import OmegaConf
 
 from gainkt.config import conf_dir
-from gainkt.evaluation.advice.rule import STAGES, Seen
-from gainkt.evaluation.advice.rules import RULES
+from gainkt.evaluation.advice.rules import RULES, STAGES
+from gainkt.evaluation.advice.run_state import RunState
 from gainkt.overrides import changed, compose_train
 
 TEMPERATURE, LEARN_THRESHOLD = "model.readout.temperature.mean", "model.readout.threshold.learn"
@@ -259,11 +259,11 @@ def test_a_wide_readout_is_not_learnt_again(good: Run) -> None:
 def test_ways_name_only_what_exists(good: Run) -> None:
     names = {path.stem for path in Path(conf_dir(), "experiment").glob("*.yaml")}
     for rule in RULES:
-        for way in rule.ways:
+        for way in rule.experiments:
             assert way.experiment is None or way.experiment in names
             assert way.label or way.experiment or way.sweep or way.module != "train", f"{rule.name}: a run needs a name"
     run = spoiled(good, "v1_per_skill", steer)
-    seen = Seen(run["card"], run["diagnosis"], run["config"], run["results"], run["metrics"])
-    for way in {id(way): way for rule in RULES for way in rule.ways}.values():
+    seen = RunState(run["card"], run["diagnosis"], run["config"], run["results"], run["metrics"])
+    for way in {id(way): way for rule in RULES for way in rule.experiments}.values():
         if way.module == "train" and not way.sweep:
             compose_train([f"experiment={way.experiment or 'v1_per_skill'}", *way.settings(seen)])

@@ -8,12 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from gainkt.evaluation.advice.rule import STAGES, Rule, Seen, Sighting, Way
-from gainkt.evaluation.advice.rules import RULES
-from gainkt.evaluation.advice.symptoms import LEAST_CARRIED
+from gainkt.evaluation.advice.rules import RULES, STAGES, Rule
+from gainkt.evaluation.advice.run_state import RunState
+from gainkt.evaluation.advice.symptoms import MIN_FALL, Symptom
 
 NOTHING = 5e-4
-"""AUC and nats under which nothing is at stake, however a figure looks: it is refined, if at all."""
+"""AUC and nats under which there is no headroom, however a number looks: it is refined, if at all."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Advice:
         label: a word for the name of the new run; "" where the experiment has one of its own.
         module: the command, train, evaluate or diagnose.
         sweep: with -m.
-        auc, nats: the most at stake among its reasons; None where the tables cannot tell.
+        auc, nats: the largest headroom among its reasons; None where the tables cannot tell.
     """
 
     change: str
@@ -54,16 +54,28 @@ class Advice:
     auc: float | None
     nats: float | None
 
+    @property
+    def headroom(self) -> tuple[float, float]:
+        """AUC to three decimals, then log loss; an unknown headroom weighs less, and one of nothing least."""
+        if self.auc is None:
+            return (-1.0, 0.0)
+        return (-2.0, 0.0) if _is_nothing(self) else (round(max(self.auc, 0.0), 3), self.nats or 0.0)
+
+    def with_(self, other: Advice) -> Advice:
+        """One piece of advice for the reasons of both, at the earlier stage and with the larger headroom."""
+        stage, larger = min(self.stage, other.stage, key=STAGES.index), max(self, other, key=lambda one: one.headroom)
+        return replace(self, stage=stage, reasons=self.reasons + other.reasons, auc=larger.auc, nats=larger.nats)
+
 
 @dataclass(frozen=True)
 class Report:
     """All advice on a run.
 
     Attributes:
-        advice: in order of expected effect: by stage, then by AUC at stake, then by log loss.
-        unanswered: what was seen and has no way on that the run has not taken.
-        not_worth_chasing: what, and why: thresholds that nothing can meet, a left-over that looks like uniform gains,
-            a cheap permutation of gains whose sizes are needed.
+        advice: in order of expected effect: by stage, then by headroom in AUC, then in log loss.
+        unanswered: what was seen and has no experiment that the run has not taken.
+        not_worth_chasing: what, and why: thresholds that nothing can meet, an artefact that looks like uniform gains, a
+            cheap permutation of gains whose sizes are needed.
         level: that the scorecard reached.
     """
 
@@ -101,87 +113,60 @@ def advise(
         num_items: items seen in training; 0 where the data has none.
         rules: of the decision tree.
     """
-    run = Seen(card, diagnosis, config, results or {}, metrics, num_items)
+    run = RunState(card, diagnosis, config, results or {}, metrics, num_items)
     found: dict[tuple[Any, ...], Advice] = {}
     unanswered = []
     for rule in rules:
-        sighting = rule.look(run)
-        if sighting is None:
+        symptom = rule.look(run)
+        if symptom is None:
             continue
-        way = rule.way(run)
-        if way is None:
-            unanswered.append(_reason(rule, sighting))
+        reason, experiment = (
+            Reason(rule.name, symptom.text, symptom.value, symptom.threshold, rule.means),
+            rule.choose(run),
+        )
+        if experiment is None:
+            unanswered += [reason] if rule.stage != "intervention" else []
             continue
-        new = _advice(rule, sighting, way, run)
+        new = Advice(
+            change=experiment.change,
+            stage="refine" if rule.stage == "structure" and _is_nothing(symptom) else rule.stage,
+            reasons=(reason,),
+            experiment=experiment.experiment,
+            overrides=experiment.settings(run),
+            label=experiment.label,
+            module=experiment.module,
+            sweep=experiment.sweep,
+            auc=symptom.auc,
+            nats=symptom.nats,
+        )
         key = (new.module, new.experiment, new.overrides)
-        found[key] = _merged(found[key], new) if key in found else new
-    advice = sorted(found.values(), key=_order)
-    unsound = [entry for entry in advice if entry.stage == "sound"]
+        found[key] = found[key].with_(new) if key in found else new
+    advice = sorted(found.values(), key=lambda one: (STAGES.index(one.stage), *(-x for x in one.headroom)))
+    unsound = [one for one in advice if one.stage == "sound"]
     if unsound:
         advice, unanswered = unsound, []
     return Report(tuple(advice), tuple(unanswered), tuple(_not_worth_chasing(run)), card["level"])
 
 
-def _reason(rule: Rule, sighting: Sighting) -> Reason:
-    return Reason(rule.name, sighting.text, sighting.value, sighting.threshold, rule.means)
-
-
-def _advice(rule: Rule, sighting: Sighting, way: Way, run: Seen) -> Advice:
-    return Advice(
-        change=way.change,
-        stage="refine" if rule.stage == "structure" and _is_nothing(sighting) else rule.stage,
-        reasons=(_reason(rule, sighting),),
-        experiment=way.experiment,
-        overrides=way.settings(run),
-        label=way.label,
-        module=way.module,
-        sweep=way.sweep,
-        auc=sighting.auc,
-        nats=sighting.nats,
-    )
-
-
-def _merged(old: Advice, new: Advice) -> Advice:
-    """One piece of advice for both reasons, at the earlier stage and with the greater stake."""
-    first, greater = min(old, new, key=_stage), max(old, new, key=_stake)
-    reasons = old.reasons + new.reasons
-    return replace(old, stage=first.stage, reasons=reasons, auc=greater.auc, nats=greater.nats)
-
-
-def _stage(advice: Advice) -> int:
-    return STAGES.index(advice.stage)
-
-
-def _stake(advice: Advice) -> tuple[float, float]:
-    """AUC to three decimals, then log loss; an unknown stake weighs less, and a stake of nothing least."""
-    if advice.auc is None:
-        return (-1.0, 0.0)
-    return (-2.0, 0.0) if _is_nothing(advice) else (round(max(advice.auc, 0.0), 3), advice.nats or 0.0)
-
-
-def _is_nothing(found: Sighting | Advice) -> bool:
-    """Tell whether the tables show that nothing is at stake."""
+def _is_nothing(found: Symptom | Advice) -> bool:
+    """Tell whether the tables show that there is no headroom."""
     return found.auc is not None and found.auc < NOTHING and (found.nats or 0.0) < NOTHING
 
 
-def _order(advice: Advice) -> tuple[float, ...]:
-    return (_stage(advice), *(-stake for stake in _stake(advice)))
-
-
-def _not_worth_chasing(run: Seen) -> list[dict[str, str]]:
+def _not_worth_chasing(run: RunState) -> list[dict[str, str]]:
     entries = [
-        {"what": f"{check['title']} at {' and '.join(check['out_of_reach'])}", "why": next(iter(reasons))}
+        {"what": f"{check['title']} at {' and '.join(beyond)}", "why": next(iter(beyond.values()))}
         for check in run.card["checks"]
-        if (reasons := check["out_of_reach"].values())
+        if (beyond := check.get("out_of_reach"))
     ]
     found = run.finding("left_over")
     if found is not None and not found["measured"]["is_the_gain"]:
-        probe, gain = (found["measured"][name]["std"] for name in ("left_over", "gain"))
-        if gain > 10 * probe:
-            why = f"that number (std {probe:.4f}) is a left-over tensor; the gain that practice sums has std {gain:.4f}"
+        artefact, gain = (found["measured"][name]["std"] for name in ("left_over", "gain"))
+        if gain > 10 * artefact:
+            why = f"that number (std {artefact:.4f}) is the artefact's; the gain that practice sums has std {gain:.4f}"
             entries.append({"what": "uniform gains, as the research line reported them", "why": why})
     permuted, sizes = run.fall("gains"), run.fall("gain_sizes")
-    if permuted is not None and sizes is not None and permuted < LEAST_CARRIED <= sizes:
+    if permuted is not None and sizes is not None and permuted < MIN_FALL <= sizes:
         why = f"it lets later responses in; each gain at its mean, which does not, costs {sizes:.3f} AUC"
         entries.append({"what": f"permuted gains that cost {permuted:.3f} AUC", "why": why})
     return entries
