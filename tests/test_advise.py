@@ -2,17 +2,22 @@
 
 import json
 import shlex
+import shutil
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
 
 from conftest import TINY
 from gainkt import advise as command
+from gainkt import train as train_command
 from gainkt.advise import advise_run
 from gainkt.errors import ConfigError
-from gainkt.overrides import changed, compose_train, recompose
+from gainkt.overrides import changed, compose_train, recompose, settings
+from gainkt.reporting.advice_view import advice_view
 from gainkt.runs.folder import Run, load_run
 from gainkt.train import train
 
@@ -31,11 +36,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     quoted = str(data).replace("'", "\\'")
     tiny = [o for o in TINY if not o.startswith("dataset.read")]
     csv = ["dataset=csv", f"dataset.path='{quoted}'", "dataset.read.correct=score", "dataset.fold=2"]
-    return train(
-        compose_train(
-            ["experiment=v1_per_skill", *csv, *tiny, f"run.root={root}", "seed=3", "trajectories.write=false"]
-        )
-    ).run
+    overrides = ["experiment=v1_per_skill", *csv, *tiny, f"run.root={root}", "seed=3", "trajectories.write=false"]
+    return train(compose_train(overrides), overrides).run
 
 
 def told(config: DictConfig, *left_out: str) -> dict[str, object]:
@@ -72,6 +74,25 @@ def test_a_run_without_scorecard_is_judged_diagnosed_and_advised(run: Run) -> No
             assert composed.model.size.d_model == 16 or "model/size=lstm" in entry["overrides"]
 
 
+def test_overrides_that_were_not_saved_are_said_to_be_missing(run: Run, tmp_path: Path) -> None:
+    advise_run(run)
+    home = tmp_path / "run"
+    shutil.copytree(run.directory.path, home)
+    provenance = json.loads((home / "provenance.json").read_text())
+    del provenance["overrides"]
+    (home / "provenance.json").write_text(json.dumps(provenance))
+    old = load_run(home)
+    assert old.overrides is None
+    content = advise_run(old).content
+    assert not content["overrides_saved"]
+    for entry in content["advice"]:
+        composed = compose_train(overrides_of(entry["command"]))
+        assert (composed.dataset.path, composed.dataset.fold, composed.seed) == (run.config.dataset.path, 2, 3)
+    console = Console(width=200, record=True, file=StringIO())
+    console.print(advice_view(content, 200))
+    assert "overrides were not saved" in console.export_text()
+
+
 def test_a_command_can_be_run(run: Run) -> None:
     entry = next(e for e in advise_run(run).content["advice"] if e["overrides"] == ["optimizer.weight_decay=0"])
     result = train(compose_train([*overrides_of(entry["command"]), "trainer.max_epochs=1"]))
@@ -104,14 +125,91 @@ def test_a_command_can_be_run(run: Run) -> None:
     ],
 )
 def test_a_config_is_composed_again(overrides: list[str]) -> None:
-    cfg = compose_train([o if " " not in o else f"{o.partition('=')[0]}='{o.partition('=')[2]}'" for o in overrides])
+    quoted = [o if " " not in o else f"{o.partition('=')[0]}='{o.partition('=')[2]}'" for o in overrides]
+    cfg = compose_train(quoted)
     plain = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
     assert isinstance(plain, DictConfig)
-    again = recompose(plain)
-    composed = compose_train(again)
-    assert told(composed) == told(plain)
-    assert set(composed.logger) == set(plain.logger)
-    assert len(again) <= len(overrides) + 5, "no more is said than differs"
+    for saved in (quoted, None):
+        again = recompose(plain, saved)
+        composed = compose_train(again)
+        assert told(composed) == told(plain)
+        assert set(composed.logger) == set(plain.logger)
+        assert saved is None or len(again) <= len(overrides) + 5, "no more is said than differs"
+
+
+def test_what_changed_since_the_start_is_set_key_by_key() -> None:
+    saved = [
+        "experiment=v1_per_skill",
+        "optimizer.lr=0.5",
+        "run.dir=here",
+        "sweep.resume=null",
+        "hydra.job.chdir=false",
+    ]
+    cfg = compose_train(saved)
+    cfg.optimizer.lr, cfg.model.size.d_model = 0.25, 24  # in Python, or in an experiment that is another one by now
+    plain = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
+    assert isinstance(plain, DictConfig)
+    again = recompose(plain, saved)
+    assert told(compose_train(again)) == told(plain)
+    assert {"run", "sweep", "hydra"}.isdisjoint(o.partition(".")[0] for o in again)
+    assert sum("d_model" in o for o in again) == 1, "what follows from it is not said"
+
+
+def test_one_run_of_a_grid_is_run_without_the_grid() -> None:
+    cfg = compose_train(["experiment=[v4_belief,sweep_bce_weight]", "loss.bce1=0.4"])
+    plain = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
+    assert isinstance(plain, DictConfig)
+    again = recompose(plain, ["experiment=[v4_belief,sweep_bce_weight]", "loss.bce1=0.4"])
+    composed = compose_train(again, hydra=True)
+    assert not composed.hydra.sweeper.params
+    assert composed.loss.bce1 == 0.4
+    assert not settings(again)[1:], "the weight is all that a person set"
+
+
+def run_train(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    monkeypatch.setattr("sys.argv", ["gainkt", *arguments])
+    monkeypatch.delenv("GAINKT_DEBUG", raising=False)
+    train_command.main()
+
+
+def test_a_job_of_a_sweep_keeps_its_own_overrides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = ["loss.bce1=0.3", *TINY, f"run.root={tmp_path}"]
+    run_train(monkeypatch, "-m", "experiment=sweep_bce_weight", *own)
+    (job,) = tmp_path.glob("sweep_bce_weight/*/0")
+    run = load_run(job)
+    assert run.overrides is not None
+    assert sorted(run.overrides) == sorted(["experiment=sweep_bce_weight", *own])
+    assert run.overrides == json.loads((job / "job.json").read_text())["overrides"]
+
+
+def test_an_experiment_from_outside_goes_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, outside = tmp_path / "data.csv", tmp_path / "my conf"
+    rows = [f"s{s},k{(s + t) % 4},{int((s * 7 + t * 3 + t // 3) % 5 > 1)}" for s in range(60) for t in range(12)]
+    data.write_text("\n".join(["student,skill,correct", *rows]))
+    (outside / "experiment").mkdir(parents=True)
+    (outside / "experiment" / "mine.yaml").write_text(
+        "# @package _global_\n"
+        "defaults:\n  - v1_per_skill\n  - override /dataset: csv\n  - override /model/curve: per_skill\n"
+        "name: mine\ndataset:\n  path: data.csv\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    tiny = [o for o in TINY if not o.startswith("dataset.read")]
+    run_train(monkeypatch, "--config-dir", "my conf", "experiment=mine", *tiny, "run.root=runs")
+    (home,) = (tmp_path / "runs" / "mine").iterdir()
+    run = load_run(home)
+    assert run.overrides is not None
+    assert run.overrides[1:] == ["experiment=mine", *tiny, "run.root=runs"]
+    content = advise_run(run).content
+    monkeypatch.chdir(outside)
+    assert {None, "v4_belief"} <= {entry["experiment"] for entry in content["advice"]}
+    for entry in content["advice"]:
+        composed = compose_train(overrides_of(entry["command"]))
+        assert composed.dataset.path == str(data), "the data that the experiment chose, from any folder"
+        if entry["experiment"] is None:
+            assert composed.name.startswith("mine-")
+            assert told(compose_train(recompose(run.config, run.overrides))) == told(run.config)
 
 
 def test_settings_newer_than_the_run_take_their_defaults() -> None:

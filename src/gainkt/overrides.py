@@ -1,4 +1,4 @@
-"""Overrides of `python -m gainkt.train`: as a run was started with them, and as a command that starts another one."""
+"""Overrides of `python -m gainkt.train`: those that a run was started with, and those of the commands after it."""
 
 from __future__ import annotations
 
@@ -79,9 +79,18 @@ def recompose(config: DictConfig, saved: Sequence[str] | None = None) -> list[st
     return chosen + [f"{key}={_text(value)}" for key, value in values.items() if value is not None]
 
 
-def carried(overrides: Iterable[str]) -> list[str]:
-    """Return those of a run's overrides that go along to another experiment."""
-    return [o for o in overrides if _in(o, CARRIED)]
+def another(experiment: str, base: Sequence[str], config: DictConfig) -> list[str]:
+    """Return the overrides of another experiment on the data, with the seed and on the machine of a run.
+
+    Args:
+        experiment: its name.
+        base: the overrides that make the run's config again (recompose).
+        config: the run's, resolved.
+    """
+    taken = [o for o in base if _in(o, CARRIED)]
+    if any(_in(o, [OUTSIDE]) for o in taken):  # the run's experiment may be from outside, and may choose the data
+        taken = [o for o in recompose(config, [f"experiment={experiment}", *taken]) if _in(o, CARRIED)]
+    return [f"experiment={experiment}", *taken]
 
 
 def settings(overrides: Iterable[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""A run of V4 with which nothing is wrong, and ways to spoil it one figure or setting at a time."""
+"""A run of V4 with which nothing is wrong, and ways to corrupt it one number or setting at a time."""
 
 import copy
 from collections.abc import Callable
@@ -53,9 +53,9 @@ def ask(run: Run) -> Report:
     return advise(run["card"], run["diagnosis"], run["config"], **more)
 
 
-def spoiled(good: Run, experiment: str, *spoil: Callable[[Run], None]) -> Run:
+def corrupted(good: Run, experiment: str, *corruptions: Callable[[Run], None]) -> Run:
     run = {**copy.deepcopy(good), "config": copy.deepcopy(config_of(experiment))}
-    for change in spoil:
+    for change in corruptions:
         change(run)
     return run
 

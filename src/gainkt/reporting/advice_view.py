@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -15,7 +15,7 @@ NARROWEST = 40
 
 
 def advice_view(content: Mapping[str, Any], width: int = 100) -> RenderableType:
-    """Return the whole report: experiments in order, what has no way on, what is not worth chasing.
+    """Return the whole report: experiments in order, what no experiment is left for, what is not worth chasing.
 
     Args:
         content: of advice.json.
@@ -26,12 +26,14 @@ def advice_view(content: Mapping[str, Any], width: int = 100) -> RenderableType:
     parts: list[RenderableType] = [Text(title, style="bold")]
     if content["changed_settings"]:
         parts.append(Text(f"The run differs from its experiment as it is now: {' '.join(content['changed_settings'])}"))
+    if not content.get("overrides_saved", True):
+        parts.append(Text("Its overrides were not saved: the commands are written by what its config says.", "yellow"))
     for number, advice in enumerate(content["advice"], start=1):
         parts += [Text(), *_advice(number, advice, width)]
     if not content["advice"]:
         parts += [Text(), Text("Nothing applies: no rule knows an experiment that this run has not answered.")]
     if content["unanswered"]:
-        parts += [Text(), Text("Seen, and every way that the rules know is taken already", style="bold")]
+        parts += [Text(), Text("Seen, and every experiment that the rules know is taken already", style="bold")]
         parts += [_item(f"{_sentence(reason['seen'])} {reason['means']}") for reason in content["unanswered"]]
     if content["not_worth_chasing"]:
         parts += [Text(), Text("Not worth chasing", style="bold")]
@@ -44,15 +46,13 @@ def advice_view(content: Mapping[str, Any], width: int = 100) -> RenderableType:
 def _advice(number: int, advice: Mapping[str, Any], width: int) -> list[RenderableType]:
     """One experiment: what, why, and the command."""
     head = Text(f"{number}. {advice['change'][0].upper()}{advice['change'][1:]}", style="bold")
-    head.append(_stake(advice), style="not bold")
+    head.append(_headroom(advice), style="not bold")
     parts: list[RenderableType] = [head]
     for reason in advice["reasons"]:
         text = Text(f"{reason['rule'].replace('_', ' ')}: ", style="cyan")
         parts.append(_indented(text.append(f"{_sentence(reason['seen'])} {reason['means']}", style="default")))
-    parts += [
-        Text(line, style="green", no_wrap=True, overflow="ignore") for line in command_lines(advice["command"], width)
-    ]
-    return parts
+    lines = command_lines(advice["command"], width)
+    return parts + [Text(line, style="green", no_wrap=True, overflow="ignore") for line in lines]
 
 
 def command_lines(command: str, width: int) -> list[str]:
@@ -66,10 +66,10 @@ def command_lines(command: str, width: int) -> list[str]:
     return [*lines, line.rstrip()]
 
 
-def _stake(advice: Mapping[str, Any]) -> str:
-    stakes = {"AUC": advice["auc"], "nats": advice["nats"]}
-    known: Sequence[str] = [f"{value:.3f} {unit}" for unit, value in stakes.items() if value is not None]
-    return f"   (at stake: {', '.join(known)})" if known else ""
+def _headroom(advice: Mapping[str, Any]) -> str:
+    headroom = {"AUC": advice["auc"], "nats": advice["nats"]}
+    known = [f"{value:.3f} {unit}" for unit, value in headroom.items() if value is not None]
+    return f"   (headroom: {', '.join(known)})" if known else ""
 
 
 def _sentence(text: str) -> str:

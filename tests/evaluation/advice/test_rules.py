@@ -20,7 +20,7 @@ from made_runs import (
     items,
     lead,
     setting,
-    spoiled,
+    corrupted,
     steer,
 )
 from omegaconf import OmegaConf
@@ -213,11 +213,11 @@ def test_every_rule_has_a_case_and_a_stage() -> None:
     assert {rule.stage for rule in RULES} == set(STAGES)
 
 
-@pytest.mark.parametrize(("rule", "experiment", "spoil", "expected"), cases())
+@pytest.mark.parametrize(("rule", "experiment", "corruptions", "expected"), cases())
 def test_a_rule_speaks_and_its_command_composes(
-    good: Run, rule: str, experiment: str, spoil: list[Callable[[Run], None]], expected: str
+    good: Run, rule: str, experiment: str, corruptions: list[Callable[[Run], None]], expected: str
 ) -> None:
-    run = spoiled(good, experiment, *spoil)
+    run = corrupted(good, experiment, *corruptions)
     report = ask(run)
     if not expected:
         assert rule in {reason.rule for reason in report.unanswered}
@@ -237,11 +237,11 @@ def test_a_rule_speaks_and_its_command_composes(
 
 def test_interventions_come_last_and_to_v1_to_v3_alone(good: Run) -> None:
     elsewhere = cause("gains", to_skills_not_practised=0.9)
-    spoil = [check("gain_std", 0.01), check("t6_response_conditional", 1.1), elsewhere]
+    corruptions = [check("gain_std", 0.01), check("t6_response_conditional", 1.1), elsewhere]
     named = {"try_gain_floor", "try_q_matrix", "try_gain_response"}
     asked = {"gain_floor", "q_matrix", "gain_response"}
     for experiment in ("v0_scalar", "v1_per_skill", "v3_explicit", "v4_belief", *sorted(named)):
-        report = ask(spoiled(good, experiment, *spoil))
+        report = ask(corrupted(good, experiment, *corruptions))
         tried = [advice.experiment for advice in report.advice if advice.stage == "intervention"]
         assert set(tried) == (set() if experiment in ("v0_scalar", "v4_belief") else named - {experiment})
         stages = [advice.stage for advice in report.advice if advice.stage != "confirm"]
@@ -250,20 +250,51 @@ def test_interventions_come_last_and_to_v1_to_v3_alone(good: Run) -> None:
 
 
 def test_a_wide_readout_is_not_learnt_again(good: Run) -> None:
-    spoil = [check("prediction_range", 0.1), cause("reachable_range")]
+    corruptions = [check("prediction_range", 0.1), cause("reachable_range")]
     for experiment in ("v4_belief", "v4_belief_skill", "v4_monotone", "v4_items"):
-        for advice in ask(spoiled(good, experiment, *spoil)).advice:
+        for advice in ask(corrupted(good, experiment, *corruptions)).advice:
             assert "model/readout=learnt" not in advice.overrides
 
 
-def test_ways_name_only_what_exists(good: Run) -> None:
+def test_experiments_name_only_what_exists(good: Run) -> None:
     names = {path.stem for path in Path(conf_dir(), "experiment").glob("*.yaml")}
     for rule in RULES:
-        for way in rule.experiments:
-            assert way.experiment is None or way.experiment in names
-            assert way.label or way.experiment or way.sweep or way.module != "train", f"{rule.name}: a run needs a name"
-    run = spoiled(good, "v1_per_skill", steer)
+        for one in rule.experiments:
+            assert one.experiment is None or one.experiment in names
+            assert one.label or one.experiment or one.sweep or one.module != "train", f"{rule.name}: a run needs a name"
+    run = corrupted(good, "v1_per_skill", steer)
     seen = RunState(run["card"], run["diagnosis"], run["config"], run["results"], run["metrics"])
-    for way in {id(way): way for rule in RULES for way in rule.experiments}.values():
-        if way.module == "train" and not way.sweep:
-            compose_train([f"experiment={way.experiment or 'v1_per_skill'}", *way.settings(seen)])
+    for one in {id(one): one for rule in RULES for one in rule.experiments}.values():
+        if one.module == "train" and not one.sweep:
+            compose_train([f"experiment={one.experiment or 'v1_per_skill'}", *one.settings(seen)])
+
+
+def test_rules_are_silent_on_what_they_do_not_know(good: Run) -> None:
+    """Checks, loss terms and parts from outside of gainkt: nothing is said of them, and nothing breaks."""
+    run = corrupted(good, "v4_belief", WEAK, short_of_target, carries(gains=0.01), steer, items)
+    custom = {**run["card"]["checks"][0], "name": "my_check", "title": "Mine", "level": "none", "verdict": "fail"}
+    said = ask(run).plain()
+    run["card"]["checks"].append(custom)
+    assert ask(run).plain() == said
+    next(f for f in run["diagnosis"]["findings"] if f["name"] == "gradients")["override"] = None
+    assert "other_terms_steer" in {reason.rule for reason in ask(run).unanswered}
+    for name in run["config"]["model"]:
+        if isinstance(run["config"]["model"][name], dict) and name != "size":
+            run["config"]["model"][name] = {"_target_": "mine.Part"}
+    run["config"] |= {"optimizer": {"_target_": "mine.Adam"}, "loss": {"_target_": "mine.Loss"}, "schedule": {}}
+    run["metrics"] = run["metrics"][["epoch"]]
+    for level, value in (("none", 0.0), ("minimum", 100.0)):
+        for entry in run["card"]["checks"]:
+            entry.update(level=level, value=value, verdict="fail")
+        for entry in run["diagnosis"]["findings"]:
+            entry["stake"] = entry["stake"] or {"auc": 0.05, "nats": 0.01}
+        assert ask(run).not_worth_chasing is not None
+    advice = ask(run).advice
+    assert "intervention" not in {entry.stage for entry in advice}, "they are for V1 to V3"
+    assert all("None" not in " ".join(entry.overrides) for entry in advice)
+    assert "optimizer.lr=0" not in {o for entry in advice for o in entry.overrides}
+    run["card"]["checks"] = [custom]
+    run["card"]["further"] = {}
+    for entry in run["diagnosis"]["findings"]:
+        entry["status"] = "cause"
+    assert all(reason.rule for entry in ask(run).advice for reason in entry.reasons)

@@ -85,8 +85,9 @@ def is_v4(run: RunState) -> bool:
 
 
 def is_v1_to_v3(run: RunState) -> bool:
-    """Tell whether gains are of each skill, without the structure of V4."""
-    return not is_v4(run) and not run.has("gain_head", "ScalarGain")
+    """Tell whether gains are of each skill, by a gain head of gainkt without the structure of V4."""
+    known = str(run.setting("model.gain_head._target_", "")).startswith("gainkt.")
+    return known and not is_v4(run) and not run.has("gain_head", "ScalarGain")
 
 
 def has_own_curves(run: RunState) -> bool:

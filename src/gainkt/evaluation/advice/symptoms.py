@@ -85,7 +85,7 @@ def cause(name: str, text: str, value: str, threshold: float, *, above: bool = F
             return None
         headroom = run.headroom(name)
         fields = {**found["measured"], **headroom, "verdict": found["verdict"]}
-        if above and fields[value] <= threshold:
+        if fields[value] is None or (above and fields[value] <= threshold):
             return None
         return Symptom(text.format(**fields), fields[value], threshold, **headroom)
 

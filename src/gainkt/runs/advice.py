@@ -1,0 +1,120 @@
+"""Advice on a run: its reports read or made, the decision tree asked, and a command for each experiment."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from omegaconf import OmegaConf
+
+from gainkt.errors import ConfigError, DataError
+from gainkt.evaluation.advice.advise import Advice, advise
+from gainkt.files import write_json
+from gainkt.overrides import another, changed, command_line, recompose, settings
+from gainkt.runs.folder import Run, build_datamodule
+from gainkt.runs.predict import predict
+from gainkt.runs.scoring import judge
+
+
+@dataclass(frozen=True)
+class Advised:
+    """What asking for advice leaves."""
+
+    content: dict[str, Any]
+    """As in advice.json."""
+    path: Path
+    """advice.json."""
+
+
+def advise_run(run: Run, *, make: bool = True, device: torch.device | str = "cpu") -> Advised:
+    """Name the experiments to run after a finished run, with their commands, and write advice.json into its folder.
+
+    Args:
+        run: a run read back.
+        make: make scorecard.json and diagnosis.json where they are missing; this reads the run's data.
+        device: where to compute them.
+
+    Raises:
+        ConfigError: the run did not finish, or there is no scorecard and none can be made.
+    """
+    home = run.directory.path
+    if not run.results:
+        way = f"python -m gainkt.train run.resume={shlex.quote(str(home))}"
+        raise ConfigError(f"{home}: training did not finish; `{way}` goes on with it")
+    card = _scorecard(run, make, device)
+    diagnosis, silent = _diagnosis(run, make, device)
+    metrics = pd.read_csv(run.directory.metrics) if run.directory.metrics.is_file() else None
+    config: Any = OmegaConf.to_container(run.config)
+    report = advise(card, diagnosis, config, results=run.results, metrics=metrics, num_items=run.sizes.num_items)
+    base = recompose(run.config, run.overrides)
+    content = report.plain()
+    for entry, advice in zip(content["advice"], report.advice, strict=True):
+        entry["command"] = command_of(advice, base, run)
+    content["changed_settings"] = settings(base)
+    content["overrides_saved"] = run.overrides is not None
+    content["without_diagnosis"] = silent
+    content["protocol"] = {key: card["protocol"].get(key) for key in ("name", "data", "split")}
+    path = home / "advice.json"
+    write_json(path, content)
+    return Advised(json.loads(path.read_text()), path)
+
+
+def command_of(advice: Advice, base: list[str], run: Run) -> str:
+    """Return the command of a piece of advice, on the data, with the seed and on the machine of the run.
+
+    Args:
+        advice: what to change.
+        base: the overrides that make the run's config again (gainkt.overrides.recompose).
+        run: the run.
+    """
+    if advice.module != "train":
+        return command_line(advice.module, [f"run={shlex.quote(str(run.directory.path))}", *advice.overrides])
+    if advice.experiment is not None:
+        overrides = changed(another(advice.experiment, base, run.config), advice.overrides)
+    else:
+        name = [f"name={run.config.name}-{advice.label}"] if advice.label else []
+        overrides = changed(base, [*advice.overrides, *name])
+    return command_line("train", overrides, sweep=advice.sweep)
+
+
+def _scorecard(run: Run, make: bool, device: torch.device | str) -> dict[str, Any]:
+    """Read the scorecard of the last phase on test, or make it as training does."""
+    folder = run.directory.path
+    path = folder / "scorecard.json"
+    if path.is_file():
+        return json.loads(path.read_text())
+    home = shlex.quote(str(folder))
+    way = f"`python -m gainkt.evaluate run={home} output={home}` makes it"
+    if not make:
+        raise ConfigError(f"{path}: no scorecard; {way}")
+    try:
+        data = build_datamodule(run.config.dataset)
+        run.require_same_data(data)
+        model = run.model()
+        validation = predict(model, data.loader("valid"), device)
+        tables = run.config.trajectories
+        return judge(run, model, data, "test", folder, trajectories=tables, validation=validation, device=device)
+    except (ConfigError, DataError) as error:
+        problem = f"{path}: no scorecard, and it cannot be made ({error}); {way} once this is mended"
+        raise ConfigError(problem) from error
+
+
+def _diagnosis(run: Run, make: bool, device: torch.device | str) -> tuple[dict[str, Any] | None, str | None]:
+    """Read the diagnosis, or make it; without one, say why and what makes it."""
+    from gainkt.diagnose import diagnose_run  # with its figures: only where a diagnosis has to be made
+
+    path = run.directory.path / "diagnosis.json"
+    if path.is_file():
+        return json.loads(path.read_text()), None
+    way = f"python -m gainkt.diagnose run={shlex.quote(str(run.directory.path))}"
+    if not make:
+        return None, f"there is none; `{way}` makes it"
+    try:
+        return diagnose_run(run, build_datamodule(run.config.dataset), figures=False, device=device).content, None
+    except (ConfigError, DataError) as error:
+        return None, f"it cannot be made ({error}); `{way}` makes it once this is mended"
