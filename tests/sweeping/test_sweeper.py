@@ -160,7 +160,8 @@ def test_ready_made_grids(
     sweep: Sweep, monkeypatch: pytest.MonkeyPatch, experiment: str, jobs: int, first: list[str]
 ) -> None:
     monkeypatch.setattr(Grid, "_launch", lambda *_: None)
-    *_, folder = sweep(f"experiment={experiment}", f"--config-path={conf_dir()}", "--config-name=train")
-    assert len(folder.jobs) == jobs
+    flags = (f"--config-path={conf_dir()}", "--config-name=train")
+    *said, folder = sweep(*flags, f"experiment={experiment}")
+    assert len(folder.jobs) == jobs, said
     assert len({job.overrides for job in folder.jobs}) == jobs
     assert set(folder.jobs[0].overrides) == {*first, f"experiment={experiment}"}
