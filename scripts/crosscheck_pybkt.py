@@ -23,7 +23,7 @@ from torchmetrics.functional.classification import binary_auroc
 
 from gainkt.data.log import InteractionLog, offsets_of
 from gainkt.references import BKT
-from gainkt.references.bkt_chain import NAMES, Parameters
+from gainkt.references.bkt import Chances, chances_of
 
 PACKAGES = ("pyBKT==1.4.3", "scikit-learn==1.7.2", "numpy==2.3.5", "pandas==2.3.3")
 RESTARTS = 3
@@ -43,10 +43,10 @@ model.predict(data=pd.read_csv(folder + "/test.csv")).to_csv(folder + "/predicti
 """
 
 
-def draw(truth: Parameters, num_students: int, length: int, seed: int) -> np.ndarray:
+def draw(truth: Chances, num_students: int, length: int, seed: int) -> np.ndarray:
     """Draw responses [students, skills, opportunities] from the model itself."""
     rng = np.random.default_rng(seed)
-    prior, learn, forget, guess, slip = (getattr(truth, name).numpy() for name in NAMES)
+    prior, learn, forget, guess, slip = truth
     known = rng.random((num_students, len(prior))) < prior
     responses = []
     for _ in range(length):
@@ -96,7 +96,7 @@ def own_environment(folder: Path) -> Path:
     return python
 
 
-def theirs(log: InteractionLog, students: int, forgets: bool, python: Path | None) -> tuple[Parameters, pd.DataFrame]:
+def theirs(log: InteractionLog, students: int, forgets: bool, python: Path | None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Fit pyBKT on the first students; return its chances, and its predictions of the others in the log's order."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -108,11 +108,8 @@ def theirs(log: InteractionLog, students: int, forgets: bool, python: Path | Non
         subprocess.run([interpreter, side, folder, str(forgets)], check=True)
         params = pd.read_csv(folder / "params.csv").replace({"param": THEIR_NAMES})
         predictions = pd.read_csv(folder / "predictions.csv").sort_values("order_id")
-    table = params.pivot_table(index="skill", columns="param", values="value", fill_value=0.0).loc[
-        list(log.skill_names)
-    ]
-    chances = {name: torch.tensor(table[name].to_numpy() if name in table else [0.0] * len(table)) for name in NAMES}
-    return Parameters(**chances), predictions
+    table = params.pivot_table(index="skill", columns="param", values="value").loc[list(log.skill_names)]
+    return table.reindex(columns=list(Chances._fields), fill_value=0.0), predictions
 
 
 def auc(probability: np.ndarray, response: np.ndarray) -> float:
@@ -131,15 +128,17 @@ def main() -> int:
     options = parser.parse_args()
     rng = np.random.default_rng(0)
     ranges = {"prior": (0.2, 0.6), "learn": (0.05, 0.3), "forget": (0, 0.1), "guess": (0.1, 0.3), "slip": (0.05, 0.2)}
-    truth = Parameters(**{name: torch.tensor(rng.uniform(*ranges[name], options.skills)) for name in NAMES})
+    truth = pd.DataFrame({name: rng.uniform(*ranges[name], options.skills) for name in Chances._fields})
+    truth = truth.set_axis([f"k{k}" for k in range(options.skills)])
     if not options.forgets:
-        truth.forget.zero_()
-    log = log_of(draw(truth, 2 * options.students, options.length, seed=1))
+        truth["forget"] = 0.0
+    log = log_of(draw(chances_of(truth), 2 * options.students, options.length, seed=1))
     fit, test = np.arange(options.students), np.arange(options.students, 2 * options.students)
     steps = log.steps_of(test)
     ours = BKT.fit(log, fit, forgets=options.forgets)
     found, predictions = theirs(log, options.students, options.forgets, options.python)
-    same = BKT(ours.skill_names, found, ours.common, ours.combine, 0, 0.0, 0)
+    common = dict.fromkeys(Chances._fields, 0.0)  # no skill is unseen
+    same, true = (BKT(table, common, ours.combine, 0, 0.0, 0) for table in (found, truth))
     their_probability = predictions["correct_predictions"].to_numpy()
     response = log.responses[steps]
     differ = np.abs(same.predict(log, test).probability_M[steps] - their_probability).max()
@@ -147,11 +146,10 @@ def main() -> int:
 
     print(f"test AUC: gainkt {auc(ours.predict(log, test).probability_M[steps], response):.4f}, ", end="")
     print(f"pyBKT {auc(their_probability, response):.4f}, ", end="")
-    true = BKT(ours.skill_names, truth, ours.common, ours.combine, 0, 0.0, 0)
     print(f"true chances {auc(true.predict(log, test).probability_M[steps], response):.4f}")
     columns = {"true": truth, "gainkt": ours.parameters, "pyBKT": found}
-    table = pd.DataFrame({(n, who): getattr(p, n).numpy() for n in NAMES for who, p in columns.items()})
-    print(table.set_axis(ours.skill_names).T.round(3).to_string())
+    table = pd.DataFrame({(n, who): p.get(n, 0.0) for n in Chances._fields for who, p in columns.items()})
+    print(table.T.round(3).to_string())
     for who in ("gainkt", "pyBKT"):
         error = table.xs(who, axis=1, level=1) - table.xs("true", axis=1, level=1)
         off = error.abs().to_numpy().mean()

@@ -15,8 +15,9 @@ from gainkt import reference as command
 from gainkt.config import conf_dir
 from gainkt.data.datamodule import KTDataModule
 from gainkt.data.log import InteractionLog
-from gainkt.reference import as_reference, calibration_of, figures_of, score_reference, scored_steps
+from gainkt.reference import as_reference, score_reference
 from gainkt.references import BKT, PFA, Rasch
+from gainkt.references.scoring import calibration_of, figures_of, scored_steps
 from gainkt.runs.folder import build_datamodule
 
 SMALL = [

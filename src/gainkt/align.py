@@ -19,7 +19,7 @@ from gainkt.data.log import InteractionLog
 from gainkt.errors import ConfigError
 from gainkt.evaluation.alignment import alignment, write_alignment
 from gainkt.references import Reference
-from gainkt.references.base import Students
+from gainkt.references.base import Students, ask
 from gainkt.references.cache import fitted
 from gainkt.reporting.alignment_report import alignment_figure, alignment_view
 from gainkt.reporting.figures import save_figure
@@ -89,16 +89,16 @@ def align_run(
 
 def reference_rows(reference: Reference, log: InteractionLog, students: Students) -> pd.DataFrame:
     """What a reference says of each step of some students, as `gainkt.evaluation.alignment` wants it."""
-    said, steps = reference.predict(log, students), log.steps_of(students)
+    told, steps = ask(reference, log, students), log.steps_of(students)
     student = np.repeat(students, log.lengths[students])
-    least_M = np.minimum.reduceat(said.mastery_before_L, log.skill_offsets[:-1])
+    least_M = np.minimum.reduceat(told.prediction.mastery_before_L, log.skill_offsets[:-1])
     return pd.DataFrame(
         {
             "student": log.students[student].astype(object),
             "step": (steps - log.offsets[student]).astype(np.int32),
-            "probability": said.probability_M[steps],
-            "ability": reference.abilities(log, students, said)[steps],
-            "static_ability": reference.static_abilities(log, students)[student],
+            "probability": told.prediction.probability_M[steps],
+            "ability": told.ability_M[steps],
+            "static_ability": told.static_N[student],
             "reference_mastery": least_M[steps],
         }
     )

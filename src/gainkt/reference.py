@@ -21,14 +21,14 @@ from gainkt.runs.folder import build_datamodule
 
 
 def score_reference(cfg: DictConfig) -> Scored:
-    """Fit and score as a config composed from conf/reference.yaml says; draw reference.png. Raises as `score` does."""
+    """Score the reference model of a config composed from conf/reference.yaml, as `score` does; draw reference.png."""
     check_keys(cfg)
     fit_of(cfg.reference)
     if cfg.skills < 0:
         raise ConfigError(f"skills={cfg.skills}: give 0 or more skills to show")
     datamodule = build_datamodule(cfg.dataset)
     datamodule.setup()
-    done = score(cfg.reference, datamodule, cache=cfg.run.cache, folder=Path(cfg.run.dir))
+    done = score(cfg, datamodule)
     save_figure(reference_figure(done.content, done.parameters), done.folder / "reference.png")
     return done
 

@@ -21,7 +21,7 @@ from gainkt.references import cache as module
 from gainkt.references.cache import fit_of, fitted, settings_of
 
 MODELS = {"rasch": Rasch, "bkt": BKT, "bkt_forgetting": BKT, "pfa": PFA}
-RASCH = {"_target_": "gainkt.references.fits.rasch", "_partial_": True, "ability_sd": 1.0}
+RASCH = {"_target_": "gainkt.references.rasch.Rasch.fit", "_partial_": True, "ability_sd": 1.0}
 
 
 def data(log: InteractionLog | None = None, fold: int = 0) -> KTDataModule:
@@ -48,7 +48,7 @@ def test_the_same_is_fitted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         again, where = fitted(cfg, data(), tmp_path)
         assert where == path
         assert isinstance(again, Rasch)
-        np.testing.assert_array_equal(again.difficulty, first.difficulties(data().log_))
+        np.testing.assert_array_equal(again.parameters.difficulty, first.difficulties(data().log_))
     with pytest.raises(TypeError):
         fitted(RASCH, data())  # without a folder nothing is read back
 
@@ -57,7 +57,7 @@ def test_what_may_differ_is_fitted_apart(tmp_path: Path, monkeypatch: pytest.Mon
     log = random_log(num_students=60)
     responses = log.responses.copy()
     responses[0] ^= 1
-    bkt = {"_target_": "gainkt.references.fits.bkt", "_partial_": True, "max_iterations": 2}
+    bkt = {"_target_": "gainkt.references.bkt.BKT.fit", "_partial_": True, "max_iterations": 2}
     paths = [
         fitted(RASCH, data(), tmp_path)[1],
         fitted(RASCH, data(fold=1), tmp_path)[1],

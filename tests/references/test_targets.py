@@ -3,7 +3,6 @@
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
@@ -15,19 +14,23 @@ from gainkt.references import BKT, Rasch
 from gainkt.references.targets import Targets
 
 TRAIN = np.arange(3, 25)
+CELLS = 4096
 
 
 class Numbered:
     """A reference whose every quantity is the place that it belongs to."""
 
+    name = "numbered"
+
     def predict(self, log: InteractionLog, students: np.ndarray) -> SimpleNamespace:
         known = np.full(log.num_steps, np.nan)
         known[log.steps_of(students)] = log.steps_of(students)
         slots = np.where(np.isnan(np.repeat(known, np.diff(log.skill_offsets))), np.nan, np.arange(len(log.skills)))
-        return SimpleNamespace(probability_M=known, mastery_before_L=slots)
+        # Chances, so that they are taken for what they are; a power of two, so that nothing is rounded.
+        return SimpleNamespace(probability_M=(1 + known) / CELLS, mastery_before_L=slots / CELLS)
 
     def abilities(self, log: InteractionLog, students: np.ndarray, said: SimpleNamespace) -> np.ndarray:
-        return -said.probability_M
+        return -said.probability_M * CELLS
 
     def static_abilities(self, log: InteractionLog, students: np.ndarray) -> np.ndarray:
         return np.where(np.isin(np.arange(log.num_students), students), np.arange(log.num_students), np.nan)
@@ -37,9 +40,6 @@ class Numbered:
 
     def learn_rates(self, log: InteractionLog) -> None:
         return None
-
-    def table(self) -> pd.DataFrame:
-        raise NotImplementedError
 
 
 @pytest.mark.parametrize(("length", "context"), [(1000, 0), (8, 3)])
@@ -55,12 +55,12 @@ def test_each_step_finds_its_own_target(length: int, context: int) -> None:
     for b, t in batch.valid_BT.nonzero().tolist():
         student, number = int(batch.student_B[b]), int(batch.start_B[b]) + t
         step = int(log.offsets[student]) + number
-        assert (float(probability[b, t]), float(dynamic[b, t])) == (step, -step)
+        assert (float(probability[b, t]), float(dynamic[b, t])) == ((1 + step) / CELLS, -1 - step)
         assert float(static[b, t]) == student
         first, last = log.skill_offsets[step], log.skill_offsets[step + 1]
         for slot in range(last - first):
             assert int(batch.skills_BTS[b, t, slot]) == log.skills[first + slot]
-            assert float(mastery[b, t, slot]) == first + slot
+            assert float(mastery[b, t, slot]) == (first + slot) / CELLS
         checked += 1
     assert checked >= len(log.steps_of(TRAIN))
     assert torch.isfinite(probability).all(), "padding must not bring NaN, which a mask does not stop"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self, get_type_hints
@@ -37,6 +37,8 @@ class Prediction:
     mastery_before_L: Floats
     """Mastery of the slot's skill before the step, in [0, 1], from the student's earlier responses only: P(L) in BKT,
     elsewhere the chance of a right response were the slot's skill the step's only one."""
+    ability_before_M: Floats | None = field(default=None, kw_only=True)
+    """Ability before each step, logits, from the student's earlier responses only; None in a model that has none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +76,7 @@ class Reference(ABC):
 
     @classmethod
     @abstractmethod
-    def fit(cls, log: InteractionLog, students: Students, **settings: Any) -> Self:
+    def fit(cls, log: InteractionLog, students: Students, *_: Any, **settings: Any) -> Self:
         """Fit on some students of a log; the settings are the model's own keyword-only arguments, plain values."""
 
     @abstractmethod
@@ -110,7 +112,7 @@ class Reference(ABC):
     ) -> Floats:
         """Ability before each step, [M] logits, from earlier responses only; NaN for students left out.
 
-        Of a model that has none of its own: the ability at which Rasch would predict the same.
+        In a model that has none of its own it is the one at which Rasch would predict the same.
 
         Args:
             log: the data.
@@ -118,6 +120,8 @@ class Reference(ABC):
             prediction: what `predict` said of the same log and students; predicted here where None.
         """
         said = self.predict(log, students) if prediction is None else prediction
+        if said.ability_before_M is not None:
+            return said.ability_before_M
         return implied_abilities(log, said.probability_M, self.difficulties(log))
 
     def static_abilities(self, log: InteractionLog, students: Students | None = None) -> Floats:
@@ -136,8 +140,8 @@ class Reference(ABC):
 
     def table(self) -> pd.DataFrame:
         """Skill, difficulty (logits) and parameters, one row a skill."""
-        difficulty = {"difficulty": self.difficulty_of(self.parameters)}
-        return self.parameters.assign(**difficulty)[list({**difficulty, **self.common})].reset_index(names="skill")
+        table = self.parameters.assign(difficulty=self.difficulty_of(self.parameters))
+        return table[list(dict.fromkeys(["difficulty", *self.common]))].reset_index(names="skill")
 
     @classmethod
     def file_format(cls) -> str:
@@ -150,12 +154,12 @@ class Reference(ABC):
 
     def save(self, path: str | Path) -> Path:
         """Write the model as one JSON file, readable by a person, whole or not at all."""
-        content = {
+        content: dict[str, Any] = {
             "format": self.file_format(),
             **{name: getattr(self, name) for name in self._extra()},
             "common": self.common,
             "skills": list(self.parameters.index),
-            **self.parameters.to_dict("list"),
+            **{name: self.parameters[name].to_list() for name in self.common},
         }
         write_json(path, content)
         return Path(path)
@@ -233,37 +237,52 @@ def trained_on(log: InteractionLog, students: Students, model: str) -> NDArray[n
     return chosen
 
 
-class Slots(NamedTuple):
-    """The A (step, skill) slots of the R steps of some students, one history after another."""
+def spread(values: Floats, places: Ints, size: int) -> Floats:
+    """Put values at their places among NaN."""
+    flat = np.full(size, np.nan)
+    flat[places] = values
+    return flat
 
-    steps_R: Ints
-    """The steps, their places in the log."""
-    row_A: Ints
-    """Each slot's step, in [0, R)."""
+
+class Opportunities(NamedTuple):
+    """The A (step, skill) slots of some students, packed so that all their sequences are followed at once."""
+
     slot_A: Ints
     """Place in the log's flat `skills`."""
+    step_A: Ints
+    """The step, its place in the log."""
     skill_A: Ints
     key_A: Ints
     """Tells pairs of student and skill apart."""
+    right_A: NDArray[np.bool_]
+    """The response."""
+    blocks: list[slice]
+    """First opportunities, second ones, ...; see `pack`."""
 
     @classmethod
-    def of(cls, log: InteractionLog, students: Students) -> Slots:
-        """Find the slots of some students.
+    def of(cls, log: InteractionLog, students: Students) -> Opportunities:
+        """Pack the histories of some students.
 
         Raises:
             DataError: a step names a skill twice, so that one response would count as two.
         """
         steps = log.steps_of(students)
         counts = np.diff(log.skill_offsets)[steps]
-        row, slot = np.repeat(np.arange(len(steps)), counts), spans(log.skill_offsets[:-1][steps], counts)
-        skill, student = log.skills[slot].astype(np.int64), np.repeat(np.arange(len(students)), log.lengths[students])
-        twice = np.flatnonzero(pd.DataFrame({"row": row, "skill": skill}).duplicated())
+        slot, step = spans(log.skill_offsets[:-1][steps], counts), np.repeat(steps, counts)
+        skill, student = (
+            log.skills[slot].astype(np.int64),
+            np.repeat(np.repeat(students, log.lengths[students]), counts),
+        )
+        twice = np.flatnonzero(pd.DataFrame({"step": step, "skill": skill}).duplicated())
         if len(twice):
-            who, what = log.students[students[student[row[twice[0]]]]], log.skill_names[skill[twice[0]]]
+            who, what = str(log.students[student[twice[0]]]), str(log.skill_names[skill[twice[0]]])
             raise DataError(
                 f"{log.name}: student {who!r} has skill {what!r} twice in one step; name each skill of a step once"
             )
-        return cls(steps, row, slot, skill, student[row] * log.num_skills + skill)
+        key = student * log.num_skills + skill
+        order, blocks = pack(key)
+        right = log.responses[step[order]] == 1
+        return cls(slot[order], step[order], skill[order], key[order], right, blocks)
 
 
 def pack(key_A: Ints) -> tuple[Ints, list[slice]]:
@@ -299,13 +318,13 @@ def ask(reference: Reference, log: InteractionLog, students: Students) -> Told:
         ConfigError: a quantity has another shape, is not finite, or is out of its range.
     """
     said, steps, skills = checked_prediction(reference, log, students), log.steps_of(students), range(log.num_skills)
-    ability, static = reference.abilities(log, students, said), reference.static_abilities(log, students)
     difficulty, rates = reference.difficulties(log), reference.learn_rates(log)
-    _check(reference, "abilities", ability, log.num_steps, steps)
-    _check(reference, "static_abilities", static, log.num_students, students)
     _check(reference, "difficulties", difficulty, log.num_skills, skills)
     if rates is not None:
         _check(reference, "learn_rates", rates, log.num_skills, skills)
+    ability, static = reference.abilities(log, students, said), reference.static_abilities(log, students)
+    _check(reference, "abilities", ability, log.num_steps, steps)
+    _check(reference, "static_abilities", static, log.num_students, students)
     return Told(said, ability, static, difficulty, rates)
 
 

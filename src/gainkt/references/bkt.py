@@ -17,7 +17,6 @@ from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.special import xlogy
 
 from gainkt.data.log import InteractionLog
@@ -25,13 +24,13 @@ from gainkt.errors import ConfigError, nearest
 from gainkt.references.base import (
     Floats,
     Ints,
+    Opportunities,
     Prediction,
     Reference,
-    Slots,
     Students,
     chosen_of,
     logit,
-    pack,
+    spread,
     trained_on,
 )
 
@@ -196,18 +195,12 @@ class BKT(Reference):
         opportunities = Opportunities.of(log, chosen_of(log, students))
         followed = follow(chances_of(self.of(log)), opportunities)
 
-        def spread(values: Floats) -> Floats:
-            flat = np.full(len(log.skills), np.nan)
-            flat[opportunities.slot_A] = values
-            return flat
-
-        right = spread(followed.right)
-        return BKTPrediction(
-            probability_M=COMBINE[self.combine].reduceat(right, log.skill_offsets[:-1]) if len(right) else right,
-            right_L=right,
-            mastery_before_L=spread(followed.known_before),
-            mastery_after_L=spread(followed.known_after),
+        right, before, after = (
+            spread(values, opportunities.slot_A, len(log.skills))
+            for values in (followed.right, followed.known_before, followed.known_after)
         )
+        probability = COMBINE[self.combine].reduceat(right, log.skill_offsets[:-1]) if len(right) else right
+        return BKTPrediction(probability, before, right_L=right, mastery_after_L=after)
 
     def difficulty_of(self, parameters: pd.DataFrame) -> Floats:
         """Return -logit of prior (1 - slip) + (1 - prior) guess, [K]."""
@@ -218,30 +211,6 @@ class BKT(Reference):
 def chances_of(parameters: pd.DataFrame) -> Chances:
     """Chances of the skills of a table, 0 where none was fitted."""
     return Chances(*parameters.reindex(columns=list(Chances._fields), fill_value=0.0).to_numpy().T)
-
-
-class Opportunities(NamedTuple):
-    """A opportunities, the responses of each (student, skill) in order, packed so that all are followed at once."""
-
-    slot_A: Ints
-    """Place in the log's flat `skills`."""
-    skill_A: Ints
-    right_A: NDArray[np.bool_]
-    """The response."""
-    blocks: list[slice]
-    """First opportunities, second ones, ...; see `pack`."""
-
-    @classmethod
-    def of(cls, log: InteractionLog, students: Students) -> Opportunities:
-        """Pack the histories of some students.
-
-        Raises:
-            DataError: a step names a skill twice, so that one response would count as two.
-        """
-        slots = Slots.of(log, students)
-        order, blocks = pack(slots.key_A)
-        right_A = log.responses[slots.steps_R[slots.row_A[order]]] == 1
-        return cls(slots.slot_A[order], slots.skill_A[order], right_A, blocks)
 
 
 class Followed(NamedTuple):
@@ -308,7 +277,8 @@ def expected_counts(
         known[here], unknown[here] = lost[here] + kept[here], learnt[here] + not_learnt[here]
 
     def count(of: Floats, where: slice = slice(None)) -> Floats:
-        return np.bincount(opportunities.skill_A[where], of[where], minlength=len(chances.prior))
+        found = np.bincount(opportunities.skill_A[where], of[where], minlength=len(chances.prior))
+        return found.astype(np.float64, copy=False)
 
     return (
         (count(known, blocks[0]), count(unknown, blocks[0])),

@@ -15,7 +15,17 @@ from scipy.sparse import csr_array
 
 from gainkt.data.log import InteractionLog
 from gainkt.errors import ConfigError, nearest
-from gainkt.references.base import Floats, Prediction, Reference, Slots, Students, chosen_of, sigmoid, trained_on
+from gainkt.references.base import (
+    Floats,
+    Opportunities,
+    Prediction,
+    Reference,
+    Students,
+    chosen_of,
+    sigmoid,
+    spread,
+    trained_on,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -96,24 +106,23 @@ class PFA(Reference):
             raise ConfigError(f"weight_sd={weight_sd}: must be above 0 and finite, so that every weight stays finite")
         if max_iterations < 1:
             raise ConfigError(f"max_iterations={max_iterations}: give at least 1")
-        slots = Slots.of(log, trained_on(log, students, "PFA"))
-        num_steps, num_skills, right_R = len(slots.steps_R), log.num_skills, log.responses[slots.steps_R] == 1
-        factors_AF = _factors(slots, right_R, counts)[0]
-        column_AF = 3 * slots.skill_A[:, None] + np.arange(3)
-        design = csr_array(
-            (factors_AF.ravel(), (np.repeat(slots.row_A, 3), column_AF.ravel())), (num_steps, 3 * num_skills)
-        )
-        pull = 1 / (weight_sd**2 * num_steps)
+        opportunities = Opportunities.of(log, trained_on(log, students, "PFA"))
+        steps, row_A = np.unique(opportunities.step_A, return_inverse=True)
+        right_R, size = log.responses[steps] == 1, (len(steps), 3 * log.num_skills)
+        factors_AF = _factors(opportunities, counts)[0]
+        column_AF = 3 * opportunities.skill_A[:, None] + np.arange(3)
+        design = csr_array((factors_AF.ravel(), (np.repeat(row_A, 3), column_AF.ravel())), size)
+        pull = 1 / (weight_sd**2 * len(steps))
 
         def loss(x: Floats) -> tuple[float, Floats]:
             common, own = x[:3], x[3:].reshape(-1, 3)
             logit = design @ (common + own).ravel()
-            slope = (design.T @ (sigmoid(logit) - right_R)).reshape(-1, 3) / num_steps
+            slope = (design.T @ (sigmoid(logit) - right_R)).reshape(-1, 3) / len(steps)
             value = cross_entropy(logit, right_R) + 0.5 * pull * np.square(own).sum() + _WEAK * np.square(common).sum()
             return value, np.append(slope.sum(0) + 2 * _WEAK * common, slope + pull * own)
 
         limits = {"maxiter": max_iterations, "maxfun": 2 * max_iterations, "maxcor": 20, "gtol": _FLAT, "ftol": 0}
-        found = minimize(loss, np.zeros(3 + 3 * num_skills), jac=True, method="L-BFGS-B", options=limits)
+        found = minimize(loss, np.zeros(3 + size[1]), jac=True, method="L-BFGS-B", options=limits)
         if np.abs(found.jac).max() > 10 * _FLAT:
             logger.warning("PFA: still falling (gradient %.2g); raise max_iterations", np.abs(found.jac).max())
         common, weights = found.x[:3], found.x[:3] + found.x[3:].reshape(-1, 3)
@@ -121,20 +130,21 @@ class PFA(Reference):
             pd.DataFrame(weights, index=log.skill_names.astype(object), columns=WEIGHTS),
             dict(zip(WEIGHTS, common.tolist(), strict=True)),
             counts=counts,
-            responses=num_steps,
+            responses=len(steps),
             log_likelihood=-cross_entropy(design @ weights.ravel(), right_R),
         )
 
     def predict(self, log: InteractionLog, students: Students | None = None) -> PFAPrediction:
         """Follow some students, all of them where None; a skill unseen in training has the common weights."""
-        slots = Slots.of(log, chosen_of(log, students))
-        weights_AF = self.of(log).to_numpy()[slots.skill_A]
-        before, after = (np.full(len(log.skills), np.nan) for _ in range(2))
-        factors = _factors(slots, log.responses[slots.steps_R] == 1, self.counts)
-        before[slots.slot_A], after[slots.slot_A] = ((weights_AF * x_AF).sum(1) for x_AF in factors)
+        opportunities = Opportunities.of(log, chosen_of(log, students))
+        weights_AF = self.of(log).to_numpy()[opportunities.skill_A]
+        before, after = (
+            spread((weights_AF * x_AF).sum(1), opportunities.slot_A, len(log.skills))
+            for x_AF in _factors(opportunities, self.counts)
+        )
         logit = np.add.reduceat(before, log.skill_offsets[:-1]) if len(before) else before
         probability, mastery = (np.clip(sigmoid(x), _EDGE, 1 - _EDGE) for x in (logit, before))
-        return PFAPrediction(probability, mastery, before, after)
+        return PFAPrediction(probability, mastery, logit_before_L=before, logit_after_L=after)
 
     def difficulty_of(self, parameters: pd.DataFrame) -> Floats:
         """Return -easiness, [K] logits."""
@@ -146,9 +156,9 @@ def cross_entropy(logit_R: Floats, right_R: NDArray[np.bool_]) -> float:
     return float((np.logaddexp(0, logit_R) - right_R * logit_R).mean())
 
 
-def _factors(slots: Slots, right_R: NDArray[np.bool_], counts: str) -> tuple[Floats, Floats]:
+def _factors(opportunities: Opportunities, counts: str) -> tuple[Floats, Floats]:
     """[A, 3] before and after each opportunity: 1, f(earlier right responses), f(earlier wrong ones)."""
-    answer = np.column_stack([right_R, ~right_R])[slots.row_A].astype(np.float64)
-    after = pd.DataFrame(answer).groupby(slots.key_A).cumsum().to_numpy()
+    answer = np.column_stack([opportunities.right_A, ~opportunities.right_A]).astype(np.float64)
+    after = pd.DataFrame(answer).groupby(opportunities.key_A).cumsum().to_numpy()
     before, after = (np.column_stack([np.ones(len(x)), COUNTS[counts](x)]) for x in (after - answer, after))
     return before, after

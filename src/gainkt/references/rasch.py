@@ -13,7 +13,18 @@ from numpy.typing import NDArray
 
 from gainkt.data.log import InteractionLog, offsets_of, spans
 from gainkt.errors import ConfigError
-from gainkt.references.base import Floats, Ints, Prediction, Reference, Students, chosen_of, pack, sigmoid, trained_on
+from gainkt.references.base import (
+    Floats,
+    Ints,
+    Prediction,
+    Reference,
+    Students,
+    chosen_of,
+    pack,
+    sigmoid,
+    spread,
+    trained_on,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -33,10 +44,8 @@ _MEAN_SD = 10.0
 class RaschPrediction(Prediction):
     """What Rasch says about a log; `mastery_before_L` is sigmoid(ability before the step - the skill's difficulty)."""
 
-    ability_before_M: Floats
-    """Ability by the responses before the step, logits; 0, the prior's mean, at the first one."""
     ability_after_M: Floats
-    """The same with the step's own response."""
+    """Ability by the responses up to and including the step, logits; before the first one it is 0, the prior's mean."""
     difficulty_M: Floats
     """Of the step: the mean over its skills, logits."""
 
@@ -133,27 +142,15 @@ class Rasch(Reference):
         difficulty, counts = difficulty_Z[data.set_R], np.diff(log.skill_offsets)[data.steps_R]
         slots = spans(log.skill_offsets[:-1][data.steps_R], counts)
 
-        def spread(values: Floats, places: Ints, size: int) -> Floats:
-            flat = np.full(size, np.nan)
-            flat[places] = values
-            return flat
-
+        by_step = (sigmoid(before - difficulty), after, difficulty, before)
+        probability, *followed, ability = (spread(x, data.steps_R, log.num_steps) for x in by_step)
         by_slot = sigmoid(np.repeat(before, counts) - difficulty_K[log.skills[slots]])
-        by_step = (sigmoid(before - difficulty), before, after, difficulty)
-        probability, before, after, difficulty = (spread(x, data.steps_R, log.num_steps) for x in by_step)
-        return RaschPrediction(probability, spread(by_slot, slots, len(log.skills)), before, after, difficulty)
+        mastery = spread(by_slot, slots, len(log.skills))
+        return RaschPrediction(probability, mastery, *followed, ability_before_M=ability)
 
     def difficulty_of(self, parameters: pd.DataFrame) -> Floats:
         """Return beta, [K] logits."""
         return parameters["difficulty"].to_numpy()
-
-    def abilities(
-        self, log: InteractionLog, students: Students | None = None, prediction: Prediction | None = None
-    ) -> Floats:
-        """Return theta filtered before each step, [M] logits; NaN for students left out."""
-        said = self.predict(log, students) if prediction is None else prediction
-        assert isinstance(said, RaschPrediction), "a prediction of another model"
-        return said.ability_before_M
 
     def static_abilities(self, log: InteractionLog, students: Students | None = None) -> Floats:
         """Return theta smoothed, one a student from the WHOLE history, [N] logits; NaN for students left out.
@@ -195,8 +192,11 @@ class _Responses:
         padded[:, 1:][padded[:, 1:] == padded[:, :-1]] = none
         padded.sort(axis=1)
         table = pd.DataFrame(np.where(padded == none, -1, padded))
-        set_R = table.groupby(list(table)).ngroup().to_numpy()
-        sets = table.drop_duplicates().sort_values(list(table)).to_numpy()
+        columns = table.columns.to_list()
+        set_R, sets = (
+            table.groupby(columns).ngroup().to_numpy(),
+            table.drop_duplicates().sort_values(columns).to_numpy(),
+        )
         holds = np.zeros((len(sets), none + 1))
         holds[np.arange(len(sets))[:, None], sets] = 1.0  # the last column stands for no skill
         weight = holds[:, :-1] / holds[:, :-1].sum(1, keepdims=True)
@@ -208,7 +208,8 @@ class _Responses:
         """Each (student, set) that occurs, by student: the two, its responses, and the right ones."""
         cells, place = np.unique(self.student_R * len(self.weight_ZK) + self.set_R, return_inverse=True)
         tried, right = np.bincount(place), np.bincount(place, weights=self.right_R)
-        return *np.divmod(cells, len(self.weight_ZK)), tried.astype(float), right
+        student, at = np.divmod(cells, len(self.weight_ZK))
+        return student, at, tried.astype(np.float64), right.astype(np.float64)
 
     @cached_property
     def courses(self) -> tuple[Ints, list[slice]]:
@@ -243,7 +244,7 @@ def fit_jointly(data: _Responses, *, ability_sd: float, difficulty_sd: float, ma
     student, at, tried, rights = data.cells
 
     def sums(values: Floats, of: Ints, size: int) -> Floats:
-        return np.bincount(of, weights=values, minlength=size)
+        return np.bincount(of, weights=values, minlength=size).astype(np.float64, copy=False)
 
     design = np.column_stack([data.weight_ZK, np.ones(num_sets)])
     ability_pull = np.full(num_students, ability_sd**-2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,27 +35,24 @@ class Scored:
     reference: Reference
     """The fitted model."""
     folder: Path
-    """Where the files are."""
+    """Where model.json, figures.json and parameters.csv are."""
 
 
-def score(
-    cfg: DictConfig | Mapping[str, Any], datamodule: KTDataModule, *, cache: str | Path | None, folder: Path
-) -> Scored:
+def score(cfg: DictConfig, datamodule: KTDataModule) -> Scored:
     """Fit a reference model on the training students, score it on the others, and write what came out.
 
     Args:
-        cfg: of conf/reference/.
-        datamodule: the data and its split.
-        cache: folder of fitted models; None keeps none.
-        folder: where model.json, figures.json and parameters.csv go.
+        cfg: composed from conf/reference.yaml.
+        datamodule: its data and their split.
 
     Raises:
         ConfigError: a setting that cannot be used, or a model that returns what cannot be.
         DataError: data that cannot be used.
         OSError: a folder cannot be written.
     """
-    fit, log, started = fit_of(cfg), datamodule.log_, time.perf_counter()
-    reference, source = fitted(cfg, datamodule, cache)
+    folder = Path(cfg.run.dir)
+    fit, log, started = fit_of(cfg.reference), datamodule.log_, time.perf_counter()
+    reference, source = fitted(cfg.reference, datamodule, cfg.run.cache)
     seconds = time.perf_counter() - started
     students = {name: datamodule.students(part) for name, part in PARTS.items()}
     prediction = checked_prediction(reference, log, np.concatenate(list(students.values())))
@@ -100,14 +96,13 @@ def calibration_of(probability: Floats, response: NDArray[np.uint8]) -> list[dic
     """Return count, mean probability and share right of each of the equal bins of probability that is not empty."""
     place = np.minimum((probability * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     rows = pd.DataFrame({"count": 1, "probability": probability, "right": response})
-    return rows.groupby(place).agg({"count": "sum", "probability": "mean", "right": "mean"}).to_dict("records")
+    return rows.groupby(place).agg({"count": "sum", "probability": "mean", "right": "mean"}).to_dict("records")  # type: ignore[return-value]
 
 
 def with_training_data(parameters: pd.DataFrame, train: InteractionLog) -> pd.DataFrame:
     """Add to a table of parameters how often training students practised each skill, and their share right."""
-    slots = pd.DataFrame({"skill": train.skills, "right": np.repeat(train.responses, np.diff(train.skill_offsets))})
-    known = slots.groupby("skill").right.agg(["size", "mean"]).reindex(range(train.num_skills))
-    known = pd.DataFrame(
-        {"skill": train.skill_names, "steps": known["size"].fillna(0).astype(int), "share_right": known["mean"]}
-    )
+    right = pd.Series(np.repeat(train.responses, np.diff(train.skill_offsets)))
+    known = right.groupby(train.skills).agg(["size", "mean"]).reindex(range(train.num_skills))
+    steps, share = known["size"].fillna(0).astype(int), known["mean"]
+    known = pd.DataFrame({"skill": train.skill_names, "steps": steps, "share_right": share})
     return parameters.merge(known, on="skill", how="left")

@@ -53,7 +53,7 @@ class Targets(nn.Module):
 
         # Not in checkpoints: data and reference give them again.
         def keep(name: str, values: NDArray, kind: torch.dtype = torch.float32) -> None:
-            self.register_buffer(name, torch.as_tensor(np.asarray(values), dtype=kind), persistent=False)
+            self.register_buffer(name, torch.tensor(np.array(values), dtype=kind), persistent=False)
 
         keep("offsets_N", log.offsets, torch.int64)
         keep("slots_M", log.skill_offsets, torch.int64)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from rich.console import Group, RenderableType
@@ -24,7 +25,12 @@ SHOWN = {
 PARTS = {"val": ("validation", "--s", "tab:orange"), "test": ("test", "-o", "black")}
 NOT_FITTED = ("skill", "steps", "share_right")
 """Columns of parameters.csv that tell of the training data."""
-SUMMARY = {"mean": "mean", "std": "std", "minimum": "min", "maximum": "max"}
+SUMMARY: dict[str, Callable[..., np.floating]] = {
+    "mean": np.nanmean,
+    "std": np.nanstd,
+    "minimum": np.nanmin,
+    "maximum": np.nanmax,
+}
 
 
 def reference_view(content: Mapping[str, Any], parameters: pd.DataFrame, skills: int) -> RenderableType:
@@ -63,9 +69,8 @@ def _parameters(parameters: pd.DataFrame, skills: int) -> Table:
         table.add_row(Text(str(row["skill"])), f"{row['steps']:,}", *(f"{row[name]:.3f}" for name in columns))
     table.add_section()
     for name, summary in SUMMARY.items():
-        # Over the skills there are: ddof=0.
-        found = parameters[["steps", *columns]].agg(summary, **({"ddof": 0} if summary == "std" else {}))
-        table.add_row(name, f"{found['steps']:,.0f}", *(f"{found[column]:.3f}" for column in columns))
+        values = (f"{summary(parameters[column]):.3f}" for column in columns)
+        table.add_row(name, f"{summary(parameters['steps']):,.0f}", *values)
     return table
 
 
