@@ -58,7 +58,7 @@ def check_keys(cfg: DictConfig) -> None:
     """Check every key of a node with a `_target_` against what its constructor takes.
 
     Raises:
-        ConfigError: a key that the constructor does not know, with the nearest that it does, or a value of another type.
+        ConfigError: a key that the constructor does not know, or a value of another type than it takes.
     """
     for path, node in _targets(cfg, ""):
         target = _locate(str(node["_target_"]), path)

@@ -26,7 +26,7 @@ __all__ = ["RunResult", "train"]
 
 
 def _refuse_what_hydra_cannot_do(cfg: DictConfig) -> None:
-    """Stop before work that would go wrong: several devices, a grid alone, overrides that contradict or are not read."""
+    """Stop before work that would go wrong: several devices, a grid alone, overrides that clash or are not read."""
     hydra_cfg = HydraConfig.get()
     sweep = hydra_cfg.mode == RunMode.MULTIRUN
     require_one_device(cfg.trainer, sweep=sweep)

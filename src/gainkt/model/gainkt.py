@@ -22,7 +22,6 @@ from gainkt.model.receivers import AllSkills
 from gainkt.model.returned import check_range, checked
 from gainkt.model.size import Size
 
-
 SAME = 1e-4
 """Difference of two gains that is rounding."""
 
