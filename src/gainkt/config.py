@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
 import os
-import pkgutil
 import re
 import sys
 import uuid
@@ -58,7 +58,7 @@ def check_keys(cfg: DictConfig) -> None:
     """Check every key of a node with a `_target_` against what its constructor takes.
 
     Raises:
-        ConfigError: a key the constructor does not know, with the nearest that it does, or a value of a wrong type.
+        ConfigError: a key that the constructor does not know, or a value of another type than it takes.
     """
     for path, node in _targets(cfg, ""):
         target = _locate(str(node["_target_"]), path)
@@ -179,8 +179,9 @@ def _targets(node: Any, path: str) -> Iterator[tuple[str, DictConfig]]:
 
 
 def _locate(target: str, path: str) -> Callable[..., Any]:
+    module, _, name = target.rpartition(".")
     try:
-        return pkgutil.resolve_name(target)
+        return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(f"{path}._target_={target}: cannot be imported ({error})") from error
 

@@ -13,27 +13,27 @@ from gainkt.config import conf_dir, one_line_errors, register_resolvers, run_mai
 from gainkt.console import make_console
 from gainkt.errors import ConfigError
 from gainkt.losses.loss import check_bce_weights
-from gainkt.overrides import given
 from gainkt.reporting.alignment_report import alignment_view
 from gainkt.reporting.diagnosis_table import diagnosis_view
 from gainkt.reporting.scorecard_table import scorecard_view
 from gainkt.reporting.tables import results_table
-from gainkt.sweeping.command import refuse_a_grid_alone, require_one_device, resumed_arguments
-from gainkt.sweeping.jobs import sweep_job
+from gainkt.sweeping.command import refuse_a_grid_alone, resumed_arguments
+from gainkt.sweeping.devices import require_one_device
+from gainkt.sweeping.job import sweep_job
 from gainkt.training.train import RunResult, train
 
 __all__ = ["RunResult", "train"]
 
 
 def _refuse_what_hydra_cannot_do(cfg: DictConfig) -> None:
-    """Stop before work that would go wrong: several devices, a grid alone, overrides that conflict or are not read."""
+    """Stop before work that would go wrong: several devices, a grid alone, overrides that clash or are not read."""
     hydra_cfg = HydraConfig.get()
     sweep = hydra_cfg.mode == RunMode.MULTIRUN
     require_one_device(cfg.trainer, sweep=sweep)
     check_bce_weights(cfg.loss, hydra_cfg.overrides.task)
     if not sweep:
         refuse_a_grid_alone(cfg, hydra_cfg)
-    extra = [o for o in hydra_cfg.overrides.task if not o.lstrip("+").startswith(("run.resume=", "trust="))]
+    extra = [o for o in hydra_cfg.overrides.task if not o.lstrip("+").startswith("run.resume=")]
     if cfg.run.resume and extra:
         raise ConfigError(
             f"run.resume={cfg.run.resume}: a resumed run keeps the settings it was started with; leave out "
@@ -49,7 +49,7 @@ def _main(cfg: DictConfig) -> float:
     _refuse_what_hydra_cannot_do(cfg)
     if not cfg.run.resume:
         OmegaConf.update(cfg, "run.dir", str(Path(HydraConfig.get().runtime.output_dir).resolve()))
-    result = train(cfg, given())
+    result = train(cfg)
     console = make_console()
     console.print(results_table(result.results))
     if result.scorecard is not None:

@@ -1,8 +1,8 @@
 """What gain heads share.
 
-A gain head is built by `head(num_skills, size)`, called by `head(value_BTD, axis, batch)`; it returns gains in [0, 1]
-for the columns of `axis`, [B, T, C]: column c of window b is skill `axis.skills_BC[b, c]`. A head that is simpler with
-all skills, or compares them, sets `needs_every_skill = True` and is always given the axis of all K.
+A gain head is built as `head(num_skills, size)` and called as `head(value_BTD, axis, batch)`; it returns gains in
+[0, 1] for the columns of `axis`, [B, T, C]: column c of window b is skill `axis.skills_BC[b, c]`. A head that is
+simpler with all skills, or compares them, sets `needs_every_skill = True` and is always given the axis of all K.
 """
 
 from __future__ import annotations
