@@ -17,7 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from gainkt.config import USER_ERRORS, one_line
+from gainkt.config import one_line, user_errors
 from gainkt.files import write_json
 from gainkt.sweeping.folder import RECORD, Job, SweepFolder, claimed
 
@@ -89,7 +89,7 @@ def _run(task: Callable[[DictConfig], T], cfg: DictConfig, job: Job) -> T | None
 def _said(error: Exception) -> str:
     """One line about an error; its kind too where it is none that a user causes."""
     text = one_line(error)
-    return text if isinstance(error, USER_ERRORS) else f"{type(error).__name__}: {text}"
+    return text if isinstance(error, user_errors()) else f"{type(error).__name__}: {text}"
 
 
 def _now() -> str:
