@@ -1,9 +1,7 @@
 """A logger that cannot be opened ends in one line; those opened before it are closed."""
 
-from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from threading import Thread
 
 import pytest
 from omegaconf import DictConfig
@@ -12,17 +10,22 @@ from gainkt.errors import ConfigError
 from gainkt.training.loggers import build_loggers, close_loggers
 
 Config = Callable[..., DictConfig]
-KEY = "0123456789" * 4
 
 
 @pytest.fixture
-def logged_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def logged_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """No key, neither of this machine nor of this session."""
+    import wandb
+
     for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # so that what a logger sets is taken back
+        monkeypatch.delenv(name)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "wandb-config"))
     monkeypatch.setenv("WANDB_SILENT", "true")
+    wandb.teardown()  # a process keeps the settings of its first run
+    yield
+    wandb.teardown()
 
 
 @pytest.mark.parametrize(
@@ -33,37 +36,26 @@ def test_wandb_without_a_usable_key_names_the_way_out(
 ) -> None:
     if key is not None:
         monkeypatch.setenv("WANDB_API_KEY", key)
-    with pytest.raises(ConfigError, match=rf"^logger\.wandb: W&B cannot be used \({expected}[^\n]*logger\.wandb\.offline=true"):
+    with pytest.raises(
+        ConfigError, match=rf"^logger\.wandb: W&B cannot be used \({expected}[^\n]*logger\.wandb\.offline=true"
+    ):
         build_loggers(config("v1_per_skill", "logger=wandb"))
 
 
-class Refusing(BaseHTTPRequestHandler):
-    """A server that knows no key."""
-
-    def do_POST(self) -> None:
-        self.send_error(401)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-def test_wandb_that_refuses_the_key_or_is_not_there_names_the_way_out(
-    config: Config, monkeypatch: pytest.MonkeyPatch, logged_out: None
+@pytest.mark.parametrize("error", ["CommError", "AuthenticationError", "UsageError"])
+def test_wandb_that_cannot_be_reached_names_the_way_out(
+    config: Config, monkeypatch: pytest.MonkeyPatch, logged_out: None, error: str
 ) -> None:
-    monkeypatch.setenv("WANDB_API_KEY", KEY)
-    monkeypatch.setenv("WANDB_INIT_TIMEOUT", "2")
-    server = HTTPServer(("127.0.0.1", 0), Refusing)
-    Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.server_port}")
-    cfg = config("v1_per_skill", "logger=wandb")
-    try:
-        with pytest.raises(ConfigError, match=r"^logger\.wandb: W&B cannot be used [^\n]*logger\.wandb\.offline=true"):
-            build_loggers(cfg)
-    finally:
-        server.shutdown()
-        server.server_close()
-    with pytest.raises(ConfigError, match=r"^logger\.wandb: W&B cannot be used [^\n]*logger\.wandb\.offline=true"):
-        build_loggers(cfg)  # nobody listens there any more
+    import wandb
+
+    def init(**_: object) -> None:
+        raise getattr(wandb.errors, error)("Run initialization has timed out.\nConsider increasing the timeout")
+
+    monkeypatch.setattr(wandb, "init", init)
+    with pytest.raises(
+        ConfigError, match=r"used \(Run initialization has timed out\); with logger\.wandb\.offline=true [^\n]*$"
+    ):
+        build_loggers(config("v1_per_skill", "logger=wandb"))
 
 
 def test_a_folder_that_cannot_be_written_closes_what_was_opened(

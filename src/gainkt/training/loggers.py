@@ -55,8 +55,8 @@ def _open(logger: Any, key: str, entry: DictConfig) -> None:
             raise
         said = str(error).splitlines()[0].rstrip(".")
         raise ConfigError(
-            f"{key}: W&B cannot be used ({said}); {key}.offline=true keeps the run in its folder, and `wandb sync` sends "
-            "it later"
+            f"{key}: W&B cannot be used ({said}); with {key}.offline=true it writes to the run's folder, "
+            "and `wandb sync` sends that later"
         ) from error
 
 
