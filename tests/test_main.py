@@ -97,8 +97,15 @@ def test_importing_the_package_is_cheap() -> None:
     assert float(seconds) < 0.3
 
 
-def test_help_of_a_door_is_cheap() -> None:
-    door = run("-c", f"{AT_THE_END}from gainkt.__main__ import main; main(['train', '--help'])")
+@pytest.mark.parametrize(
+    "command",
+    [
+        "gainkt.__main__ import main; main(['train', '--help'])",
+        "gainkt.train import main; sys.argv = ['', '--help']; main()",
+    ],
+)
+def test_help_of_a_door_is_cheap(command: str) -> None:
+    door = run("-c", f"{AT_THE_END}from {command}")
     assert door.returncode == 0, door.stderr
     assert door.stdout.startswith("train is powered by Hydra.")
     assert "dataset: assist2009" in door.stdout

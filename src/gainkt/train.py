@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -10,18 +11,24 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from gainkt.config import conf_dir, one_line_errors, register_resolvers, run_main
-from gainkt.console import make_console
 from gainkt.errors import ConfigError
-from gainkt.reporting.alignment_report import alignment_view
-from gainkt.reporting.diagnosis_table import diagnosis_view
-from gainkt.reporting.scorecard_table import scorecard_view
-from gainkt.reporting.tables import results_table
 from gainkt.sweeping.command import refuse_a_grid_alone, resumed_arguments
 from gainkt.sweeping.devices import require_one_device
 from gainkt.sweeping.job import sweep_job
-from gainkt.training.train import RunResult, train
+
+if TYPE_CHECKING:
+    from gainkt.training.train import RunResult, train
 
 __all__ = ["RunResult", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import train() when it is first asked for: help, and an error in the command line, need not wait for torch."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from gainkt.training import train as module
+
+    return getattr(module, name)
 
 
 def _refuse_what_hydra_cannot_do(cfg: DictConfig) -> None:
@@ -45,6 +52,13 @@ def _refuse_what_hydra_cannot_do(cfg: DictConfig) -> None:
 def _main(cfg: DictConfig) -> float:
     """Train as the command line says, print the summary, and hand the monitored figure to a sweeper."""
     _refuse_what_hydra_cannot_do(cfg)
+    from gainkt.console import make_console
+    from gainkt.reporting.alignment_report import alignment_view
+    from gainkt.reporting.diagnosis_table import diagnosis_view
+    from gainkt.reporting.scorecard_table import scorecard_view
+    from gainkt.reporting.tables import results_table
+    from gainkt.training.train import train
+
     if not cfg.run.resume:
         OmegaConf.update(cfg, "run.dir", str(Path(HydraConfig.get().runtime.output_dir).resolve()))
     result = train(cfg)

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -54,6 +53,8 @@ def _job() -> tuple[Job, SweepFolder]:
 
 def _run(task: Callable[[DictConfig], T], cfg: DictConfig, job: Job) -> T | None:
     """Run the task and write job.json before and after."""
+    import torch
+
     record: dict[str, Any] = {
         "number": job.number,
         "overrides": list(job.overrides),
