@@ -23,7 +23,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from gainkt.config import USER_ERRORS, conf_dir, one_line, register_resolvers
+from gainkt.config import conf_dir, one_line, register_resolvers, user_errors
 from gainkt.console import make_console
 from gainkt.errors import ConfigError
 from gainkt.files import write_json, write_whole
@@ -190,7 +190,7 @@ def main() -> int:
         write_json(options.output / "recovery.json", content)
         report = recovery_markdown(content)
         write_whole(options.output / "recovery.md", lambda building: building.write_text(report))
-    except USER_ERRORS as error:
+    except user_errors() as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         return 1
     print(report)

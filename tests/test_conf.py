@@ -16,9 +16,7 @@ CONF = Path(conf_dir())
 PIECES = ("base", "alignment")
 """Of other options, none by themselves."""
 PARTS = [
-    f"model/{path.parent.name}={path.stem}"
-    for path in sorted(CONF.glob("model/*/*.yaml"))
-    if path.stem not in PIECES
+    f"model/{path.parent.name}={path.stem}" for path in sorted(CONF.glob("model/*/*.yaml")) if path.stem not in PIECES
 ]
 RASCH = ["reference=rasch", "model/readiness=ability", "model/curve=rasch"]
 GROUPS = [

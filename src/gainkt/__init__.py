@@ -1,3 +1,31 @@
 """gainkt: knowledge tracing whose mastery estimates can be trusted and explained."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gainkt.simulation.simulate import simulate, simulate_with_truth
+
 __version__ = "0.1.0"
+__all__ = ["__version__", "simulate", "simulate_with_truth"]
+
+_PLACES = {
+    "simulate": "gainkt.simulation.simulate",
+    "simulate_with_truth": "gainkt.simulation.simulate",
+}
+"""Where each name of the Python API is defined. It is imported when it is first used: torch alone takes seconds."""
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name of the API."""
+    if name not in _PLACES:
+        raise AttributeError(f"module 'gainkt' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_PLACES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the API's names too."""
+    return sorted({*globals(), *_PLACES})

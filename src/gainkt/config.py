@@ -23,7 +23,6 @@ from hydra.errors import (
     OverrideParseException,
 )
 from hydra.types import RunMode
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -186,7 +185,11 @@ def _locate(target: str, path: str) -> Callable[..., Any]:
         raise ConfigError(f"{path}._target_={target}: cannot be imported ({error})") from error
 
 
-USER_ERRORS = (ValueError, OSError, HydraException, OmegaConfBaseException, MisconfigurationException)
+def user_errors() -> tuple[type[BaseException], ...]:
+    """Return the errors that a user can cause; Lightning's among them where it is loaded, which takes seconds."""
+    lightning = sys.modules.get("lightning.fabric.utilities.exceptions")
+    of_lightning = () if lightning is None else (lightning.MisconfigurationException,)
+    return (ValueError, OSError, HydraException, OmegaConfBaseException, *of_lightning)
 
 
 def run_main(main: Callable[[], None], arguments: Callable[[Sequence[str]], list[str]] = list) -> None:
@@ -210,7 +213,7 @@ def run_main(main: Callable[[], None], arguments: Callable[[Sequence[str]], list
     try:
         sys.argv[1:] = arguments(sys.argv[1:])
         main()
-    except USER_ERRORS as error:
+    except user_errors() as error:
         _fail(error)
 
 
@@ -221,7 +224,7 @@ def one_line_errors(task: Callable[[DictConfig], T]) -> Callable[[DictConfig], T
     def run(cfg: DictConfig) -> T:
         try:
             return task(cfg)
-        except USER_ERRORS as error:
+        except user_errors() as error:
             if _debugging() or HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise
             _fail(error)
@@ -234,6 +237,9 @@ def _debugging() -> bool:
 
 
 def _fail(error: BaseException) -> NoReturn:
+    if isinstance(error, BrokenPipeError):  # whoever read the output has seen enough, as `| head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     print(f"gainkt: error: {one_line(error)}", file=sys.stderr)
     sys.exit(1)
 

@@ -3,63 +3,46 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from gainkt.config import conf_dir, one_line_errors, register_resolvers, run_main
-from gainkt.console import make_console
-from gainkt.errors import ConfigError
-from gainkt.losses.loss import check_bce_weights
-from gainkt.reporting.alignment_report import alignment_view
-from gainkt.reporting.diagnosis_table import diagnosis_view
-from gainkt.reporting.scorecard_table import scorecard_view
-from gainkt.reporting.tables import results_table
-from gainkt.sweeping.command import refuse_a_grid_alone, resumed_arguments
-from gainkt.sweeping.devices import require_one_device
-from gainkt.sweeping.job import sweep_job
-from gainkt.training.train import RunResult, train
+from gainkt.overrides import given
+from gainkt.sweeping.command import refuse_conflicts, resumed_arguments
+from gainkt.sweeping.jobs import sweep_job
+
+if TYPE_CHECKING:
+    from gainkt.training.train import RunResult, train
 
 __all__ = ["RunResult", "train"]
 
 
-def _refuse_what_hydra_cannot_do(cfg: DictConfig) -> None:
-    """Stop before work that would go wrong: several devices, a grid alone, overrides that clash or are not read."""
-    hydra_cfg = HydraConfig.get()
-    sweep = hydra_cfg.mode == RunMode.MULTIRUN
-    require_one_device(cfg.trainer, sweep=sweep)
-    check_bce_weights(cfg.loss, hydra_cfg.overrides.task)
-    if not sweep:
-        refuse_a_grid_alone(cfg, hydra_cfg)
-    extra = [o for o in hydra_cfg.overrides.task if not o.lstrip("+").startswith("run.resume=")]
-    if cfg.run.resume and extra:
-        raise ConfigError(
-            f"run.resume={cfg.run.resume}: a resumed run keeps the settings it was started with; leave out "
-            f"{' '.join(extra)}, or start a new run"
-        )
+def __getattr__(name: str) -> Any:
+    """Import train() when it is first asked for: help, and an error in the command line, need not wait for torch."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from gainkt.training import train as module
+
+    return getattr(module, name)
 
 
 @hydra.main(config_path=conf_dir(), config_name="train", version_base="1.3")
 @one_line_errors
 @sweep_job
 def _main(cfg: DictConfig) -> float:
-    """Train as the command line says, print the summary, and hand the monitored figure to a sweeper."""
-    _refuse_what_hydra_cannot_do(cfg)
+    """Train as the command line says, print the summary, and hand the monitored metric to a sweeper."""
+    refuse_conflicts(cfg)
+    from gainkt.reporting.run_view import show_run
+    from gainkt.training.train import train
+
     if not cfg.run.resume:
         OmegaConf.update(cfg, "run.dir", str(Path(HydraConfig.get().runtime.output_dir).resolve()))
-    result = train(cfg)
-    console = make_console()
-    console.print(results_table(result.results))
-    if result.scorecard is not None:
-        console.print(scorecard_view(result.scorecard))
-    if result.diagnosis is not None:
-        console.print(diagnosis_view(result.diagnosis))
-    if result.alignment is not None:
-        console.print(alignment_view(result.alignment))
-    console.print(f"run: {result.run.directory.path}", soft_wrap=True)
-    return result.metrics["val/combined_score"]
+    done = train(cfg, given())
+    show_run(done.results, done.scorecard, done.diagnosis, done.alignment, done.run.directory.path)
+    return done.metrics["val/combined_score"]
 
 
 def main() -> None:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.conf import HydraConf
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from gainkt.errors import ConfigError
@@ -46,6 +48,28 @@ def resumed_arguments(arguments: Sequence[str]) -> list[str]:
 def quoted(text: str) -> str:
     """Write a text so that Hydra's grammar reads it as it stands."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def refuse_conflicts(cfg: DictConfig) -> None:
+    """Stop before work that would go wrong: several devices, a grid alone, overrides that conflict or are not read.
+
+    Raises:
+        ConfigError: with the way out.
+    """
+    from gainkt.losses.loss import check_bce_weights
+
+    hydra_cfg = HydraConfig.get()
+    sweep = hydra_cfg.mode == RunMode.MULTIRUN
+    require_one_device(cfg.trainer, sweep=sweep)
+    check_bce_weights(cfg.loss, hydra_cfg.overrides.task)
+    if not sweep:
+        refuse_a_grid_alone(cfg, hydra_cfg)
+    extra = [o for o in hydra_cfg.overrides.task if not o.lstrip("+").startswith(("run.resume=", "trust="))]
+    if cfg.run.resume and extra:
+        raise ConfigError(
+            f"run.resume={cfg.run.resume}: a resumed run keeps the settings it was started with; leave out "
+            f"{' '.join(extra)}, or start a new run"
+        )
 
 
 def refuse_a_grid_alone(cfg: DictConfig, hydra_cfg: HydraConf) -> None:

@@ -19,7 +19,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from gainkt.config import USER_ERRORS, one_line
+from gainkt.config import one_line, user_errors
 from gainkt.errors import ConfigError
 from gainkt.files import write_json
 
@@ -103,7 +103,7 @@ class Job:
 
 def said(error: Exception) -> str:
     """One line about an error; its kind too where it is none that a user causes."""
-    known = isinstance(error, USER_ERRORS) or type(error).__name__ == "TrialPruned"
+    known = isinstance(error, user_errors()) or type(error).__name__ == "TrialPruned"
     return one_line(error) if known else f"{type(error).__name__}: {one_line(error)}"
 
 

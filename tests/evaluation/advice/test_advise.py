@@ -4,7 +4,7 @@ import shlex
 from io import StringIO
 
 import pytest
-from made_runs import CEILING, OWN_GAIN, WEAK, Run, ask, carries, cause, check, good_run, lead, setting, corrupted
+from made_runs import CEILING, OWN_GAIN, WEAK, Run, ask, carries, cause, check, corrupted, good_run, lead, setting
 from rich.console import Console
 
 from gainkt.evaluation.advice.advise import advise

@@ -15,12 +15,12 @@ from made_runs import (
     carries,
     cause,
     check,
+    corrupted,
     epochs,
     good_run,
     items,
     lead,
     setting,
-    corrupted,
     steer,
 )
 from omegaconf import OmegaConf

@@ -69,7 +69,9 @@ class Search:
         ConfigError: the study or the space cannot be used.
     """
 
-    def __init__(self, cfg: DictConfig, overrides: Sequence[str], train: Callable[[DictConfig, Sequence[str]], Any]) -> None:
+    def __init__(
+        self, cfg: DictConfig, overrides: Sequence[str], train: Callable[[DictConfig, Sequence[str]], Any]
+    ) -> None:
         content: Any = OmegaConf.to_container(cfg.search, resolve=True)
         study = {str(key): value for key, value in cfg.study.items()}
         self.space: Space = read_space(content)
