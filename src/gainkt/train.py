@@ -30,6 +30,7 @@ from gainkt.reporting.diagnosis_table import diagnosis_view
 from gainkt.reporting.figures import save_figure, students_figure, training_figure
 from gainkt.reporting.scorecard_table import scorecard_view
 from gainkt.reporting.tables import results_table
+from gainkt.runs.checks import added_rules, try_columns
 from gainkt.runs.folder import (
     Run,
     RunDirectory,
@@ -106,6 +107,7 @@ def train(cfg: DictConfig) -> RunResult:
     if resume:
         load_run(resume).require_same_data(datamodule)
     model = build_model(cfg.model, datamodule.sizes)
+    try_columns(added_rules(cfg.get("scorecard")), model, datamodule.loader("valid"))
     loss = build(cfg.loss)
     reference = fitted(cfg.reference, datamodule, references_of(cfg))[0] if cfg.reference else None
     targets = None if reference is None else Targets(reference, datamodule.log_, datamodule.split.train)
