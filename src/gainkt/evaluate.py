@@ -76,6 +76,7 @@ def evaluate(cfg: DictConfig) -> Evaluation:
         folder,
         trajectories=cfg.trajectories,
         validation=validation,
+        checks=cfg.get("scorecard"),
         device=device,
     )
     return Evaluation(results, card, folder)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 
 @contextmanager
@@ -42,3 +44,16 @@ def write_whole(path: str | Path, write: Callable[[Path], object]) -> None:
 def write_json(path: str | Path, content: Any) -> None:
     """Write JSON, readable by a person, whole or not at all."""
     write_whole(path, lambda building: building.write_text(json.dumps(content, indent=2) + "\n"))
+
+
+def plain(content: Any) -> Any:
+    """Turn numpy numbers, tuples and mappings into what JSON has; what is not finite becomes None."""
+    if isinstance(content, Mapping):
+        return {str(key): plain(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [plain(value) for value in content]
+    if isinstance(content, np.generic):
+        return plain(content.item())
+    if isinstance(content, float) and not np.isfinite(content):
+        return None
+    return content

@@ -7,6 +7,7 @@ student and step.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +16,40 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from gainkt.errors import DataError
-from gainkt.evaluation.statistics.breakdowns import auc, centred_by
-from gainkt.evaluation.statistics.correlation import spearman
-from gainkt.files import write_json
+from gainkt.evaluation.check import Measured, Need, judge
+from gainkt.evaluation.statistics.breakdowns import auc
+from gainkt.evaluation.statistics.correlation import CONSTANT, group_means, mean_within, pearson, spearman
+from gainkt.evaluation.statistics.measurable import ModelFault, Unmeasurable
+from gainkt.files import plain, write_json
 
 Floats = NDArray[np.floating]
 
-LEAST_STEPS = 5
+MIN_STEPS = 5
 """Scored steps from which a student has a correlation of its own."""
-MOST = {"l_21": 0.15, "l_22": 0.10, "l_23": 0.15}
+MAXIMUM = {"l_21": 0.15, "l_22": 0.10, "l_23": 0.15}
 """Thresholds of the research line: divergence in nats, squared distances in logits^2."""
-LEAST_CORRELATION = 0.85
+MIN_CORRELATION = 0.85
 """Its threshold for ability and difficulty."""
 REFERENCE = ("probability", "ability", "static_ability", "reference_mastery")
 """What the reference says of each step: chance of a right response, ability before it and over the whole history,
-least mastery over the step's skills."""
+minimum of mastery over the step's skills."""
+PLACES = ("gain_head", "curve")
+"""Where metrics.csv has each term's gradient: at what Encoder 2 reads (its gain head, or the stream where that has no
+parameters), and at the curves, whose offsets are the difficulties."""
 _TINY = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceTables:
+    """What a fitted reference says of some students, as tables."""
+
+    name: str
+    rows: pd.DataFrame
+    """student, step and `REFERENCE`, a row a step."""
+    difficulty: pd.Series
+    """Of each skill in logits, by skill name."""
+    learn_rate: pd.Series | None
+    """How fast each skill is learnt, by skill name; None where the reference knows no learning."""
 
 
 def alignment(
@@ -45,16 +64,74 @@ def alignment(
     Args:
         predictions: of one part of the data (gainkt.evaluation.schema).
         skills: of the same part.
-        reference: student, step and `REFERENCE`, a row a step.
-        difficulty: the reference's difficulty of each skill in logits, by skill name.
-        learn_rate: how fast it says each skill is learnt, by skill name; None where it knows no learning.
+        reference: as `ReferenceTables.rows`; so `difficulty` and `learn_rate`.
+        difficulty: in logits.
+        learn_rate: in the reference's own unit.
 
     Returns:
-        Figures by name; None where one side of a correlation does not vary.
+        Numbers by name; None where one side of a correlation does not vary.
 
     Raises:
         DataError: the reference says nothing of a scored step.
     """
+    rows = _joined(predictions, reference)
+    student = pd.factorize(rows["student"])[0]
+    column = {name: rows[name].to_numpy(np.float64) for name in ("p1", "p2", "mastery", "readiness", *REFERENCE)}
+    q, p2, theta = column["probability"], column["p2"], column["readiness"]
+    dynamic, static = column["ability"], column["static_ability"]
+    met = skills["practised_steps"].to_numpy() > 0
+
+    def of_skills(values: pd.Series) -> Floats:
+        return values.reindex(skills["skill"]).to_numpy(np.float64)[met]
+
+    beta, beta_reference = skills["offset"].to_numpy(np.float64)[met], of_skills(difficulty)
+    losses = {
+        "l_21": divergence(q, p2),
+        "l_22": float(np.mean((beta - beta_reference) ** 2)),
+        "l_23": {
+            "dynamic": distances(theta, dynamic, student),
+            "static": distances(theta, static, student),
+        },
+    }
+    agreement = {
+        "prediction": correlations(p2, q, student),
+        "mastery": correlations(column["mastery"], column["reference_mastery"], student),
+        "ability, dynamic": correlations(theta, dynamic, student),
+        "ability, static": correlations(theta, static),
+        "ability, mean a student": correlations(*(group_means(student, x) for x in (theta, static))),
+        "difficulty": correlations(beta, beta_reference),
+        "Encoder 1's prediction": correlations(column["p1"], q, student),
+    }
+    if learn_rate is not None:
+        gain = skills["gain_practised_mean"].to_numpy(np.float64)[met]
+        agreement["gain, mean a skill"] = correlations(gain, of_skills(learn_rate))
+    attainable = reach(q, dynamic, static, student) | {"difficulty correlation": _perfect(beta_reference)}
+    content: dict[str, Any] = plain(
+        {
+            "steps": len(rows),
+            "students": int(student.max()) + 1 if len(student) else 0,
+            "auc": {
+                "encoder1": auc(rows, "p1"),
+                "encoder2": auc(rows, "p2"),
+                "reference": auc(rows.assign(scored=True), "probability"),
+            },
+            "losses": losses,
+            "scales": {
+                "theta": spread(theta),
+                "reference ability, dynamic": spread(dynamic),
+                "reference ability, static": spread(static),
+                "beta": spread(beta),
+                "reference difficulty": spread(beta_reference),
+            },
+            "agreement": agreement,
+            "thresholds": thresholds(losses, agreement, attainable),
+        }
+    )
+    return content
+
+
+def _joined(predictions: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
+    """Scored steps with what the reference says of them."""
     rows = predictions[predictions["scored"]].merge(reference, on=["student", "step"], how="left", validate="1:1")
     missing = rows[list(REFERENCE)].isna().any(axis=1)
     if missing.any():
@@ -63,52 +140,7 @@ def alignment(
             f"the reference says nothing of {int(missing.sum())} of {len(rows)} scored steps, the first of student "
             f"{first['student']!r}, step {first['step']}; ask it about the students of this part of the data"
         )
-    student = pd.factorize(rows["student"])[0]
-    q, p1, p2 = (rows[name].to_numpy(np.float64) for name in ("probability", "p1", "p2"))
-    theta, dynamic, static = (rows[n].to_numpy(np.float64) for n in ("readiness", "ability", "static_ability"))
-    met = skills["practised_steps"].to_numpy() > 0
-    beta = skills["offset"].to_numpy(np.float64)[met]
-    beta_reference = difficulty.reindex(skills["skill"]).to_numpy(np.float64)[met]
-    own_mastery, mastery = (rows[name].to_numpy(np.float64) for name in ("mastery", "reference_mastery"))
-    losses = {
-        "l_21": divergence(q, p2),
-        "l_22": float(np.mean((beta - beta_reference) ** 2)),
-        "l_23": {kind: distances(theta, ability, student) for kind, ability in _kinds(dynamic, static)},
-    }
-    agreement = {
-        "prediction": correlations(p2, q, student),
-        "mastery": correlations(own_mastery, mastery, student),
-        "ability, dynamic": correlations(theta, dynamic, student),
-        "ability, static": {"pearson": pearson(theta, static), "spearman": spearman(theta, static)},
-        "ability, mean a student": _by_student(theta, static, student),
-        "difficulty": {"pearson": pearson(beta, beta_reference), "spearman": spearman(beta, beta_reference)},
-        "Encoder 1's prediction": correlations(p1, q, student),
-    }
-    if learn_rate is not None:
-        gain = skills["gain_practised_mean"].to_numpy(np.float64)[met]
-        rate = learn_rate.reindex(skills["skill"]).to_numpy(np.float64)[met]
-        agreement["gain, mean a skill"] = {"pearson": pearson(gain, rate), "spearman": spearman(gain, rate)}
-    content = {
-        "steps": len(rows),
-        "students": int(student.max()) + 1 if len(student) else 0,
-        "auc": {
-            "encoder1": auc(rows, "p1"),
-            "encoder2": auc(rows, "p2"),
-            "reference": auc(rows.assign(scored=True), "probability"),
-        },
-        "losses": losses,
-        "scales": {
-            "theta": spread(theta),
-            "reference ability, dynamic": spread(dynamic),
-            "reference ability, static": spread(static),
-            "beta": spread(beta),
-            "reference difficulty": spread(beta_reference),
-        },
-        "agreement": agreement,
-        "thresholds": thresholds(losses, agreement, reach(q, dynamic, static, student)),
-    }
-    known: dict[str, Any] = _known(content)
-    return known
+    return rows
 
 
 def divergence(q: Floats, p: Floats) -> dict[str, float]:
@@ -134,8 +166,7 @@ def divergence(q: Floats, p: Floats) -> dict[str, float]:
 
 def distances(theta: Floats, ability: Floats, student: NDArray[np.int64]) -> dict[str, float]:
     """Mean squared distance of abilities in the three forms of l_23, logits^2."""
-    count = np.bincount(student)
-    means = [np.bincount(student, x) / count for x in (theta, ability)]
+    means = [group_means(student, x) for x in (theta, ability)]
     return {
         "averaged": float(np.mean((means[0] - means[1]) ** 2)),
         "per_step": float(np.mean((theta - ability) ** 2)),
@@ -148,105 +179,104 @@ def spread(values: Floats) -> dict[str, float]:
     return {name: float(getattr(values, name)()) for name in ("mean", "std", "min", "max")}
 
 
-def correlations(x: Floats, y: Floats, student: NDArray[np.int64]) -> dict[str, float]:
-    """Pearson and Spearman correlation, pooled, and the mean over students of their own.
+def correlations(x: Floats, y: Floats, student: NDArray[np.int64] | None = None) -> dict[str, float]:
+    """Pearson and Spearman correlation, pooled, and with students the mean over them of their own.
 
-    A student counts from LEAST_STEPS scored steps on, if both sides vary; nan where none does.
+    A student counts from MIN_STEPS scored steps on, if both sides vary; nan where none does.
     """
+    pooled = {"pearson": pearson(x, y), "spearman": spearman(x, y)}
+    if student is None:
+        return pooled
     rank_x, rank_y = (pd.Series(z).groupby(student).rank().to_numpy() for z in (x, y))
-    return {
-        "pearson": pearson(x, y),
-        "spearman": spearman(x, y),
-        "pearson_per_student": _mean_per_group(x, y, student),
-        "spearman_per_student": _mean_per_group(rank_x, rank_y, student),
+    return pooled | {
+        "pearson_per_student": mean_within(student, x, y, MIN_STEPS),
+        "spearman_per_student": mean_within(student, rank_x, rank_y, MIN_STEPS),
     }
-
-
-def pearson(x: Floats, y: Floats) -> float:
-    """Pearson correlation; nan where one side does not vary beyond rounding."""
-    if len(x) < 3 or min(x.std(), y.std()) < 1e-7:
-        return float("nan")
-    return float(np.corrcoef(x, y)[0, 1])
 
 
 def reach(q: Floats, dynamic: Floats, static: Floats, student: NDArray[np.int64]) -> dict[str, float]:
     """What can be attained: a head that says just what the reference says before each step.
 
     Against the reference's own quantities that is perfect; against one ability a student from the whole history it is
-    what a history up to the step tells of the whole.
+    what a history up to the step tells of the whole. nan where the reference does not vary.
     """
-    slope, level = np.polyfit(dynamic, static, 1) if dynamic.std() > 1e-7 else (0.0, float(static.mean()))
+    slope, level = np.polyfit(dynamic, static, 1) if dynamic.std() > CONSTANT else (0.0, float(static.mean()))
     return {
         "bce": divergence(q, q)["bce"],
         "static distance": float(np.mean((slope * dynamic + level - static) ** 2)),
-        "static correlation": pearson(dynamic, static),
+        "static correlation": pearson(dynamic, static) if dynamic.std() > CONSTANT else 0 * _perfect(static),
+        "dynamic correlation": _perfect(dynamic),
+        "difficulty correlation": 1.0,
     }
+
+
+def _perfect(values: Floats) -> float:
+    """The correlation of what varies with itself; nan of what does not."""
+    return 1.0 if values.std() > CONSTANT else float("nan")
 
 
 def thresholds(
     losses: Mapping[str, Any], agreement: Mapping[str, Any], attainable: Mapping[str, float]
 ) -> list[dict[str, Any]]:
-    """The research line's thresholds: measured, bound, what is attainable, and the verdict."""
-    l_23, bce = losses["l_23"], losses["l_21"]["bce"]
-    entries = [
-        ("l_21 as published (cross-entropy)", bce, MOST["l_21"], attainable["bce"], "<"),
-        ("l_21 (KL)", losses["l_21"]["kl"], MOST["l_21"], 0.0, "<"),
-        ("l_22", losses["l_22"], MOST["l_22"], 0.0, "<"),
-        ("l_23, per step, dynamic", l_23["dynamic"]["per_step"], MOST["l_23"], 0.0, "<"),
-        ("l_23, per step, static", l_23["static"]["per_step"], MOST["l_23"], attainable["static distance"], "<"),
-        ("r of abilities, dynamic", agreement["ability, dynamic"]["pearson"], LEAST_CORRELATION, 1.0, ">"),
-        (
-            "r of abilities, static",
-            agreement["ability, static"]["pearson"],
-            LEAST_CORRELATION,
-            attainable["static correlation"],
-            ">",
+    """The research line's thresholds: measured, bound, what is attainable, and the verdict (gainkt.evaluation.check).
+
+    What is attainable is an estimate: where the measured number is better, it stands in its place.
+    """
+    l_21, l_23 = losses["l_21"], losses["l_23"]
+    rows = [
+        ("l_21 as published (cross-entropy)", l_21["bce"], "<", MAXIMUM["l_21"], attainable["bce"]),
+        ("l_21 (KL)", l_21["kl"], "<", MAXIMUM["l_21"], 0.0),
+        ("l_22", losses["l_22"], "<", MAXIMUM["l_22"], 0.0),
+        ("l_23, per step, dynamic", l_23["dynamic"]["per_step"], "<", MAXIMUM["l_23"], 0.0),
+        ("l_23, per step, static", l_23["static"]["per_step"], "<", MAXIMUM["l_23"], attainable["static distance"]),
+        *(
+            (f"r of {what}", agreement[of]["pearson"], ">", MIN_CORRELATION, attainable[best])
+            for what, of, best in (
+                ("abilities, dynamic", "ability, dynamic", "dynamic correlation"),
+                ("abilities, static", "ability, static", "static correlation"),
+                ("difficulties", "difficulty", "difficulty correlation"),
+            )
         ),
-        ("r of difficulties", agreement["difficulty"]["pearson"], LEAST_CORRELATION, 1.0, ">"),
     ]
-    return [
-        {"name": name, "value": value, "bound": bound, "relation": sign, "attainable": best}
-        | {"verdict": _verdict(value, bound, best, sign)}
-        for name, value, bound, best, sign in entries
-    ]
+    return [_threshold(*row) for row in rows]
+
+
+def _threshold(name: str, value: float, relation: str, bound: float, attainable: float) -> dict[str, Any]:
+    best = (max if relation == ">" else min)(attainable, value)
+
+    def measure() -> Measured:
+        if np.isnan(attainable):
+            raise Unmeasurable("the reference does not vary")
+        if np.isnan(value):
+            raise ModelFault("Encoder 2 does not vary")
+        return Measured(value, f"{value:.3f}, {best:.3f} attainable", ceiling=best, ceiling_is_bound=False)
+
+    found = judge(name, name, {"minimum": (Need(relation, bound),)}, measure)
+    about = {"name": name, "value": value, "bound": bound, "relation": relation}
+    return about | {"attainable": attainable if np.isnan(value) else best, "verdict": found.verdict}
+
+
+def training_course(metrics: Path) -> list[dict[str, Any]]:
+    """Weight and share of the gradient of each term by epoch, as metrics.csv tells; empty where there is none.
+
+    Shares are of the sum of the terms' norms, at each of `PLACES`.
+    """
+    if not metrics.is_file():
+        return []
+    course = []
+    for row in pd.read_csv(metrics).to_dict("records"):
+        values = {str(name): float(x) for name, x in row.items() if isinstance(x, int | float) and not np.isnan(x)}
+        weight = {name.removeprefix("weight/"): w for name, w in values.items() if name.startswith("weight/") and w}
+        entry: dict[str, Any] = {"epoch": int(values["epoch"]), "weight": weight}
+        for place in PLACES:
+            ending = f"_at_{place}"
+            norms = {n.split("/")[1].removesuffix(ending): x for n, x in values.items() if n.endswith(ending)}
+            total = sum(norms.values())
+            entry[f"gradient_share{ending}"] = {name: x / total for name, x in norms.items() if total}
+        course.append(entry)
+    return course
 
 
 def write_alignment(content: Mapping[str, Any], path: str | Path) -> None:
     """Write a report as JSON, whole or not at all."""
     write_json(path, content)
-
-
-def _verdict(value: float, bound: float, best: float, sign: str) -> str:
-    side = 1.0 if sign == "<" else -1.0
-    if side * value < side * bound:
-        return "pass"
-    return "fail" if side * best < side * bound else "out of reach"
-
-
-def _known(content: Any) -> Any:
-    """Plain data with None in place of nan, which JSON does not have."""
-    if isinstance(content, dict):
-        return {name: _known(value) for name, value in content.items()}
-    if isinstance(content, list):
-        return [_known(value) for value in content]
-    return None if isinstance(content, float) and np.isnan(content) else content
-
-
-def _kinds(dynamic: Floats, static: Floats) -> tuple[tuple[str, Floats], ...]:
-    return ("dynamic", dynamic), ("static", static)
-
-
-def _by_student(theta: Floats, static: Floats, student: NDArray[np.int64]) -> dict[str, float]:
-    """Correlations of a student's mean ability with the reference's from the whole history, over students."""
-    count = np.bincount(student)
-    means = [np.bincount(student, x) / count for x in (theta, static)]
-    return {"pearson": pearson(*means), "spearman": spearman(*means)}
-
-
-def _mean_per_group(x: Floats, y: Floats, group: NDArray[np.int64]) -> float:
-    """Mean over groups of their own Pearson correlation."""
-    count = np.bincount(group)
-    a, b = centred_by(group, x), centred_by(group, y)
-    both, own_a, own_b = (np.bincount(group, z) for z in (a * b, a * a, b * b))
-    known = (count >= LEAST_STEPS) & (np.minimum(own_a, own_b) > 1e-12)
-    return float(np.mean(both[known] / np.sqrt(own_a[known] * own_b[known]))) if known.any() else float("nan")

@@ -1,20 +1,21 @@
-"""What a check of the scorecard is: a rule (what is asked) applied to a measurement (what was found)."""
+"""One vocabulary of judgement: a rule (what is asked) applied to a measurement (what was found) gives a check."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from math import isfinite
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from gainkt.evaluation.statistics.bootstrap import Array, Estimate, StudentBootstrap
-from gainkt.evaluation.statistics.breakdowns import Unmeasurable, column_of
+from gainkt.errors import ConfigError, nearest
+from gainkt.evaluation.evidence import Evidence
+from gainkt.evaluation.statistics.measurable import ModelFault, Unmeasurable
 
 LEVELS = ("minimum", "target", "optimal")
+PASS, FAIL, OUT_OF_REACH, NOT_MEASURABLE = "pass", "fail", "out_of_reach", "not_measurable"
 RELATIONS: Mapping[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
@@ -22,72 +23,78 @@ RELATIONS: Mapping[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le,
     "is": operator.eq,
 }
+MAY_MISS = {"immediate": (1, 0, 0), "trajectory": (2, 1, 0)}
+"""Groups of checks, and how many of a group may miss each of LEVELS."""
 
 
 @dataclass(frozen=True)
 class Need:
-    """One condition of a threshold: a figure (the value, or a further one by name) in relation to a bound."""
+    """One condition of a threshold: a number (the value, or one of `further` by name) in relation to a bound."""
 
     relation: str
     bound: float | bool
     of: str = "value"
 
-    def holds(self, figures: Mapping[str, Any]) -> bool:
-        """Tell whether the figure is known and in the relation."""
-        figure = figures[self.of]
-        return figure is not None and RELATIONS[self.relation](figure, self.bound)
+    def holds(self, numbers: Mapping[str, Any]) -> bool:
+        """Tell whether the number is known and in the relation."""
+        number = numbers.get(self.of)
+        return number is not None and RELATIONS[self.relation](number, self.bound)
 
-    def above(self, ceiling: float | None) -> bool:
-        """Tell whether nothing up to the ceiling can meet it."""
-        upward = self.of == "value" and self.relation in (">", ">=")
-        return upward and ceiling is not None and not RELATIONS[self.relation](ceiling, self.bound)
+    def beyond(self, ceiling: float | None) -> bool:
+        """Tell whether not even the ceiling of the value meets it."""
+        judges_value = self.of == "value" and self.relation != "is"
+        return judges_value and ceiling is not None and not RELATIONS[self.relation](ceiling, self.bound)
+
+
+Levels = Mapping[str, tuple[Need, ...]]
+"""What each level asks, in the order of LEVELS."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What was found.
-
-    Attributes:
-        value: the figure that is judged.
-        reading: one sentence for a person.
-        interval: 95 %, over students.
-        further: more figures by name; a need may refer to one.
-        ceiling: the most that `value` can be on this data; None where no bound is known.
-        ceiling_reason: the arithmetic of the ceiling, or why there is none.
-    """
+    """What was found."""
 
     value: float | bool
+    """The number that is judged."""
     reading: str
+    """One sentence for a person."""
     interval: tuple[float, float] | None = None
+    """95 %, over students."""
     further: dict[str, Any] = field(default_factory=dict)
+    """More numbers by name; a need may refer to one."""
     ceiling: float | None = None
+    """The best that `value` can be on this data; None where nothing is known of that."""
     ceiling_reason: str = ""
+    """The arithmetic of the ceiling, or why there is none."""
+    ceiling_is_bound: bool = True
+    """Whether no model on this data can exceed it; False of an estimate, or of a bound under a condition."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """A judged measurement, as it stands in scorecard.json.
-
-    Attributes:
-        value, interval, further, ceiling, ceiling_reason, reading: of `Measured`; value None if not measurable.
-        thresholds: by level, its needs as dicts (of, relation, bound).
-        level: the highest level all of whose needs, and those of all levels below, hold; or "none".
-        out_of_reach: by level not met, the arithmetic that shows its threshold to lie above the ceiling.
-        verdict: "pass" at minimum or better; else "out_of_reach" where the minimum itself is; else "fail".
-    """
+    """A judged measurement, as it stands in scorecard.json."""
 
     name: str
     title: str
-    value: float | bool | None
-    interval: tuple[float, float] | None
     thresholds: dict[str, list[dict[str, Any]]]
-    ceiling: float | None
-    ceiling_reason: str
-    verdict: str
-    level: str
-    out_of_reach: dict[str, str]
+    """By level, its needs as dicts (of, relation, bound)."""
     reading: str
-    further: dict[str, Any]
+    group: str = ""
+    """One of MAY_MISS in a scorecard."""
+    value: float | bool | None = None
+    """None where there is none: not measurable, or undefined through the model's fault (a fail)."""
+    interval: tuple[float, float] | None = None
+    ceiling: float | None = None
+    ceiling_reason: str = ""
+    ceiling_is_bound: bool = True
+    verdict: str = FAIL
+    """PASS at minimum or better; else OUT_OF_REACH where the minimum itself is; NOT_MEASURABLE where the data define
+    no value; else FAIL."""
+    level: str = "none"
+    """The highest level all of whose needs, and those of all levels below, hold; or "none"."""
+    out_of_reach: dict[str, str] = field(default_factory=dict)
+    """By level not met, the arithmetic that shows its threshold to lie beyond the ceiling."""
+    further: dict[str, Any] = field(default_factory=dict)
 
     def reaches(self, level: str, leave_aside: bool = True) -> bool:
         """Tell whether the check holds at a level.
@@ -101,153 +108,118 @@ class Check:
         return all(i <= held or (leave_aside and LEVELS[i] in self.out_of_reach) for i in range(at + 1))
 
 
-@dataclass(frozen=True, eq=False)
-class Evidence:
-    """The tables that checks read, with the bootstrap of their students.
+def judge(name: str, title: str, levels: Levels, measure: Callable[[], Measured], group: str = "") -> Check:
+    """Measure and judge; where there is no value, the reading says why.
 
-    Attributes:
-        predictions, trajectories, skills: gainkt.evaluation.schema, of one part of the data.
-        validation: predictions of the validation part, or None.
-        training: finite (of losses, gradients, parameters), gradient_norm_max (before clipping), epochs; or None.
-        num_skills: K of the model, met in these tables or not.
-        resamples, seed: of the bootstrap.
+    Args:
+        name: of the check.
+        title: for a person.
+        levels: what each level asks; one level or several.
+        measure: raises Unmeasurable where the data define no value, ModelFault where the model's output does not.
+        group: of the check.
     """
-
-    predictions: pd.DataFrame
-    trajectories: pd.DataFrame
-    skills: pd.DataFrame
-    validation: pd.DataFrame | None
-    training: Mapping[str, Any] | None
-    num_skills: int
-    resamples: int
-    seed: int
-    aucs: dict[str, Estimate] = field(default_factory=dict, init=False)  # known so far: resampling takes longest
-
-    @cached_property
-    def scored(self) -> pd.DataFrame:
-        """The scored rows of the predictions."""
-        return self.predictions[self.predictions["scored"]]
-
-    @cached_property
-    def practised(self) -> pd.DataFrame:
-        """The rows of the trajectories at which the step practises the skill."""
-        return self.trajectories[self.trajectories["relevant"]]
-
-    @cached_property
-    def students(self) -> pd.Index:
-        """The students of the predictions."""
-        return pd.Index(self.predictions["student"].unique())
-
-    @cached_property
-    def bootstrap(self) -> StudentBootstrap:
-        """Resamples of the students of the predictions."""
-        return StudentBootstrap(len(self.students), self.resamples, self.seed)
-
-    @cached_property
-    def scored_student(self) -> Array:
-        """Student code of each scored row."""
-        return self.code(self.scored)
-
-    def code(self, rows: pd.DataFrame) -> Array:
-        """Return the code of each row's student.
-
-        Raises:
-            ValueError: a student is not in the predictions.
-        """
-        code = self.students.get_indexer(pd.Index(rows["student"]))
-        if (code < 0).any():
-            stranger = rows["student"].iloc[int(np.argmin(code))]
-            raise ValueError(
-                f"student {stranger!r} is in the trajectories but not in the predictions: two different runs?"
-            )
-        return code
-
-    def auc(self, column: str) -> Estimate:
-        """AUC of a column of probabilities over the scored rows.
-
-        Raises:
-            Unmeasurable: a value is not finite, or only one class occurs.
-        """
-        if column not in self.aucs:
-            self.aucs[column] = auc_of(self.scored, self.scored_student, self.bootstrap, column)
-        return self.aucs[column]
-
-    def correlation(self, column: str) -> Estimate:
-        """Correlation of a column with the response over the scored rows.
-
-        Raises:
-            Unmeasurable: a value is not finite, or one side does not vary.
-        """
-        x, y = column_of(self.scored, column), column_of(self.scored, "response")
-        found = self.bootstrap.correlation(self.scored_student, x, y)
-        return known(found, f"no correlation of {column} and response: one of them does not vary")
+    thresholds = {level: [asdict(need) for need in needs] for level, needs in levels.items()}
+    blank = Check(name, title, thresholds, "", group)
+    try:
+        found = measure()
+        if not isfinite(found.value):
+            raise ModelFault(f"the value is {found.value}")
+    except ModelFault as error:
+        return replace(blank, reading=f"No value: {error}.")
+    except Unmeasurable as error:
+        return replace(blank, verdict=NOT_MEASURABLE, reading=f"Not measurable: {error}.")
+    numbers = {**found.further, "value": found.value}
+    held = [all(need.holds(numbers) for need in needs) for needs in levels.values()]
+    reached = held.index(False) if False in held else len(held)
+    out_of_reach = {
+        level: f"{need.relation} {need.bound:g} asked, {found.ceiling:.4g} attainable: {found.ceiling_reason}"
+        for level, needs in list(levels.items())[reached:]
+        for need in needs
+        if need.beyond(found.ceiling) and not need.holds(numbers)
+    }
+    failed = OUT_OF_REACH if next(iter(levels)) in out_of_reach else FAIL
+    return replace(
+        blank,
+        **vars(found),
+        verdict=PASS if reached else failed,
+        level=list(levels)[reached - 1] if reached else "none",
+        out_of_reach=out_of_reach,
+    )
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One row of the scorecard: its name, what each level asks, and how it is measured."""
+    """One row of the scorecard, built in or added by a config (docs/extending.md).
+
+    Raises:
+        ConfigError: an unknown group, levels other than LEVELS, or a relation that is none.
+    """
 
     name: str
+    """Its key in scorecard.json and in summaries (`scorecard/<name>`); a rule from a config has its key there."""
     title: str
-    levels: Mapping[str, tuple[Need, ...]]
+    levels: Levels
+    """What minimum, target and optimal ask."""
     measure: Callable[[Evidence], Measured]
+    group: str = "immediate"
+    """One of MAY_MISS: where it is shown, and how many checks beside it may miss a level."""
+    columns: Mapping[str, Callable[[Any, Any], Any]] = field(default_factory=dict)
+    """Numbers that it needs of every step beside those of gainkt.evaluation.schema: by name of the column in
+    predictions.parquet, a function of the model's Output (with every skill) and the Batch that gives [B, T]."""
+
+    def __post_init__(self) -> None:
+        if self.group not in MAY_MISS:
+            raise ConfigError(f"group={self.group}: no such group of checks{nearest(self.group, MAY_MISS)}")
+        if tuple(self.levels) != LEVELS:
+            raise ConfigError(f"levels={list(self.levels)}: must be {', '.join(LEVELS)}, in this order")
+        for need in (need for needs in self.levels.values() for need in needs):
+            if need.relation not in RELATIONS:
+                raise ConfigError(f"levels: {need.relation!r} is no relation{nearest(need.relation, RELATIONS)}")
 
     def judge(self, evidence: Evidence) -> Check:
-        """Measure and judge; what cannot be measured fails, and the reading says why."""
-        thresholds = {level: [asdict(need) for need in self.levels[level]] for level in LEVELS}
-        try:
-            found = self.measure(evidence)
-        except Unmeasurable as error:
-            reading = f"Not measurable: {error}."
-            return Check(self.name, self.title, None, None, thresholds, None, "", "fail", "none", {}, reading, {})
-        figures = {**found.further, "value": found.value}
-        held = [all(need.holds(figures) for need in self.levels[level]) for level in LEVELS]
-        reached = held.index(False) if False in held else len(LEVELS)
-        out_of_reach = {
-            level: f"{need.relation} {need.bound:g} asked, {found.ceiling:.4g} attainable: {found.ceiling_reason}"
-            for level in LEVELS[reached:]
-            for need in self.levels[level]
-            if need.above(found.ceiling) and not need.holds(figures)
-        }
-        failed = "out_of_reach" if "minimum" in out_of_reach else "fail"
-        return Check(
-            name=self.name,
-            title=self.title,
-            value=found.value,
-            interval=found.interval,
-            thresholds=thresholds,
-            ceiling=found.ceiling,
-            ceiling_reason=found.ceiling_reason,
-            verdict="pass" if reached else failed,
-            level=LEVELS[reached - 1] if reached else "none",
-            out_of_reach=out_of_reach,
-            reading=found.reading,
-            further=found.further,
-        )
+        """Measure and judge."""
+        return judge(self.name, self.title, self.levels, lambda: self._measured(evidence), self.group)
+
+    def _measured(self, evidence: Evidence) -> Measured:
+        found = self.measure(evidence)
+        if not isinstance(found, Measured):
+            raise ConfigError(f"scorecard.checks.{self.name}: must measure a Measured, found {type(found).__name__}")
+        if not isinstance(found.value, bool | int | float | np.number | np.bool_):
+            kind = type(found.value).__name__
+            raise ConfigError(f"scorecard.checks.{self.name}: must measure a number as its value, found {kind}")
+        return found
 
 
-def above(minimum: float, target: float, optimal: float | None = None) -> dict[str, tuple[Need, ...]]:
-    """Levels that ask for more than a number each; optimal is target where there are two."""
+def above(minimum: float, target: float, optimal: float | None = None, *, relation: str = ">") -> Levels:
+    """Levels that ask for more than a number each (or another relation); optimal is target where there are two."""
     bounds = (minimum, target, target if optimal is None else optimal)
-    return {level: (Need(">", bound),) for level, bound in zip(LEVELS, bounds, strict=True)}
+    return {level: (Need(relation, bound),) for level, bound in zip(LEVELS, bounds, strict=True)}
 
 
-def known(estimate: Estimate, otherwise: str) -> Estimate:
-    """Return an estimate that has a value.
+def level_reached(checks: Sequence[Check]) -> tuple[str, dict[str, list[str]], dict[str, Any]]:
+    """Return the level of a run, by level not reached the checks in its way, and the counts behind it by group.
 
-    Raises:
-        Unmeasurable: with the message `otherwise`, where the value is not finite.
+    A level is reached where the one below is and, in every group, no more checks miss it than MAY_MISS allows: of five
+    immediate checks four must be at their minimum and all at target, of six trajectory checks four and five. What is
+    not measurable is left out of the count, but one check of each group must hold. From target on, what is shown out
+    of reach counts as held.
     """
-    if not np.isfinite(estimate.value):
-        raise Unmeasurable(otherwise)
-    return estimate
-
-
-def auc_of(scored: pd.DataFrame, student_N: Array, bootstrap: StudentBootstrap, column: str) -> Estimate:
-    """AUC of a column over scored rows, with resamples.
-
-    Raises:
-        Unmeasurable: a value is not finite, or only one class occurs.
-    """
-    p, y = column_of(scored, column), column_of(scored, "response")
-    return known(bootstrap.auc(student_N, p, y), "no AUC: all responses are alike")
+    reached, missing = "none", dict[str, list[str]]()
+    counted = {group: [c for c in checks if c.group == group and c.verdict != NOT_MEASURABLE] for group in MAY_MISS}
+    groups: dict[str, Any] = {
+        group: {"checks": sum(c.group == group for c in checks), "measurable": len(of), "asked": {}, "held": {}}
+        for group, of in counted.items()
+    }
+    for level, *may_miss in zip(LEVELS, *MAY_MISS.values(), strict=True):
+        misses, enough = [], True
+        for (group, of), most in zip(counted.items(), may_miss, strict=True):
+            missed = [check.name for check in of if not check.reaches(level, leave_aside=level != "minimum")]
+            asked, held = max(len(of) - most, 1), len(of) - len(missed)
+            groups[group]["asked"][level], groups[group]["held"][level] = asked, held
+            enough = enough and held >= asked
+            misses += missed if of else [check.name for check in checks if check.group == group]
+        if missing or not enough:
+            missing[level] = misses
+        else:
+            reached = level
+    return reached, missing, groups

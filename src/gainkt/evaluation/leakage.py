@@ -1,6 +1,7 @@
 """Leakage guards on what was recorded: chance on shuffled labels, one score a step, students apart, kt-audit.
 
-A guard gives {name, passed (None: not measured), measured, reading}. With a model: gainkt.runs.leakage_probe.
+A guard gives {name, passed (None: not measured), verdict (gainkt.evaluation.check), measured, reading}. Those that need
+the model: gainkt.runs.leakage_probe.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gainkt.evaluation.check import FAIL, NOT_MEASURABLE, PASS
 from gainkt.evaluation.statistics.bootstrap import Array, StudentBootstrap
-from gainkt.evaluation.statistics.breakdowns import column_of
-from gainkt.evaluation.statistics.logistic import auc_of
+from gainkt.evaluation.statistics.breakdowns import auc_of
+from gainkt.evaluation.statistics.measurable import column_of
 from gainkt.files import write_whole
 
 Guard = dict[str, Any]
@@ -24,11 +26,19 @@ AUDIT_ROWS = 200_000
 """Rows over which kt-audit leaves out its baseline."""
 ABOUT_MODEL = frozenset({"cheap_baseline", "degenerate"})
 """Checks of kt-audit that find a weak model, not a leak."""
+VERDICTS = {True: PASS, False: FAIL, None: NOT_MEASURABLE}
 
 
 def guard(name: str, passed: bool | None, measured: Mapping[str, Any], reading: str) -> Guard:
     """Return the result of a guard."""
-    return {"name": name, "passed": passed, "measured": dict(measured), "reading": reading}
+    passed = None if passed is None else bool(passed)
+    return {
+        "name": name,
+        "passed": passed,
+        "verdict": VERDICTS[passed],
+        "measured": dict(measured),
+        "reading": reading,
+    }
 
 
 def chance_level(
@@ -47,25 +57,21 @@ def chance_level(
         resamples: of the bootstrap.
         seed: of shuffles and bootstrap.
     """
-    scored = predictions[predictions["scored"].to_numpy(dtype=bool)]
+    name, scored = f"shuffled_labels_{column}", _scored(predictions)
     p, student = column_of(scored, column), pd.factorize(scored["student"])[0]
+    y = column_of(scored, "response") if labels is None else labels
+    if np.ptp(y) == 0:
+        return guard(name, None, {}, f"{column}: all responses are alike, so that there is no AUC")
     draw = np.random.default_rng(seed)
-    tried = (
-        [draw.permutation(column_of(scored, "response")) for _ in range(NUM_SHUFFLES)] if labels is None else [labels]
-    )
+    tried = [draw.permutation(y) for _ in range(NUM_SHUFFLES)] if labels is None else [labels]
     found = float(np.mean([auc_of(p, y) for y in tried]))
     estimate = StudentBootstrap(int(student.max()) + 1, resamples, seed).auc(student, p, tried[0])
-    low, high = estimate.interval or (np.nan, np.nan)
-    interval = [found + low - estimate.value, found + high - estimate.value]
-    passed = bool(interval[0] <= 0.5 <= interval[1])
+    low, high = (found + end - estimate.value for end in estimate.interval or (np.nan, np.nan))
+    passed = low <= 0.5 <= high
     what = f"{NUM_SHUFFLES} shuffles of the labels" if labels is None else "these labels"
-    return guard(
-        f"shuffled_labels_{column}",
-        passed,
-        {"auc": found, "interval": interval},
-        f"{column} against {what}: AUC {found:.4f} [{interval[0]:.4f}, {interval[1]:.4f}]"
-        + ("" if passed else ", away from .5: predictions know what they should not"),
-    )
+    away = "" if passed else ", away from .5: predictions know what they should not"
+    reading = f"{column} against {what}: AUC {found:.4f} [{low:.4f}, {high:.4f}]{away}"
+    return guard(name, passed, {"auc": found, "interval": [low, high]}, reading)
 
 
 def scored_once(predictions: pd.DataFrame, lengths: Mapping[str, int]) -> Guard:
@@ -75,41 +81,39 @@ def scored_once(predictions: pd.DataFrame, lengths: Mapping[str, int]) -> Guard:
         predictions: of one part of the data, all steps.
         lengths: steps of each student of the part, by name.
     """
-    scored = predictions[predictions["scored"].to_numpy(dtype=bool)]
-    twice = int(scored.duplicated(["student", "step"]).sum())
-    expected = int(sum(max(length - 1, 0) for length in lengths.values()))
-    strangers = int((~predictions["student"].isin(list(lengths))).sum())
-    expanded = _expanded(predictions)
-    several = int(scored["skills"].str.contains(";", regex=False).sum())
-    passed = twice == 0 and len(scored) == expected and strangers == 0 and not expanded
+    scored, expanded = _scored(predictions), _expanded(predictions)
+    measured = {
+        "scored": len(scored),
+        "expected": int(sum(max(length - 1, 0) for length in lengths.values())),
+        "scored_twice": int(scored.duplicated(["student", "step"]).sum()),
+        "of_unknown_students": int((~predictions["student"].isin(list(lengths))).sum()),
+        "steps_of_several_skills": int(scored["skills"].str.contains(";", regex=False).sum()),
+        "expanded_rows": expanded,
+    }
+    faults = measured["scored_twice"], measured["of_unknown_students"], expanded or 0
+    several = f"{measured['steps_of_several_skills']} have several skills"
+    repeats = "items are not named"
+    if expanded is not None:
+        repeats = f"{expanded} rows repeat the item before them for another skill"
     return guard(
         "scored_once",
-        passed,
-        {
-            "scored": len(scored),
-            "expected": expected,
-            "scored_twice": twice,
-            "of_unknown_students": strangers,
-            "steps_of_several_skills": several,
-            "expanded_rows": expanded,
-        },
-        f"{len(scored)} scored steps, {expected} expected (steps less one a student), {twice} of them twice; "
-        f"{several} have several skills; "
-        + (
-            "items are not named"
-            if expanded is None
-            else f"{expanded} rows repeat the item before them for another skill"
-        ),
+        len(scored) == measured["expected"] and not any(faults),
+        measured,
+        f"{len(scored)} scored steps, {measured['expected']} expected (steps less one a student), "
+        f"{measured['scored_twice']} of them twice; {several}; {repeats}",
     )
+
+
+def _scored(predictions: pd.DataFrame) -> pd.DataFrame:
+    return predictions[predictions["scored"].to_numpy(dtype=bool)]
 
 
 def _expanded(predictions: pd.DataFrame) -> int | None:
     """Rows that repeat student, item and response of the row before with a new skill; None without items."""
     if predictions["item"].isna().all():
         return None
-    same = (predictions[["student", "item", "response"]] == predictions[["student", "item", "response"]].shift()).all(
-        axis=1
-    )
+    rows = predictions[["student", "item", "response"]]
+    same = (rows == rows.shift()).all(axis=1)
     return int((same & (predictions["skills"] != predictions["skills"].shift())).sum())
 
 
@@ -123,12 +127,8 @@ def students_apart(parts: Mapping[str, Array]) -> Guard:
     crossing = int(everyone[everyone.duplicated()].nunique())
     counts = {name: len(students) for name, students in parts.items()}
     said = ", ".join(f"{name} {count}" for name, count in counts.items())
-    return guard(
-        "students_apart",
-        crossing == 0,
-        {**counts, "in_two_parts": crossing},
-        f"{crossing} students cross parts ({said})",
-    )
+    measured = {**counts, "in_two_parts": crossing}
+    return guard("students_apart", crossing == 0, measured, f"{crossing} students cross parts ({said})")
 
 
 def export_audit(parts: Mapping[str, pd.DataFrame], column: str = "p1") -> pd.DataFrame:
@@ -138,23 +138,18 @@ def export_audit(parts: Mapping[str, pd.DataFrame], column: str = "p1") -> pd.Da
         parts: predictions by part of the data (train, valid, test).
         column: p1 or p2.
     """
-    pieces = []
-    for name, table in parts.items():
-        rows = table[table["scored"].to_numpy(dtype=bool)]
-        pieces.append(
-            pd.DataFrame(
-                {
-                    "user_id": rows["student"],
-                    "timestamp": rows["step"].astype(np.int64),
-                    "split": name,
-                    "kc_ids": rows["skills"].map(lambda joined: json.dumps(str(joined).split(";"))),
-                    "item_id": rows["item"],
-                    "y_true": rows["response"].astype(np.int64),
-                    "y_pred": rows[column].astype(np.float64),
-                }
-            )
-        )
-    table = pd.concat(pieces, ignore_index=True)
+    rows = pd.concat([_scored(table).assign(split=name) for name, table in parts.items()], ignore_index=True)
+    table = pd.DataFrame(
+        {
+            "user_id": rows["student"],
+            "timestamp": rows["step"].astype(np.int64),
+            "split": rows["split"],
+            "kc_ids": rows["skills"].map(lambda joined: json.dumps(str(joined).split(";"))),
+            "item_id": rows["item"],
+            "y_true": rows["response"].astype(np.int64),
+            "y_pred": rows[column].astype(np.float64),
+        }
+    )
     return table.drop(columns="item_id") if table["item_id"].isna().all() else table
 
 
@@ -179,12 +174,10 @@ def kt_audit(export: pd.DataFrame, column: str = "p1") -> Guard:
     found = [
         {"check": f.check, "severity": f.severity, "message": f.message, "count": int(f.count)} for f in report.findings
     ]
-    errors = [f for f in found if f["severity"] == "error"]
-    leaks = [f for f in errors if f["check"] not in ABOUT_MODEL]
+    leaks = [f for f in found if f["severity"] == "error" and f["check"] not in ABOUT_MODEL]
     baseline = next(iter(report.baselines.values()), {})
-    said = (
-        "; ".join(f"{f['check']}: {f['message']}" for f in found if f["severity"] != "info") or "no error, no warning"
-    )
+    said = "; ".join(f"{f['check']}: {f['message']}" for f in found if f["severity"] != "info")
+    said = said or "no error, no warning"
     if baseline:
         said += f" (a tree over past counts has AUC {baseline['baseline_auc']:.3f})"
     return guard(

@@ -1,4 +1,4 @@
-"""Agreement with a reference model, for the terminal and as a picture: readable without colour."""
+"""Agreement with a reference model, for the terminal and as a picture."""
 
 from __future__ import annotations
 
@@ -9,88 +9,85 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
-from rich.text import Text
 
-from gainkt.console import plain_table
-from gainkt.reporting.figures import MARKERS, STYLES
+from gainkt.reporting.figures import draw_terms
+from gainkt.reporting.terminal import number, right, spaced, table, verdict, wide
 
-VERDICTS = {"pass": "green", "fail": "bold red", "out of reach": "yellow"}
 COLUMNS = {
     "pearson": "Pearson",
     "spearman": "Spearman",
     "pearson_per_student": "Pearson\na student",
     "spearman_per_student": "Spearman\na student",
 }
+SCALES = ("mean", "std", "min", "max")
 
 
 def alignment_view(content: Mapping[str, Any]) -> RenderableType:
     """Return the whole report: agreement, scales, thresholds, and the terms over training."""
-    parts: list[RenderableType] = [agreement_table(content), Text(), scales_table(content), Text()]
-    parts.append(thresholds_table(content))
-    if content["training"]:
-        parts += [Text(), training_table(content["training"])]
-    return Group(*parts)
+    training = content["training"]
+    return spaced(
+        agreement_table(content),
+        scales_table(content),
+        thresholds_table(content),
+        training_table(training) if training else None,
+    )
 
 
 def agreement_table(content: Mapping[str, Any]) -> Table:
     """Return a row a quantity: its correlations with the reference's."""
-    protocol, aucs = content["protocol"], content["auc"]
-    told = ", ".join(f"{name} {value:.4f}" for name, value in aucs.items())
-    table = plain_table(
+    protocol = content["protocol"]
+    aucs = ", ".join(f"{name} {value:.4f}" for name, value in content["auc"].items())
+    return table(
         f"{protocol['name']} and {protocol['reference']}, {protocol['split']}: {content['steps']} steps of "
         f"{content['students']} students",
-        f"AUC: {told}. A student's own correlations: mean over students.",
+        [wide("correlation of", 28), *map(right, COLUMNS.values())],
+        ([name, *(number(found.get(key)) for key in COLUMNS)] for name, found in content["agreement"].items()),
+        f"AUC: {aucs}. A student's own correlations: mean over students.",
     )
-    table.add_column("correlation of", width=28)
-    for title in COLUMNS.values():
-        table.add_column(title, justify="right")
-    for name, figures in content["agreement"].items():
-        table.add_row(name, *(_number(figures.get(column)) for column in COLUMNS))
-    return table
 
 
 def scales_table(content: Mapping[str, Any]) -> Table:
     """Return a row a quantity: its mean, spread and range, in logits."""
-    table = plain_table("Scales, logits")
-    table.add_column("", width=28)
-    for name in ("mean", "std", "min", "max"):
-        table.add_column(name, justify="right")
-    for name, figures in content["scales"].items():
-        table.add_row(name, *(_number(figures[column]) for column in ("mean", "std", "min", "max")))
-    return table
+    rows = ([name, *(number(found[key]) for key in SCALES)] for name, found in content["scales"].items())
+    return table("Scales, logits", [wide("", 28), *map(right, SCALES)], rows)
 
 
 def thresholds_table(content: Mapping[str, Any]) -> Table:
     """Return the research line's thresholds, with what can be attained."""
-    table = plain_table("Thresholds of the research line")
-    for name in ("", "measured", "asked", "attainable", ""):
-        table.add_column(name, justify="left" if not name else "right")
-    for entry in content["thresholds"]:
-        asked = f"{entry['relation']} {entry['bound']:.2f}"
-        verdict = Text(entry["verdict"], style=VERDICTS[entry["verdict"]])
-        table.add_row(entry["name"], _number(entry["value"]), asked, _number(entry["attainable"]), verdict)
-    return table
+    rows = (
+        [
+            row["name"],
+            number(row["value"]),
+            f"{row['relation']} {row['bound']:.2f}",
+            number(row["attainable"]),
+            verdict(row["verdict"]),
+        ]
+        for row in content["thresholds"]
+    )
+    columns = ["", right("measured"), right("asked"), right("attainable"), ""]
+    return table("Thresholds of the research line", columns, rows)
 
 
 def training_table(training: Sequence[Mapping[str, Any]]) -> Table:
     """Return a row a term: its weight and its share of the gradient in the first, a middle and the last epoch."""
     shown = [training[at] for at in sorted({0, len(training) // 2, len(training) - 1})]
-    table = plain_table(
+
+    def cell(name: str, entry: Mapping[str, Any]) -> str:
+        shares = (entry[f"gradient_share_at_{place}"].get(name) for place in ("gain_head", "curve"))
+        return " / ".join(number(x) for x in (entry["weight"].get(name, 0.0), *shares))
+
+    return table(
         "Terms by epoch: weight / share of the gradient at what Encoder 2 reads / at the curves",
+        ["term", *(right(f"epoch {entry['epoch']}") for entry in shown)],
+        ([name, *(cell(name, entry) for entry in shown)] for name in _terms(training)),
         "Shares are of the sum of the terms' gradient norms; '-' where they were not measured.",
     )
-    table.add_column("term")
-    for entry in shown:
-        table.add_column(f"epoch {entry['epoch']}", justify="right")
-    for name in sorted({name for entry in training for name in entry["weight"]}):
-        cells = []
-        for entry in shown:
-            shares = [_number(entry[f"gradient_share_at_{place}"].get(name)) for place in ("gain_head", "curve")]
-            cells.append(" / ".join([_number(entry["weight"].get(name, 0.0)), *shares]))
-        table.add_row(name, *cells)
-    return table
+
+
+def _terms(training: Sequence[Mapping[str, Any]]) -> list[str]:
+    return sorted({name for entry in training for name in entry["weight"]})
 
 
 def alignment_figure(
@@ -112,7 +109,10 @@ def alignment_figure(
     axes[0, 1].plot(asked, beta, "o", color="black", markersize=4, fillstyle="none")
     _diagonal(axes[0, 1], "difficulty of a skill, logits")
     _cloud(axes[1, 0], rows["probability"], rows["p2"], "probability of a right response")
-    _course(axes[1, 1], content["training"])
+    training, course = content["training"], axes[1, 1]
+    weights = {name: [entry["weight"].get(name, 0.0) for entry in training] for name in _terms(training)}
+    draw_terms(course, [entry["epoch"] for entry in training], weights)
+    course.set(xlabel="epoch", ylabel="weight", title="weights of the terms")
     return figure
 
 
@@ -127,18 +127,3 @@ def _diagonal(axes: Axes, what: str) -> None:
     axes.plot([low, high], [low, high], "--", color="tab:orange", linewidth=1, label="equal")
     axes.set(xlabel="reference", ylabel="Encoder 2", title=what)
     axes.legend(fontsize=8)
-
-
-def _course(axes: Axes, training: list[dict[str, Any]]) -> None:
-    names = sorted({name for entry in training for name in entry["weight"]})
-    for place, name in enumerate(names):
-        points = [(entry["epoch"], entry["weight"].get(name, 0.0)) for entry in training]
-        axes.plot(*zip(*points, strict=True), STYLES[place % 4], marker=MARKERS[place % 6], markersize=3, label=name)
-    axes.set(xlabel="epoch", ylabel="weight", title="weights of the terms")
-    axes.grid(alpha=0.3)
-    if names:
-        axes.legend(fontsize=8)
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None or np.isnan(value) else f"{value:.3f}"

@@ -1,8 +1,8 @@
-"""Figures of a diagnosis, drawn from diagnosis.json alone; told apart by line and hatch, so that grey print will do."""
+"""Pictures of a diagnosis, drawn from diagnosis.json alone; lines and hatches differ, so that grey print will do."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from gainkt.files import write_whole
+from gainkt.reporting.figures import save_figure
 
 Measured = Mapping[str, Any]
 STYLES = (("black", "-", "o"), ("0.35", "--", "s"), ("0.55", ":", "^"), ("0.2", "-.", "D"), ("0.65", "-", "v"))
@@ -20,22 +20,14 @@ COLUMNS = 3
 
 
 def save_figures(diagnosis: Mapping[str, Any], folder: str | Path) -> list[Path]:
-    """Save every figure whose finding was measured, as PNG and PDF, and return the paths."""
+    """Save every picture whose finding was measured, as PNG and PDF, and return the paths."""
     measured = {found["name"]: found["measured"] for found in diagnosis["findings"]}
-    paths = []
-    for name, (finding, draw) in FIGURES.items():
-        if not measured[finding]:
-            continue
-        figure = draw(measured[finding])
-        for kind in FORMATS:
-            path = Path(folder) / f"{name}.{kind}"
-            write_whole(path, _save(figure, kind))
-            paths.append(path)
-    return paths
-
-
-def _save(figure: Figure, kind: str) -> Callable[[Path], None]:
-    return lambda building: figure.savefig(building, format=kind, dpi=150)
+    drawn = {name: draw(measured[finding]) for name, (finding, draw) in FIGURES.items() if measured[finding]}
+    return [
+        save_figure(figure, Path(folder) / f"{name}.{kind}", dpi=150)
+        for name, figure in drawn.items()
+        for kind in FORMATS
+    ]
 
 
 def parameter_evolution(measured: Measured) -> Figure:
@@ -48,9 +40,8 @@ def parameter_evolution(measured: Measured) -> Figure:
         mean, std = (np.array(values[which], dtype=float) for which in ("mean", "std"))
         ax.fill_between(measured["epochs"], mean - std, mean + std, color="0.8", linewidth=0)
         ax.plot(measured["epochs"], mean, color="black", marker=".")
-        ax.set_title(name, loc="left", fontsize=10)
         ax.ticklabel_format(axis="y", useOffset=False)
-        _epochs(ax)
+        _dress(ax, name, epochs=True)
     for ax in axes.flat[len(series) :]:
         ax.set_visible(False)
     figure.supxlabel("epoch", fontsize=10)
@@ -63,14 +54,9 @@ def gradient_share(measured: Measured) -> Figure:
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     places = {"gain_head": "at the gain head", "encoder2": "in Encoder 2"}
     for ax, (place, title) in zip(figure.subplots(1, 2, sharey=True), places.items(), strict=True):
-        for number, (term, shares) in enumerate(measured["by_epoch"][place].items()):
-            colour, line, marker = STYLES[number % len(STYLES)]
-            ax.plot(measured["epochs"], shares, line, color=colour, marker=marker, markersize=4, label=term)
-        ax.set_title(f"Share of the gradient {title}", loc="left", fontsize=10)
-        ax.set_ylim(-0.03, 1.03)
-        ax.yaxis.set_major_formatter(PercentFormatter(1))
+        _lines(ax, measured["epochs"], measured["by_epoch"][place], markersize=4)
         ax.set_xlabel("epoch")
-        _epochs(ax)
+        _dress(ax, f"Share of the gradient {title}", epochs=True)
     ax.legend(frameon=False, fontsize=9)
     return figure
 
@@ -80,34 +66,28 @@ def saturated_share(measured: Measured) -> Figure:
     figure = Figure(figsize=(6, 3.4), layout="constrained")
     ax = figure.subplots()
     bins = measured["by_step"]
-    for number, which in enumerate(("practised", "other")):
-        colour, line, marker = STYLES[number]
-        shares = [np.nan if x[which] is None else x[which] for x in bins]
-        ax.plot(range(len(bins)), shares, line, color=colour, marker=marker, markersize=5, label=f"{which} skills")
+    shares = {f"{of} skills": [np.nan if x[of] is None else x[of] for x in bins] for of in ("practised", "other")}
+    _lines(ax, range(len(bins)), shares, markersize=5)
     ax.set_xticks(range(len(bins)), [x["steps"] for x in bins])
-    ax.set_ylim(-0.03, 1.03)
-    ax.yaxis.set_major_formatter(PercentFormatter(1))
     ax.set_xlabel("step of the student")
-    ax.set_title("Cells where practice no longer moves mastery (slope under .01)", loc="left", fontsize=10)
     ax.legend(frameon=False)
-    _plain(ax)
+    _dress(ax, "Cells where practice no longer moves mastery (slope under .01)")
     return figure
 
 
 def left_over_and_gain(measured: Measured) -> Figure:
-    """Histogram of the left-over tensor, which was reported as the gain, over that of the real gain."""
+    """Histogram of the artefact, the left-over tensor that was reported as the gain, over that of the real gain."""
     figure = Figure(figsize=(6, 3.4), layout="constrained")
     ax = figure.subplots()
     histogram = measured["histogram"]
     edges = np.array(histogram["edges"])
     looks: tuple[tuple[str, str, dict[str, Any]], ...] = (
-        ("left_over", "left-over, reported as the gain", {"color": "0.2"}),
+        ("left_over", "artefact, reported as the gain", {"color": "0.2"}),
         ("gain", "gain that practice sums", {"facecolor": "0.85", "edgecolor": "black", "hatch": "///"}),
     )
     for name, title, look in looks:
         counts = np.array(histogram[name], dtype=float)
-        figures = measured[name]
-        label = f"{title}: mean {figures['mean']:.3f}, std {figures['std']:.4f}"
+        label = f"{title}: mean {measured[name]['mean']:.3f}, std {measured[name]['std']:.4f}"
         share = counts / max(counts.sum(), 1)
         ax.bar(edges[:-1], share, np.diff(edges), align="edge", alpha=0.8, linewidth=0.4, label=label, **look)
     ax.set_xlim(0, 1)
@@ -115,19 +95,24 @@ def left_over_and_gain(measured: Measured) -> Figure:
     ax.set_yticks(np.linspace(0, 1, 5))
     ax.yaxis.set_major_formatter(PercentFormatter(1))
     ax.set_xlabel("value at the practised skill")
-    ax.set_title("Share of steps", loc="left", fontsize=10)
     ax.legend(frameon=False, fontsize=9, loc="upper left")
-    _plain(ax)
+    _dress(ax, "Share of steps")
     return figure
 
 
-def _epochs(ax: Axes) -> None:
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _plain(ax)
+def _lines(ax: Axes, x: Sequence[float], shares: Mapping[str, Sequence[float]], markersize: int) -> None:
+    """Draw shares over x, a line each."""
+    for (name, values), (colour, line, marker) in zip(shares.items(), STYLES * len(shares), strict=False):
+        ax.plot(x, values, line, color=colour, marker=marker, markersize=markersize, label=name)
+    ax.set_ylim(-0.03, 1.03)
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
 
 
-def _plain(ax: Axes) -> None:
+def _dress(ax: Axes, title: str, *, epochs: bool = False) -> None:
+    ax.set_title(title, loc="left", fontsize=10)
     ax.spines[["top", "right"]].set_visible(False)
+    if epochs:
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 FIGURES: dict[str, tuple[str, Callable[[Measured], Figure]]] = {
@@ -136,3 +121,4 @@ FIGURES: dict[str, tuple[str, Callable[[Measured], Figure]]] = {
     "saturated_share": ("saturation", saturated_share),
     "left_over_and_gain": ("left_over", left_over_and_gain),
 }
+"""By name of the file: the finding that it shows, and the function that draws it."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,9 +17,10 @@ STYLES = ("-", "--", ":", "-.")
 MARKERS = "os^Dvx"
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, whole or not at all."""
-    write_whole(path, lambda building: figure.savefig(building, format="png", dpi=110))
+def save_figure(figure: Figure, path: Path, dpi: int = 110) -> Path:
+    """Write a figure in the format of the path's ending, whole or not at all, and return the path."""
+    write_whole(path, lambda building: figure.savefig(building, format=path.suffix[1:] or "png", dpi=dpi))
+    return path
 
 
 def training_figure(metrics: pd.DataFrame, title: str) -> Figure:
@@ -30,27 +33,37 @@ def training_figure(metrics: pd.DataFrame, title: str) -> Figure:
     figure = Figure(figsize=(8, 6), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1])
     for number, (style, colour) in enumerate((("-o", "black"), ("--s", "tab:orange")), start=1):
-        for split, alpha in (("val", 1.0), ("train", 0.35)):
-            values = metrics[f"{split}/encoder{number}_auc"]
-            name = f"Encoder {number}, {'validation' if split == 'val' else 'training'}"
-            upper.plot(metrics.epoch, values, style, color=colour, alpha=alpha, markersize=3, label=name)
+        for part, name, alpha in (("val", "validation", 1.0), ("train", "training", 0.35)):
+            values, label = metrics[f"{part}/encoder{number}_auc"], f"Encoder {number}, {name}"
+            upper.plot(metrics.epoch, values, style, color=colour, alpha=alpha, markersize=3, label=label)
     upper.set(ylabel="AUC")
+    upper.legend(fontsize=8)
+    upper.grid(alpha=0.3)
     figure.suptitle(title)
-    for place, column in enumerate(c for c in metrics if str(c).startswith("weight/") and metrics[c].any()):
-        lower.plot(
-            metrics.epoch,
-            metrics[column],
-            STYLES[place % 4],
-            marker=MARKERS[place % 6],
-            markersize=3,
-            label=str(column).removeprefix("weight/"),
-        )
+    weights = {str(c): metrics[c] for c in metrics if str(c).startswith("weight/") and metrics[c].any()}
+    draw_terms(lower, metrics.epoch, {name.removeprefix("weight/"): values for name, values in weights.items()})
     lower.set(ylabel="loss weight", xlabel="epoch")
     _mark_phases(upper, metrics)
-    for axes in (upper, lower):
-        axes.legend(fontsize=8)
-        axes.grid(alpha=0.3)
     return figure
+
+
+def draw_terms(axes: Axes, epochs: Sequence[float] | pd.Series, values: Mapping[str, Any]) -> None:
+    """Draw a number of each loss term by epoch."""
+    for place, (name, by_epoch) in enumerate(values.items()):
+        axes.plot(epochs, by_epoch, STYLES[place % 4], marker=MARKERS[place % 6], markersize=3, label=name)
+    axes.grid(alpha=0.3)
+    if values:
+        axes.legend(fontsize=8)
+
+
+def _mark_phases(axes: Axes, metrics: pd.DataFrame) -> None:
+    """Name the phases and draw a line between them, where there are several."""
+    starts = metrics.groupby("phase", sort=False).epoch.min()
+    if len(starts) < 2:
+        return
+    for name, start in starts.items():
+        axes.axvline(start - 0.5, color="grey", linewidth=0.8)
+        axes.annotate(str(name), (start, 1), xycoords=("data", "axes fraction"), va="bottom", fontsize=8)
 
 
 def students_figure(trajectories: pd.DataFrame, count: int = 6, skills: int = 4) -> Figure:
@@ -81,13 +94,3 @@ def students_figure(trajectories: pd.DataFrame, count: int = 6, skills: int = 4)
     figure.supylabel("mastery")
     figure.suptitle("Mastery after each step; filled: answered right, hollow: wrong")
     return figure
-
-
-def _mark_phases(axes: Axes, metrics: pd.DataFrame) -> None:
-    """Name the phases and draw a line between them, where there are several."""
-    starts = metrics.groupby("phase", sort=False).epoch.min()
-    if len(starts) < 2:
-        return
-    for name, start in starts.items():
-        axes.axvline(start - 0.5, color="grey", linewidth=0.8)
-        axes.annotate(str(name), (start, 1), xycoords=("data", "axes fraction"), va="bottom", fontsize=8)

@@ -1,4 +1,4 @@
-"""The scorecard for the terminal: readable without colour, and in 120 columns."""
+"""The scorecard for the terminal: in 120 columns, and in less with the readings below the table."""
 
 from __future__ import annotations
 
@@ -9,14 +9,9 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
-from gainkt.console import plain_table
-from gainkt.evaluation.check import LEVELS
+from gainkt.evaluation.check import LEVELS, NOT_MEASURABLE
+from gainkt.reporting.terminal import interval, number, right, share, spaced, table, verdict, wide
 
-VERDICTS = {
-    "pass": ("pass", "green"),
-    "fail": ("FAIL", "bold red"),
-    "out_of_reach": ("out of reach", "yellow"),
-}
 PARTS = {
     "gains": "gains permuted over a student's steps",
     "gain_sizes": "each gain at its mean: opportunities counted",
@@ -25,133 +20,145 @@ PARTS = {
     "right_skill": "the skill practised last read instead",
 }
 ATTEMPTS = {"first": "first attempts at a skill", "later": "later attempts"}
-NUM_IMMEDIATE = 5
 READING_WIDTH = 105
 """Columns from which the readings fit into the table."""
 
 
 def scorecard_view(card: Mapping[str, Any]) -> RenderableType:
-    """Return the whole scorecard: checks, level, what carries the prediction, and further figures."""
-    return Group(
-        Checks(card),
-        _ceilings(card),
-        level_line(card),
-        Text(),
-        carries_table(card),
-        Text(),
-        further_table(card),
-    )
+    """Return the whole scorecard: checks, level, what carries the prediction, and both encoders side by side."""
+    return spaced(Group(Checks(card), _out_of_reach(card), level_line(card)), carries_table(card), encoders_table(card))
 
 
 class Checks:
     """The table of checks; where it is too narrow for the readings, they stand below it."""
 
     def __init__(self, card: Mapping[str, Any]) -> None:
-        """Keep the scorecard."""
         self.card = card
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Lay out for the width at hand."""
-        wide = options.max_width >= READING_WIDTH
-        yield checks_table(self.card, readings=wide)
-        if not wide:
+        in_table = options.max_width >= READING_WIDTH
+        yield checks_table(self.card, readings=in_table)
+        if not in_table:
             for check in self.card["checks"]:
                 yield Text(f"{check['title']}: ", style="bold").append(check["reading"], style="not bold")
 
 
 def checks_table(card: Mapping[str, Any], *, readings: bool = True) -> Table:
-    """Return the eleven checks: value with its interval, thresholds, ceiling, verdict and, if wanted, reading."""
+    """Return the checks by group: value with its interval, thresholds, ceiling, verdict and, if wanted, reading."""
     protocol = card["protocol"]
-    title = f"Scorecard: {protocol['students']} students, {protocol['scored_steps']} scored steps"
-    cut = protocol["students_in_trajectories"]
-    caption = f"intervals: {protocol['intervals']}; a threshold in (parentheses) lies above the ceiling"
+    caption = (
+        f"intervals: {protocol['intervals']}; ~: an estimate, or a bound under a condition, which a model may exceed; "
+        "a threshold in (parentheses) lies above what is attainable"
+    )
     if not protocol["trajectories_complete"]:
+        cut = protocol["students_in_trajectories"]
         caption += f"; T4 and T5 are computed from {cut} students only: the trajectories were cut"
-    table = plain_table(title, caption)
-    table.add_column("check", width=20)
-    table.add_column("value\n[interval]", justify="right", no_wrap=True)
-    table.add_column("minimum,\ntarget,\noptimal", min_width=10, no_wrap=True)
-    table.add_column("ceiling", justify="right")
-    table.add_column("verdict,\nlevel", width=8)
-    if readings:
-        table.add_column("reading")
-    for number, check in enumerate(card["checks"], start=1):
-        table.add_row(
-            check["title"],
-            f"{_number(check['value'])}\n{_interval(check['interval'])}".rstrip(),
-            _thresholds(check),
-            _number(check["ceiling"]),
-            _verdict(check),
-            *([check["reading"]] if readings else []),
-            end_section=number == NUM_IMMEDIATE,
+    columns = [
+        wide("check", 20),
+        right("value\n[interval]", no_wrap=True),
+        ("minimum,\ntarget,\noptimal", {"min_width": 10, "no_wrap": True}),
+        right("attainable"),
+        wide("verdict,\nlevel", 10),
+        *(["reading"] if readings else []),
+    ]
+    rows: list[Sequence[RenderableType] | None] = []
+    for number_, check in enumerate(card["checks"]):
+        if number_ and check["group"] != card["checks"][number_ - 1]["group"]:
+            rows.append(None)
+        rows.append(
+            [
+                check["title"],
+                f"{number(check['value'], whole=True)}\n{interval(check['interval'])}".rstrip(),
+                _thresholds(check),
+                ("" if check["ceiling"] is None or check["ceiling_is_bound"] else "~")
+                + number(check["ceiling"], whole=True),
+                _verdict(check),
+                *([check["reading"]] if readings else []),
+            ]
         )
-    return table
+    title = f"Scorecard: {protocol['students']} students, {protocol['scored_steps']} scored steps"
+    return table(title, columns, rows, caption)
 
 
 def level_line(card: Mapping[str, Any]) -> Text:
-    """Return the level reached and what stands in the way of the next one."""
+    """Return the level reached, what stands in the way of the next one and how much of it is asked."""
     titles = {check["name"]: check["title"] for check in card["checks"]}
     line = Text("Level reached: ", style="bold").append(
         card["level"], style="red" if card["level"] == "none" else "green"
     )
+    level = card["level"]
     for level, names in list(card["missing"].items())[:1]:
         line.append(f"; not at {level}: {', '.join(titles[name] for name in names)}", style="not bold")
+    asked = [
+        f"{group['held'][level]} of {group['measurable']} {name} checks hold, {group['asked'][level]} must"
+        for name, group in card["groups"].items()
+    ]
+    line.append(f" ({level}: {'; '.join(asked)})", style="not bold")
+    unknown = [check["title"] for check in card["checks"] if check["verdict"] == NOT_MEASURABLE]
+    if unknown:
+        line.append(f"; left out, not measurable on this data: {', '.join(unknown)}", style="not bold")
     return line
 
 
 def carries_table(card: Mapping[str, Any]) -> Table:
     """Return what each part of the mastery path carries."""
-    table = plain_table("What carries Encoder 2's prediction")
-    table.add_column("put out of action")
-    for name in ("AUC without it", "fall [interval]", "share of the logit"):
-        table.add_column(name, justify="right")
-    for part, found in card["carries"].items():
-        if "reason" in found:
-            table.add_row(PARTS[part], "-", found["reason"], "-")
-            continue
-        fall = f"{_number(found['fall'])} {_interval(found['interval'])}"
-        table.add_row(PARTS[part], _number(found["auc_without"]), fall, _share(found["share_of_logit"]))
-    return table
+    return table(
+        "What carries Encoder 2's prediction",
+        ["ablation", right("AUC without it"), right("fall [interval]"), right("share of the logit")],
+        (
+            [PARTS[part], "-", found["reason"], "-"]
+            if "reason" in found
+            else [
+                PARTS[part],
+                number(found["auc_without"], whole=True),
+                f"{number(found['fall'], whole=True)} {interval(found['interval'])}",
+                share(found["share_of_logit"]),
+            ]
+            for part, found in card["carries"].items()
+        ),
+    )
 
 
-def further_table(card: Mapping[str, Any]) -> Table:
+def encoders_table(card: Mapping[str, Any]) -> Table:
     """Return both encoders side by side, and the criteria of earlier phases."""
     more = card["further"]
-    table = plain_table("Further")
-    table.add_column("figure")
-    table.add_column("Encoder 1", justify="right")
-    table.add_column("Encoder 2", justify="right")
     both = [more["views"]["encoder1"], more["views"]["encoder2"]]
     pooled = [more["encoder1_auc"], more["encoder2_auc"]]
-    table.add_row("AUC", *(f"{_number(e['value'])} {_interval(e.get('interval'))}" for e in pooled))
-    for name in ("within_student", "within_skill"):
-        table.add_row(f"AUC {name.replace('_', ' ')}", *(_number(view[name].get("auc")) for view in both))
-    for name, title in ATTEMPTS.items():
-        table.add_row(f"AUC at {title}", *(_number(view["attempts"][name]["auc"]) for view in both))
-    within = [_number(view["within_student_correlation"]["value"]) for view in both]
-    table.add_row("correlation with the response within students", *within)
-    table.add_row("calibration error", *(_number(view["calibration"].get("error")) for view in both))
-    table.add_row(
-        "phase-2 criteria",
-        *(_criterion(more["phase2"].get(name)) for name in ("encoder1", "encoder2")),
-        end_section=True,
+    logic, agreement, combined = more["threshold_logic"], more["agreement"], more["combined_score"]
+
+    def numbers(*values: float | None) -> list[str]:
+        return [number(value, whole=True) for value in values]
+
+    return table(
+        "Both encoders side by side",
+        ["metric", right("Encoder 1"), right("Encoder 2")],
+        [
+            ["AUC", *(f"{number(e['value'], whole=True)} {interval(e.get('interval'))}" for e in pooled)],
+            *(
+                [f"AUC {name.replace('_', ' ')}", *numbers(*(encoder[name].get("auc") for encoder in both))]
+                for name in ("within_student", "within_skill")
+            ),
+            *(
+                [f"AUC at {title}", *numbers(*(encoder["attempts"][name]["auc"] for encoder in both))]
+                for name, title in ATTEMPTS.items()
+            ),
+            [
+                "correlation with the response within students",
+                *numbers(*(encoder["within_student_correlation"]["value"] for encoder in both)),
+            ],
+            ["calibration error", *numbers(*(encoder["calibration"].get("error") for encoder in both))],
+            ["phase-2 criteria", *(_criterion(more["phase2"].get(name)) for name in ("encoder1", "encoder2"))],
+            None,
+            ["agreement (Pearson, Spearman)", *numbers(agreement.get("pearson"), agreement.get("spearman"))],
+            ["E1 + alpha E2 (alpha .5, 1)", *numbers(combined.get("alpha_0.5"), combined.get("alpha_1"))],
+            ["r of minimum, of mean mastery (multi-skill steps)", *numbers(logic.get("least"), logic.get("mean"))],
+            ["beta spread", "", _criterion(more["beta_spread"])],
+        ],
     )
-    agreement, combined = more["agreement"], more["combined_score"]
-    table.add_row(
-        "agreement (Pearson, Spearman)", _number(agreement.get("pearson")), _number(agreement.get("spearman"))
-    )
-    table.add_row("E1 + alpha E2 (alpha .5, 1)", *(_number(combined.get(f"alpha_{alpha}")) for alpha in ("0.5", "1")))
-    logic = more["threshold_logic"]
-    table.add_row(
-        "r of least, of mean mastery (multi-skill steps)",
-        _number(logic.get("least")),
-        _number(logic.get("mean")),
-    )
-    table.add_row("beta spread", "", _criterion(more["beta_spread"]))
-    return table
 
 
-def _ceilings(card: Mapping[str, Any]) -> Text:
+def _out_of_reach(card: Mapping[str, Any]) -> Text:
     """Explain every threshold that is out of reach, with its arithmetic."""
     lines = Text()
     for check in card["checks"]:
@@ -179,34 +186,17 @@ def _needs(needs: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _need(need: Mapping[str, Any]) -> str:
-    if need["bound"] is True:
-        return "yes"
+    if isinstance(need["bound"], bool):
+        return number(need["bound"])
     return f"{'' if need['of'] == 'value' else need['of'] + ' '}{need['relation']} {need['bound']:g}"
 
 
 def _verdict(check: Mapping[str, Any]) -> Text:
-    word, style = VERDICTS[check["verdict"]]
-    text = Text(word, style=style)
+    text = verdict(check["verdict"])
     return text.append(f"\n{check['level']}", style="dim") if check["level"] != "none" else text
 
 
 def _criterion(found: Mapping[str, Any] | None) -> str:
     if found is None or found["value"] is None:
         return "-"
-    return f"{_number(found['value'])} {'holds' if found['holds'] else 'FAILS'} ({found['threshold']:g})"
-
-
-def _number(value: float | bool | None) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:.0f}" if float(value).is_integer() else f"{value:z.3f}"
-
-
-def _interval(interval: Sequence[float] | None) -> str:
-    return "" if interval is None else f"[{_number(interval[0])}, {_number(interval[1])}]"
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.0%}"
+    return f"{number(found['value'], whole=True)} {'holds' if found['holds'] else 'FAILS'} ({found['threshold']:g})"

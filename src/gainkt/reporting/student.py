@@ -7,7 +7,10 @@ import plotext
 from rich.table import Table
 from rich.text import Text
 
+from gainkt.reporting.terminal import right, table
+
 PLOT_HEIGHT = 16
+NUMBERS = ("p1", "p2", "gain", "practice", "mastery")
 
 
 def student_table(name: str, rows: pd.DataFrame, steps: int) -> Table:
@@ -23,15 +26,21 @@ def student_table(name: str, rows: pd.DataFrame, steps: int) -> Table:
     caption = "p1, p2: probability of a right response before the step. Gain, practice and mastery: after it."
     if total > steps:
         caption += f" {total - steps} later steps are not shown (steps={total} shows all)."
-    table = Table(title=f"student {name}: {total} steps, {own.skill.nunique()} skills", caption=caption)
-    for column in ("step", "skill", "response", "p1", "p2", "gain", "practice", "mastery"):
-        table.add_column(column, justify="left" if column in ("skill", "response") else "right")
     shown = own[own.step.isin(sorted(own.step.unique())[:steps])]
-    for row in shown.to_dict("records"):
-        response = Text("right", "green") if row["response"] else Text("wrong", "red")
-        numbers = [f"{value:.2f}" for value in (row[x] for x in ("p1", "p2", "gain", "practice", "mastery"))]
-        table.add_row(str(row["step"]), row["skill"], response, *numbers)
-    return table
+    return table(
+        f"student {name}: {total} steps, {own.skill.nunique()} skills",
+        [right("step"), "skill", "response", *map(right, NUMBERS)],
+        (
+            [
+                str(row["step"]),
+                row["skill"],
+                Text("right", "green") if row["response"] else Text("wrong", "red"),
+                *(f"{row[column]:.2f}" for column in NUMBERS),
+            ]
+            for row in shown.to_dict("records")
+        ),
+        caption,
+    )
 
 
 def mastery_plot(rows: pd.DataFrame, skills: int, width: int) -> Text:

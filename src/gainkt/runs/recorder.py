@@ -6,7 +6,7 @@ Every gain that is written is the tensor that practice sums. Memory stays flat: 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,13 +20,14 @@ from torch import Tensor
 
 from gainkt.data.datamodule import KTDataModule
 from gainkt.data.log import InteractionLog
-from gainkt.evaluation.schema import ACTIVE_GAIN, PREDICTIONS, SKILLS, TRAJECTORIES
+from gainkt.evaluation.schema import ACTIVE_GAIN, FLOAT, PREDICTIONS, SKILLS, TRAJECTORIES
 from gainkt.files import replacing
 from gainkt.model import GainKT
 from gainkt.model.bounded import Bounded
 from gainkt.model.gain_head.scalar import left_over
 from gainkt.model.readout import mean, minimum, probability
 from gainkt.runs.ablations import Means, Trace
+from gainkt.runs.checks import StepColumn
 
 TABLES = {"predictions": PREDICTIONS, "trajectories": TRAJECTORIES, "skills": SKILLS}
 """Schema of each table."""
@@ -42,6 +43,7 @@ def record(
     device: torch.device | str = "cpu",
     num_students: int | None = None,
     seed: int = 0,
+    columns: Sequence[StepColumn] = (),
 ) -> dict[str, Path]:
     """Write predictions.parquet, trajectories.parquet and skills.parquet of a part of the data.
 
@@ -53,9 +55,13 @@ def record(
         device: where to compute.
         num_students: students in the trajectories, picked over the range of lengths; all of them where None.
         seed: of that pick, and of the permutation of gains.
+        columns: that added checks ask for; predictions.parquet ends with them.
 
     Returns:
         The tables' paths by name.
+
+    Raises:
+        ConfigError: a column is not what a column must be.
     """
     model.to(device).eval()
     log, paths = datamodule.log_, {name: folder / f"{name}.parquet" for name in TABLES}
@@ -63,13 +69,14 @@ def record(
     shown[pick_students(log, datamodule.students(part), num_students, seed)] = True
     draw = torch.Generator().manual_seed(seed)
     skills, means = SkillSums(log.num_skills), Means(model, datamodule.loader(part), device)
+    schema = pa.schema([*PREDICTIONS, *((column.name, FLOAT) for column in columns)])
     with (
-        _table(paths["predictions"], PREDICTIONS) as predictions,
+        _table(paths["predictions"], schema) as predictions,
         _table(paths["trajectories"], TRAJECTORIES) as trajectories,
     ):
         for batch in track(datamodule.loader(part), "recording", transient=True, disable=not sys.stdout.isatty()):
             trace = Trace.of(model, batch.to(device), draw, means)
-            predictions.write_table(_prediction_rows(trace, log))
+            predictions.write_table(_prediction_rows(trace, log, schema, columns))
             trajectories.write_table(_trajectory_rows(trace, log, shown))
             skills.add(trace)
     with _table(paths["skills"], SKILLS) as table:
@@ -80,7 +87,9 @@ def record(
 def are_recorded(folder: Path) -> bool:
     """Tell whether a folder holds every table with the columns that they have now."""
     paths = {folder / f"{name}.parquet": schema for name, schema in TABLES.items()}
-    return all(path.is_file() and pq.read_schema(path).names == schema.names for path, schema in paths.items())
+    return all(
+        path.is_file() and set(schema.names) <= set(pq.read_schema(path).names) for path, schema in paths.items()
+    )
 
 
 def pick_students(log: InteractionLog, students: NDArray[np.int64], count: int | None, seed: int) -> NDArray[np.int64]:
@@ -99,7 +108,7 @@ def _table(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
         yield writer
 
 
-def _prediction_rows(trace: Trace, log: InteractionLog) -> pa.Table:
+def _prediction_rows(trace: Trace, log: InteractionLog, schema: pa.Schema, added: Sequence[StepColumn]) -> pa.Table:
     batch, output, shown = trace.batch, trace.output, trace.shown_BT
     gains, has = output.gains_BTC, batch.has_skill_BTS
     practised, others = trace.practised_BTK, ~trace.practised_BTK
@@ -121,6 +130,7 @@ def _prediction_rows(trace: Trace, log: InteractionLog) -> pa.Table:
         "saturated_other": _share(trace.saturated_BTK, others),
         "left_over": left_over(output.value_BTD),
         **trace.counterfactual,
+        **{column.name: column.of(output, batch, shown) for column in added},
     }
     row, step = (x.numpy() for x in shown.cpu().nonzero(as_tuple=True))
     student = batch.student_B.cpu().numpy()[row]
@@ -135,7 +145,7 @@ def _prediction_rows(trace: Trace, log: InteractionLog) -> pa.Table:
         "scored": batch.scored_BT[shown].cpu().numpy(),
         **{name: x[shown].cpu().numpy() for name, x in columns.items()},
     }
-    return _as_table(values, PREDICTIONS, len(row))
+    return _as_table(values, schema, len(row))
 
 
 def _trajectory_rows(trace: Trace, log: InteractionLog, wanted: NDArray[np.bool_]) -> pa.Table:

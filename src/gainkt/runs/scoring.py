@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from gainkt.data.datamodule import KTDataModule
 from gainkt.evaluation.scorecard.scorecard import scorecard, write_scorecard
 from gainkt.model import GainKT
+from gainkt.runs.checks import added_rules, step_columns
 from gainkt.runs.folder import Run, read_checkpoint
 from gainkt.runs.predict import metrics_of, predict
 from gainkt.runs.recorder import TABLES, are_recorded, record
@@ -65,6 +66,7 @@ def judge(
     *,
     trajectories: DictConfig,
     validation: pd.DataFrame | None = None,
+    checks: DictConfig | None = None,
     device: torch.device | str = "cpu",
 ) -> dict[str, Any]:
     """Record what a model says about a part of the data, and write and return its scorecard.
@@ -77,8 +79,13 @@ def judge(
         folder: where predictions.parquet, trajectories.parquet, skills.parquet and scorecard.json go.
         trajectories: students (all where null) and seed, as in conf/train.yaml.
         validation: scored predictions of the validation part; Encoder 2's AUC is judged on the lower of the two.
+        checks: a `scorecard` node (conf/scorecard) that says which checks are added; the run's own where None.
         device: where to compute.
+
+    Raises:
+        ConfigError: an added check is not what a check must be.
     """
+    added = added_rules(run.config.get("scorecard") if checks is None else checks)
     paths = record(
         model,
         datamodule,
@@ -87,6 +94,7 @@ def judge(
         device=device,
         num_students=trajectories.students,
         seed=trajectories.seed,
+        columns=step_columns(added),
     )
     tables = {name: pd.read_parquet(path) for name, path in paths.items()}
     card = scorecard(
@@ -96,6 +104,7 @@ def judge(
         training=watched_training(run),
         validation=validation,
         num_skills=model.num_skills,
+        added=added,
     )
     card["protocol"] |= {"name": run.config.name, "data": datamodule.protocol, "split": part}
     write_scorecard(card, folder / "scorecard.json")

@@ -27,6 +27,7 @@ from gainkt.references.base import Reference
 from gainkt.references.cache import fitted
 from gainkt.references.targets import Targets
 from gainkt.reporting.figures import save_figure, students_figure, training_figure
+from gainkt.runs.checks import added_rules, try_columns
 from gainkt.runs.folder import (
     Run,
     RunDirectory,
@@ -99,6 +100,7 @@ def train(cfg: DictConfig, overrides: Sequence[str] | None = None) -> RunResult:
     if resumes:
         load_run(directory.path, trust).require_same_data(datamodule)
     model = build_model(cfg.model, datamodule.sizes)
+    try_columns(added_rules(cfg.get("scorecard")), model, datamodule.loader("valid"))
     loss = build(cfg.loss)
     if loss.bce_loss_weight is not None:  # the run's config shows the weights that it trains with
         cfg.loss.bce1, cfg.loss.bce2 = loss.weights["bce1"], loss.weights["bce2"]

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from gainkt.evaluation.scorecard.curves import RESOLUTION, compare_shapes, curve_shapes, fit_sigmoids
-from gainkt.evaluation.statistics.breakdowns import Unmeasurable
+from gainkt.evaluation.statistics.measurable import Unmeasurable
 
 LENGTHS = (8, 13, 40, 150)
 NUM_CURVES = 300

@@ -8,7 +8,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 from gainkt.evaluation.statistics import breakdowns as views
-from gainkt.evaluation.statistics.breakdowns import Unmeasurable
+from gainkt.evaluation.statistics.measurable import Unmeasurable
 from gainkt.evaluation.statistics.metrics import prediction_metrics
 
 

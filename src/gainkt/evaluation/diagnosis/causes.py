@@ -9,8 +9,9 @@ import numpy as np
 from gainkt.evaluation.diagnosis.findings import Finding, mean_or_none
 from gainkt.evaluation.diagnosis.gain_causes import MOST, elsewhere
 from gainkt.evaluation.diagnosis.headroom import Stake, Tables
-from gainkt.evaluation.statistics.breakdowns import Unmeasurable, column_of, encoder_agreement
-from gainkt.evaluation.statistics.logistic import auc_of, fit_logistic, log_loss, logit_of, sigmoid
+from gainkt.evaluation.statistics.breakdowns import auc_of, encoder_agreement
+from gainkt.evaluation.statistics.logistic import fit_logistic, log_loss, logit_of, sigmoid
+from gainkt.evaluation.statistics.measurable import Unmeasurable, column_of
 from gainkt.evaluation.statistics.practice import worth
 
 STEP_BINS = ((0, 0), (1, 1), (2, 2), (3, 3), (4, 4), (5, 9), (10, 19), (20, None))

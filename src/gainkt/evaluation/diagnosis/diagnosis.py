@@ -11,8 +11,7 @@ import pandas as pd
 from gainkt.evaluation.diagnosis import causes, gain_causes, training_causes
 from gainkt.evaluation.diagnosis.findings import CAUSE, Question
 from gainkt.evaluation.diagnosis.headroom import Tables
-from gainkt.evaluation.scorecard.scorecard import plain
-from gainkt.files import write_json
+from gainkt.files import plain, write_json
 
 QUESTIONS = (
     Question("reachable_range", "Which probabilities can Encoder 2 say at all?", causes.reachable_range),

@@ -10,7 +10,7 @@ import numpy as np
 
 from gainkt.evaluation.diagnosis.headroom import Stake, Tables
 from gainkt.evaluation.statistics.bootstrap import Array
-from gainkt.evaluation.statistics.breakdowns import Unmeasurable
+from gainkt.evaluation.statistics.measurable import Unmeasurable
 
 CAUSE, FINE, UNMEASURED = "cause", "fine", "unmeasured"
 

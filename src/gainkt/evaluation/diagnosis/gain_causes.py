@@ -7,8 +7,8 @@ import numpy as np
 from gainkt.evaluation.diagnosis.findings import Finding, mean_or_none, mean_std
 from gainkt.evaluation.diagnosis.headroom import Tables
 from gainkt.evaluation.statistics.bootstrap import Array
-from gainkt.evaluation.statistics.breakdowns import column_of
-from gainkt.evaluation.statistics.logistic import auc_of
+from gainkt.evaluation.statistics.breakdowns import auc_of
+from gainkt.evaluation.statistics.measurable import column_of
 
 MOST = 0.5
 """Share of all gains that, where it goes to skills not practised, is a cause."""

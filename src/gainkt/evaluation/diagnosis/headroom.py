@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 
 from gainkt.evaluation.statistics.bootstrap import Array
-from gainkt.evaluation.statistics.breakdowns import Unmeasurable, column_of
-from gainkt.evaluation.statistics.logistic import auc_of, fit_logistic, log_loss, logit_of
+from gainkt.evaluation.statistics.breakdowns import auc_of
+from gainkt.evaluation.statistics.logistic import fit_logistic, log_loss, logit_of
+from gainkt.evaluation.statistics.measurable import Unmeasurable, column_of
 
 SEAM = 1e-3
 """Share of practice that is missing from one step to the next where a long history was cut into windows."""

@@ -9,7 +9,7 @@ import pandas as pd
 
 from gainkt.evaluation.diagnosis.findings import Finding
 from gainkt.evaluation.diagnosis.headroom import Tables
-from gainkt.evaluation.statistics.breakdowns import Unmeasurable
+from gainkt.evaluation.statistics.measurable import Unmeasurable
 
 PLACES = {"gain_head": "the gain head", "encoder2": "Encoder 2"}
 LOSS_OF_ENCODER2 = "bce2"

@@ -21,7 +21,8 @@ import numpy as np
 import pandas as pd
 
 from gainkt.evaluation.statistics.bootstrap import Array
-from gainkt.evaluation.statistics.breakdowns import Unmeasurable, column_of
+from gainkt.evaluation.statistics.logistic import sigmoid
+from gainkt.evaluation.statistics.measurable import Unmeasurable, column_of
 
 MIN_OPPORTUNITIES = 8
 RESOLUTION = 1e-3
@@ -93,10 +94,10 @@ def compare_shapes(y_CN: Array) -> dict[str, Array]:
     parameters_C4, rss = fit_sigmoids(y_CN)
     constant = _bic((centred**2).sum(1), n, 1)
     line = _bic(((centred - slope[:, None] * x) ** 2).sum(1), n, 2)
-    sigmoid = _bic(rss, n, 4)
+    rising = _bic(rss, n, 4)
     named = dict(zip("abcd", parameters_C4.T, strict=True))
-    beats = sigmoid < np.minimum(constant, line)
-    return {"constant": constant, "line": line, "sigmoid": sigmoid, **named, "is_sigmoid": beats}
+    beats = rising < np.minimum(constant, line)
+    return {"constant": constant, "line": line, "sigmoid": rising, **named, "is_sigmoid": beats}
 
 
 def fit_sigmoids(y_CN: Array) -> tuple[Array, Array]:
@@ -135,7 +136,7 @@ def _starts(y_CN: Array, x: Array) -> tuple[Array, Array]:
     log_c_G, d_G = (
         grid.ravel() for grid in np.meshgrid(np.linspace(*log_c_range, NUM_SLOPES), np.linspace(*d_range, num_d))
     )
-    s = _sigmoid(np.exp(log_c_G)[:, None] * (x - d_G[:, None]))
+    s = sigmoid(np.exp(log_c_G)[:, None] * (x - d_G[:, None]))
     s -= s.mean(1, keepdims=True)
     norm = np.sqrt((s**2).sum(1, keepdims=True))
     unit_GN = np.where(norm > 1e-6, s / np.maximum(norm, 1e-6), 0.0)
@@ -175,7 +176,7 @@ def _refine(y: Array, x: Array, log_c: Array, d: Array) -> tuple[Array, Array]:
 
 def _project(y: Array, x: Array, log_c: Array, d: Array) -> tuple[Array, Array, Array]:
     """Return the sigmoid, its best height b >= 0, and what it leaves of centred curves."""
-    s = _sigmoid(np.exp(log_c)[:, None] * (x - d[:, None]))
+    s = sigmoid(np.exp(log_c)[:, None] * (x - d[:, None]))
     centred = s - s.mean(1, keepdims=True)
     power = (centred**2).sum(1)
     b = np.where(power > TINY, np.maximum((centred * y).sum(1), 0.0) / np.maximum(power, TINY), 0.0)
@@ -185,10 +186,6 @@ def _project(y: Array, x: Array, log_c: Array, d: Array) -> tuple[Array, Array, 
 def _orthogonal(j: Array, unit: Array) -> Array:
     j = j - j.mean(1, keepdims=True)
     return j - unit * (unit * j).sum(1, keepdims=True)
-
-
-def _sigmoid(z: Array) -> Array:
-    return 0.5 * (1 + np.tanh(z / 2))  # no overflow
 
 
 def _bic(rss: Array, n: int, k: int) -> Array:

@@ -7,32 +7,31 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gainkt.evaluation.check import LEVELS, Evidence, Measured, Need, Rule, above, auc_of
-from gainkt.evaluation.statistics.bootstrap import StudentBootstrap, quantiles_of_weights
-from gainkt.evaluation.statistics.breakdowns import Unmeasurable, centred_by, column_of, pearson
+from gainkt.evaluation.check import LEVELS, Measured, Need, Rule, above
+from gainkt.evaluation.evidence import Evidence, auc_estimate
+from gainkt.evaluation.statistics.bootstrap import Estimate, StudentBootstrap, quantiles_of_weights
+from gainkt.evaluation.statistics.breakdowns import within_student_correlation
+from gainkt.evaluation.statistics.measurable import ModelFault, Unmeasurable, column_of
 
 YARDSTICK_AUC = 0.65
 """Encoder 1 is a yardstick of the data only if it clears what is asked of Encoder 2: a broken one excuses nothing."""
 GRADIENT_BOUND = 1e3
 """Largest gradient norm, before clipping at 1, that counts as bounded: beyond it a step is all clipping."""
-SCORED_COLUMNS = ("p1", "p2", "mastery", "mastery_mean")
-STEP_COLUMNS = ("gain_practised", "gain_mean", "gain_std")
-CURVE_COLUMNS = ("gain", "practice", "mastery", "mastery_final")
+FINITE = {
+    "predictions": ("p1", "p2", "mastery", "mastery_mean"),
+    "predictions of all steps": ("gain_practised", "gain_mean", "gain_std"),
+    "trajectories": ("gain", "practice", "mastery", "mastery_final"),
+}
+"""Columns by table that must hold numbers."""
 
 
 def encoder2_auc(evidence: Evidence) -> Measured:
     """AUC of p2 on the scored steps; of this part and validation, where given, the lower one."""
-    here = evidence.auc("p2")
-    lower, part = here, ""
-    further: dict[str, Any] = {"auc": here.value, "validation_auc": None}
-    if evidence.validation is not None:
-        rows = evidence.validation[evidence.validation["scored"]]
-        student, students = pd.factorize(rows["student"])
-        resamples = StudentBootstrap(len(students), evidence.resamples, evidence.seed)
-        validation = auc_of(rows, student, resamples, "p2")
-        further["validation_auc"] = validation.value
-        if validation.value < here.value:
-            lower, part = validation, " (on validation, the lower of the two)"
+    lower, part = evidence.auc("p2"), ""
+    validation = _validation_auc(evidence)
+    further = {"auc": lower.value, "validation_auc": None if validation is None else validation.value}
+    if validation is not None and validation.value < lower.value:
+        lower, part = validation, " (on validation, the lower of the two)"
     return Measured(
         value=lower.value,
         interval=lower.interval,
@@ -43,42 +42,55 @@ def encoder2_auc(evidence: Evidence) -> Measured:
     )
 
 
-def mastery_response_correlation(evidence: Evidence) -> Measured:
-    """Correlation of mastery before a step with its response; its ceiling is Encoder 1's correlation."""
-    found = evidence.correlation("mastery")
-    ceiling, reason, further = _correlation_ceiling(evidence)
-    student = evidence.scored_student
+def _validation_auc(evidence: Evidence) -> Estimate | None:
+    """AUC of p2 on validation; None without it, and where its responses are all alike."""
+    if evidence.validation is None:
+        return None
+    rows = evidence.validation[evidence.validation["scored"]]
+    student, students = pd.factorize(rows["student"])
+    resamples = StudentBootstrap(len(students), evidence.resamples, evidence.seed)
     try:
-        x, y = (centred_by(student, column_of(evidence.scored, name)) for name in ("mastery", "response"))
-        further["within_student"] = pearson(x, y, "mastery and response within students")
+        return auc_estimate(rows, student, resamples, "p2")
+    except ModelFault:
+        raise
+    except Unmeasurable:
+        return None
+
+
+def mastery_response_correlation(evidence: Evidence) -> Measured:
+    """Correlation of mastery before a step with its response; its ceiling is Encoder 1's, or its own where higher."""
+    found = evidence.correlation("mastery")
+    ceiling, reason, further = _correlation_of_encoder1(evidence)
+    try:
+        further["within_student"] = within_student_correlation(evidence.scored, "mastery")
     except Unmeasurable:
         further["within_student"] = None
     within = further["within_student"]
     seen = "undefined" if within is None else f"{within:.3f}"
     share = "" if ceiling is None or ceiling <= 0 else f", {found.value / ceiling:.0%} of what Encoder 1 attains"
+    if ceiling is not None and found.value > ceiling:
+        reason += f"; mastery itself reaches more, {found.value:.3f}, which is taken"
+        ceiling = found.value
     return Measured(
         value=found.value,
         interval=found.interval,
         further=further,
         ceiling=ceiling,
         ceiling_reason=reason,
+        ceiling_is_bound=False,
         reading=f"Mastery before a step goes with its response at r = {found.value:.3f}{share}; within students "
         f"{seen}.",
     )
 
 
-def _correlation_ceiling(evidence: Evidence) -> tuple[float | None, str, dict[str, Any]]:
+def _correlation_of_encoder1(evidence: Evidence) -> tuple[float | None, str, dict[str, Any]]:
     """Return Encoder 1's correlation with the response if it is a yardstick, the reason, and its interval."""
     try:
         auc, ceiling = evidence.auc("p1").value, evidence.correlation("p1")
     except Unmeasurable as error:
         return None, f"Encoder 1 gives no yardstick: {error}", {}
     if auc < YARDSTICK_AUC:
-        return (
-            None,
-            f"Encoder 1 (AUC {auc:.3f}, under {YARDSTICK_AUC}) is no yardstick of what the data allows",
-            {},
-        )
+        return None, f"Encoder 1 (AUC {auc:.3f}, under {YARDSTICK_AUC}) is no yardstick of what the data allows", {}
     reason = (
         "a probability correlates with a binary response only as far as responses can be predicted; Encoder 1, "
         f"unconstrained, reaches r(p1, response) = {ceiling.value:.3f} on these steps (AUC {auc:.3f})"
@@ -88,7 +100,7 @@ def _correlation_ceiling(evidence: Evidence) -> tuple[float | None, str, dict[st
 
 def prediction_range(evidence: Evidence) -> Measured:
     """Width from the 1st to the 99th percentile of p2 over the scored steps."""
-    p2 = column_of(evidence.scored, "p2")
+    p2 = _several(column_of(evidence.scored, "p2"), "scored steps")
     quantiles = quantiles_of_weights(evidence.scored_student, p2, [0.01, 0.99])
     width = evidence.bootstrap.estimate(lambda weights: float(np.diff(quantiles(weights))[0]))
     low, high = quantiles(np.ones(len(evidence.students)))
@@ -107,41 +119,31 @@ def prediction_range(evidence: Evidence) -> Measured:
 def stability(evidence: Evidence) -> Measured:
     """No NaN or Inf in training and in the tables, and a bounded gradient norm."""
     bad = _not_finite(evidence)
-    further: dict[str, Any] = {
-        "tables_finite": not bad,
-        "gradient_bound": GRADIENT_BOUND,
-        "gradient_norm_max": None,
-    }
+    further: dict[str, Any] = {"tables_finite": not bad, "gradient_bound": GRADIENT_BOUND, "gradient_norm_max": None}
     tables = "the tables are finite" if not bad else f"values that are not finite in {', '.join(bad)}"
     if evidence.training is None:
+        if not len(evidence.predictions):
+            raise Unmeasurable("training was not watched and the tables are empty")
         reading = f"Training was not watched, so this speaks of the tables alone: {tables}."
         return Measured(value=not bad, reading=reading, further={**further, "watched": False})
     norm, finite = evidence.training.get("gradient_norm_max"), bool(evidence.training["finite"])
     bounded = norm is not None and bool(norm <= GRADIENT_BOUND)  # a nan is not
-    further |= {
-        "gradient_norm_max": norm,
-        "training_finite": finite,
-        "epochs": evidence.training.get("epochs"),
-    }
-    seen = "NaN or Inf in training" if not finite else "no NaN or Inf in training"
+    further |= {"gradient_norm_max": norm, "training_finite": finite, "epochs": evidence.training.get("epochs")}
+    seen = "No NaN or Inf in training" if finite else "NaN or Inf in training"
     size = "largest gradient norm unknown" if norm is None else f"largest gradient norm {norm:.3g}"
     return Measured(
         value=finite and bounded and not bad,
         further={**further, "watched": True},
-        reading=f"{seen[0].upper()}{seen[1:]}; {size} (bound {GRADIENT_BOUND:g}, before clipping); {tables}.",
+        reading=f"{seen}; {size} (bound {GRADIENT_BOUND:g}, before clipping); {tables}.",
     )
 
 
 def _not_finite(evidence: Evidence) -> list[str]:
     """Name the columns with values that are missing or not finite."""
-    tables = {
-        "predictions": (evidence.scored, SCORED_COLUMNS),
-        "predictions of all steps": (evidence.predictions, STEP_COLUMNS),
-        "trajectories": (evidence.trajectories, CURVE_COLUMNS),
-    }
+    tables = (evidence.scored, evidence.predictions, evidence.trajectories)
     return [
         f"{column} of the {name}"
-        for name, (rows, columns) in tables.items()
+        for (name, columns), rows in zip(FINITE.items(), tables, strict=True)
         for column in columns
         if not np.isfinite(rows[column].to_numpy(dtype=np.float32, na_value=np.nan)).all()
     ]
@@ -149,8 +151,8 @@ def _not_finite(evidence: Evidence) -> list[str]:
 
 def gain_std(evidence: Evidence) -> Measured:
     """Standard deviation over all steps of the gain at the step's own skills."""
-    gain = column_of(evidence.predictions, "gain_practised")
-    found = evidence.bootstrap.std(evidence.code(evidence.predictions), gain)
+    gain = _several(column_of(evidence.predictions, "gain_practised"), "steps")
+    found = evidence.bootstrap.std(evidence.student, gain)
     return Measured(
         value=found.value,
         interval=found.interval,
@@ -160,6 +162,13 @@ def gain_std(evidence: Evidence) -> Measured:
         reading=f"What a step adds to the skill it practises is {gain.mean():.3f} on average and varies by "
         f"{found.value:.3f} (std) from step to step.",
     )
+
+
+def _several(x_N: np.ndarray, what: str) -> np.ndarray:
+    """Return values of which there are at least two."""
+    if len(x_N) < 2:
+        raise Unmeasurable(f"{len(x_N)} {what}; how much they differ takes two")
+    return x_N
 
 
 IMMEDIATE = (

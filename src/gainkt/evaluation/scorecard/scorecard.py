@@ -1,4 +1,4 @@
-"""The scorecard of a run: eleven checks, the level reached, what carries the prediction, further figures."""
+"""The scorecard of a run: its checks, the level reached, what carries the prediction, both encoders side by side."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from gainkt.evaluation.check import LEVELS, Check, Evidence
-from gainkt.evaluation.scorecard.carriers import carries, further
+from gainkt.evaluation.check import MAY_MISS, Rule, level_reached
+from gainkt.evaluation.evidence import Evidence
+from gainkt.evaluation.scorecard.carries import carries
+from gainkt.evaluation.scorecard.comparison import comparison
 from gainkt.evaluation.scorecard.immediate_checks import IMMEDIATE
 from gainkt.evaluation.scorecard.trajectory_checks import TRAJECTORY
 from gainkt.evaluation.statistics.bootstrap import CONFIDENCE
-from gainkt.files import write_json
+from gainkt.files import plain, write_json
+
+BUILT_IN = (*IMMEDIATE, *TRAJECTORY)
 
 
 def scorecard(
@@ -26,6 +29,7 @@ def scorecard(
     training: Mapping[str, Any] | None,
     validation: pd.DataFrame | None,
     num_skills: int,
+    added: Sequence[Rule] = (),
     seed: int = 0,
     resamples: int = 500,
 ) -> dict[str, Any]:
@@ -38,55 +42,36 @@ def scorecard(
         training: finite (bool), gradient_norm_max (before clipping) and epochs; None if it was not watched.
         validation: predictions of the validation part; Encoder 2's AUC is then judged on the lower of the two.
         num_skills: K of the model.
+        added: rules beside the eleven built-in ones.
         seed: of the bootstrap of students.
         resamples: of the bootstrap of students.
 
     Returns:
-        checks (eleven, as gainkt.evaluation.check.Check), level, missing (by level not reached, the checks in
-        its way), carries, further, protocol. A figure that the tables do not define is null; its check fails
-        and its reading says why.
+        checks (as gainkt.evaluation.check.Check, by group), level, missing (by level not reached, the checks in its
+        way), groups (by group: checks, measurable, and by level how many are asked and held), carries, further,
+        protocol. A number that the tables do not define is null, and the reading or reason says why.
 
     Raises:
         ValueError: a student of the trajectories is not in the predictions.
+        ConfigError: an added rule does not measure what it should.
     """
     evidence = Evidence(
         predictions, trajectories, skills, validation, training, num_skills, resamples=resamples, seed=seed
     )
-    immediate = [rule.judge(evidence) for rule in IMMEDIATE]
-    trajectory = [rule.judge(evidence) for rule in TRAJECTORY]
-    level, missing = level_reached(immediate, trajectory)
+    rules = sorted((*BUILT_IN, *added), key=lambda rule: list(MAY_MISS).index(rule.group))
+    checks = [rule.judge(evidence) for rule in rules]
+    level, missing, groups = level_reached(checks)
     return plain(
         {
-            "checks": [asdict(check) for check in (*immediate, *trajectory)],
+            "checks": [asdict(check) for check in checks],
             "level": level,
             "missing": missing,
+            "groups": groups,
             "carries": carries(evidence),
-            "further": further(evidence, immediate),
+            "further": comparison(evidence, checks),
             "protocol": _protocol(evidence),
         }
     )
-
-
-def level_reached(immediate: Sequence[Check], trajectory: Sequence[Check]) -> tuple[str, dict[str, list[str]]]:
-    """Return the level of a run, and by level not reached the names of the checks that do not hold at it.
-
-    minimum: 4 of 5 immediate and 4 of 6 trajectory checks at their minimum, nothing left aside.
-    target:  minimum, and 5 of 5 and 5 of 6 at target, leaving aside what is shown out of reach.
-    optimal: target, and all at optimal (which asks Encoder 2 AUC > .65), leaving aside likewise.
-    """
-    allowed = {"minimum": (1, 2), "target": (0, 1), "optimal": (0, 0)}
-    reached = "none"
-    missing: dict[str, list[str]] = {}
-    for level in LEVELS:
-        misses = [
-            [check.name for check in group if not check.reaches(level, leave_aside=level != "minimum")]
-            for group in (immediate, trajectory)
-        ]
-        if missing or any(len(names) > most for names, most in zip(misses, allowed[level], strict=True)):
-            missing[level] = misses[0] + misses[1]
-        else:
-            reached = level
-    return reached, missing
 
 
 def write_scorecard(card: Mapping[str, Any], path: str | Path) -> None:
@@ -105,16 +90,3 @@ def _protocol(evidence: Evidence) -> dict[str, Any]:
         "skills": evidence.num_skills,
         "intervals": f"{CONFIDENCE:.0%}, from {evidence.resamples} resamples of students, seed {evidence.seed}",
     }
-
-
-def plain(content: Any) -> Any:
-    """Turn numpy numbers, tuples and mappings into plain Python; what is not finite becomes None."""
-    if isinstance(content, Mapping):
-        return {str(key): plain(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [plain(value) for value in content]
-    if isinstance(content, np.generic):
-        return plain(content.item())
-    if isinstance(content, float) and not np.isfinite(content):
-        return None
-    return content

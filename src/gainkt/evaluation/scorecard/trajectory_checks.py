@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from gainkt.evaluation.check import LEVELS, Evidence, Measured, Need, Rule, above, known
+from gainkt.evaluation.check import LEVELS, Measured, Need, Rule, above
+from gainkt.evaluation.evidence import Evidence
+from gainkt.evaluation.schema import FALL
 from gainkt.evaluation.scorecard.curves import MIN_OPPORTUNITIES, curve_shapes, history_codes
 from gainkt.evaluation.statistics.bootstrap import Array, quantiles_of_weights
-from gainkt.evaluation.statistics.breakdowns import Unmeasurable, column_of
+from gainkt.evaluation.statistics.measurable import ModelFault, Unmeasurable, column_of, known
 
 MOST_ACTIVE = {"minimum": 5, "target": 3, "optimal": 3}
 """T2: most skills that may gain at a step."""
-FALL = 1e-6
-"""T3: mastery that falls by less is rounding."""
 MIN_STEPS = 30
 """T5: practised steps that a skill needs for its mean gain to be judged."""
 SMALLEST_GAIN = 1e-3
@@ -24,48 +25,54 @@ SMALLEST_GAIN = 1e-3
 
 def differentiation(evidence: Evidence) -> Measured:
     """T1: std of the gains over all K skills at a step, mean over steps; and CV over skills of mean gains."""
-    found = evidence.bootstrap.mean(evidence.code(evidence.predictions), column_of(evidence.predictions, "gain_std"))
+    if evidence.num_skills < 2:
+        raise Unmeasurable("the model has one skill, so that there is nothing to tell apart")
+    found = evidence.bootstrap.mean(evidence.student, column_of(evidence.predictions, "gain_std"))
     gain = evidence.skills["gain_mean"]
-    ceiling, reason = _std_ceiling(float(column_of(evidence.predictions, "active_skills").mean()), evidence)
+    ceiling, reason, is_bound = _std_ceiling(found.value, evidence)
+    possible = f"{ceiling:.4f} possible" + ("" if is_bound else " with the few active skills that T2 asks for")
     return Measured(
         value=found.value,
         interval=found.interval,
         further={"cv_of_mean_gain": gain.std(ddof=0) / gain.mean() if gain.mean() > 0 else None},
         ceiling=ceiling,
         ceiling_reason=reason,
+        ceiling_is_bound=is_bound,
         reading=f"At a step the gains of the {evidence.num_skills} skills differ by {found.value:.4f} (std), "
-        f"of {ceiling:.4f} possible.",
+        f"of {possible}.",
     )
 
 
-def _std_ceiling(mean_active: float, evidence: Evidence) -> tuple[float, str]:
-    """Bound the std of K gains in [0, 1] of which n are active: n at 1 and the others at 0.
+def _std_ceiling(found: float, evidence: Evidence) -> tuple[float, str, bool]:
+    """Bound the std of K gains in [0, 1], n at 1 and the others at 0: bound, arithmetic, and if it binds any model.
 
-    n is the median count at a step where that is what T2 asks for, and else the most that T2 allows: a model
-    that moves every skill, or none, is not excused by it.
+    For any model n is K / 2. Where the median step has as many active skills as T2 asks for, n is that many: T1 and T2
+    then exclude each other above the bound. It binds no model whose steps differ in that, so one that exceeds it has
+    the bound of any.
     """
-    k = evidence.num_skills
-    most = min(MOST_ACTIVE["target"], k)
-    median = _median_active(evidence)(np.ones(len(evidence.students)))
-    n = int(median) if 1 <= median <= MOST_ACTIVE["minimum"] else most
 
     def bound(n: int) -> float:
-        share = min(n / k, 0.5)  # half at 1 and half at 0 differ most
-        return float(np.sqrt(share * (1 - share)))
+        return float(np.sqrt(n / k * (1 - n / k)))
 
-    source = "the median step has" if n == median else "T2's target allows"
-    reason = (
-        f"with n of K gains at 1 and the others at 0 the std is sqrt(n/K (1 - n/K)); {source} n = {n} active "
-        f"of K = {k}: at most {bound(n):.4f}"
-    )
-    others = f" (n = {most}, the most that T2's target allows, would give {bound(most):.4f})" if n != most else ""
-    return bound(n), f"{reason}{others}; {mean_active:.2f} are active on average"
+    k = evidence.num_skills
+    median = _median_active(evidence)(np.ones(len(evidence.students)))
+    n = int(min(median, k // 2))
+    arithmetic = f"with n of K = {k} gains at 1 and the others at 0 the std is sqrt(n/K (1 - n/K))"
+    if 1 <= median <= MOST_ACTIVE["minimum"] and found <= bound(n):
+        active = column_of(evidence.predictions, "active_skills").mean()
+        return (
+            bound(n),
+            f"{arithmetic}; the median step has n = {n} active: at most {bound(n):.4f} for a model that keeps to T2; "
+            f"{active:.2f} are active on average",
+            n == k // 2,
+        )
+    return bound(k // 2), f"{arithmetic}: at most {bound(k // 2):.4f}, with half of them at 1", True
 
 
 def sparse_activation(evidence: Evidence) -> Measured:
     """T2: median over steps of the number of skills with a gain over .1."""
-    median = evidence.bootstrap.estimate(_median_active(evidence))
     active = column_of(evidence.predictions, "active_skills")
+    median = evidence.bootstrap.estimate(_median_active(evidence))
     return Measured(
         value=median.value,
         interval=median.interval,
@@ -78,7 +85,7 @@ def sparse_activation(evidence: Evidence) -> Measured:
 
 def _median_active(evidence: Evidence) -> Callable[[Array], float]:
     active = column_of(evidence.predictions, "active_skills")
-    quantile = quantiles_of_weights(evidence.code(evidence.predictions), active, [0.5])
+    quantile = quantiles_of_weights(evidence.student, active, [0.5])
     return lambda weights: float(quantile(weights)[0])
 
 
@@ -88,7 +95,7 @@ def monotonicity(evidence: Evidence) -> Measured:
     Learning is monotone where the belief is held fixed; how often the running belief was revised downwards is told too.
     """
     falls = column_of(evidence.predictions, "mastery_falls")
-    counted = evidence.bootstrap.of_sums(evidence.code(evidence.predictions), [falls], lambda falls: falls)
+    counted = evidence.bootstrap.of_sums(evidence.student, [falls], lambda falls: falls)
     in_table, pairs = _falls(evidence.trajectories)
     revised = float((column_of(evidence.predictions, "belief_falls") > 0).mean())
     value = max(counted.value, float(in_table))
@@ -154,7 +161,7 @@ def skill_difficulty(evidence: Evidence) -> Measured:
         mean = mean[np.isfinite(mean)]
         return float(mean.std() / mean.mean()) if len(mean) and mean.mean() > 0 else np.nan
 
-    found = known(evidence.bootstrap.estimate(cv), "no skill receives any gain")
+    found = known(evidence.bootstrap.estimate(cv), ModelFault("no skill receives any gain"))
     mean_gain = mean_gain_of(np.ones(len(evidence.students)))
     by_ease = np.argsort((np.bincount(skill, right) / np.bincount(skill))[enough], kind="stable")
     quarter = max(1, len(enough) // 4)
@@ -186,14 +193,12 @@ def _skill_means(student_N: Array, skill_N: Array, x_N: Array, skills: Array) ->
 
 def response_conditional(evidence: Evidence) -> Measured:
     """T6: mean gain at the practised skill at right responses, over that at wrong ones."""
-    gain, right = (
-        column_of(evidence.predictions, "gain_practised"),
-        column_of(evidence.predictions, "response") > 0,
-    )
+    gain = column_of(evidence.predictions, "gain_practised")
+    right = column_of(evidence.predictions, "response") > 0
     if right.all() or not right.any():
         raise Unmeasurable("all responses are alike")
     found = evidence.bootstrap.of_sums(
-        evidence.code(evidence.predictions),
+        evidence.student,
         [right, right * gain, ~right, ~right * gain],
         lambda n1, gain1, n0, gain0: (gain1 / n1) / np.maximum(gain0 / n0, SMALLEST_GAIN),
     )
@@ -207,17 +212,18 @@ def response_conditional(evidence: Evidence) -> Measured:
     )
 
 
+_rule = partial(Rule, group="trajectory")
 TRAJECTORY = (
-    Rule("t1_gain_differentiation", "T1 gain differentiation", above(0.05, 0.10), differentiation),
-    Rule(
+    _rule("t1_gain_differentiation", "T1 gain differentiation", above(0.05, 0.10), differentiation),
+    _rule(
         "t2_sparse_activation",
         "T2 sparse activation",
-        {level: (Need(">=", 1), Need("<=", MOST_ACTIVE[level])) for level in LEVELS},
+        {level: (Need(">=", 1), Need("<=", most)) for level, most in MOST_ACTIVE.items()},
         sparse_activation,
     ),
-    Rule("t3_monotonicity", "T3 monotonicity violations", dict.fromkeys(LEVELS, (Need("<=", 0),)), monotonicity),
-    Rule("t4_curve_shape", "T4 curve shape", above(0.5, 0.8), curve_shape),
-    Rule(
+    _rule("t3_monotonicity", "T3 monotonicity violations", dict.fromkeys(LEVELS, (Need("<=", 0),)), monotonicity),
+    _rule("t4_curve_shape", "T4 curve shape", above(0.5, 0.8), curve_shape),
+    _rule(
         "t5_skill_difficulty",
         "T5 skill difficulty",
         {
@@ -226,7 +232,7 @@ TRAJECTORY = (
         },
         skill_difficulty,
     ),
-    Rule(
+    _rule(
         "t6_response_conditional",
         "T6 response-conditional gains",
         {"minimum": (Need(">", 1.2),), **dict.fromkeys(LEVELS[1:], (Need(">=", 1.5),))},

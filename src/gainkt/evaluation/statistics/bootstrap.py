@@ -137,7 +137,7 @@ def auc_of_weights(student_N: Array, probability_N: Array, response_N: Array) ->
 
 
 def quantiles_of_weights(student_N: Array, x_N: Array, shares: list[float]) -> Callable[[Array], Array]:
-    """Prepare quantiles as a function of the students' weights: the least x up to which a share of them lies.
+    """Prepare quantiles as a function of the students' weights: the smallest x up to which a share of them lies.
 
     Args:
         student_N: student of each row.

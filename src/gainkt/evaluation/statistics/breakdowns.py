@@ -1,8 +1,7 @@
-"""More ways to look at prediction, since a pooled AUC hides whom and what a model tells apart.
+"""Prediction broken down by student, skill, attempt and probability: a pooled AUC hides whom a model tells apart.
 
-All are functions of the predictions table (gainkt.evaluation.schema) and of the name of a column of
-probabilities, and look at scored rows only. The table is given whole: which attempt is the first is a matter
-of unscored steps too.
+All are functions of the predictions table (gainkt.evaluation.schema) and of the name of a column of probabilities, and
+look at scored rows only. The table is given whole: which attempt is the first is a matter of unscored steps too.
 """
 
 from __future__ import annotations
@@ -11,46 +10,27 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.stats import rankdata
 
 from gainkt.evaluation.statistics.bootstrap import Array
+from gainkt.evaluation.statistics.correlation import centred_by, pearson
+from gainkt.evaluation.statistics.measurable import Unmeasurable, column_of
 
 NUM_BINS = 10
 
 
-class Unmeasurable(ValueError):
-    """A figure that these tables do not define; the message says why."""
-
-
 @dataclass(frozen=True)
 class GroupedAuc:
-    """AUC within groups: a right response is compared only with wrong ones of the same group.
-
-    Attributes:
-        auc: mean over groups weighted by their (right, wrong) pairs: the share of pairs in the right order.
-        unweighted: plain mean over groups.
-        groups: number of groups that have both classes; the others say nothing.
-        pairs: number of pairs compared.
-    """
+    """AUC within groups: a right response is compared only with wrong ones of the same group."""
 
     auc: float
+    """Mean over groups weighted by their (right, wrong) pairs: the share of pairs in the right order."""
     unweighted: float
+    """Plain mean over groups."""
     groups: int
+    """Groups that have both classes; the others say nothing."""
     pairs: int
-
-
-def column_of(rows: pd.DataFrame, name: str) -> Array:
-    """Return a column as float64.
-
-    Raises:
-        Unmeasurable: there are no rows, or a value is missing or not finite.
-    """
-    x = rows[name].to_numpy(dtype=np.float64, na_value=np.nan)
-    if not len(x):
-        raise Unmeasurable(f"no rows to compute {name} from")
-    bad = int((~np.isfinite(x)).sum())
-    if bad:
-        raise Unmeasurable(f"{bad} of {len(x)} values of {name} are missing or not finite")
-    return x
+    """Pairs compared."""
 
 
 def concordance(group_N: Array, probability_N: Array, response_N: Array, num_groups: int) -> tuple[Array, Array]:
@@ -77,6 +57,12 @@ def concordance(group_N: Array, probability_N: Array, response_N: Array, num_gro
     wrong_before_group = np.cumsum(wrongs) - wrongs
     below = wrong_before_run[run] - wrong_before_group[group] + wrong_in_run[run] / 2
     return np.bincount(group, np.where(right, below, 0.0), num_groups), rights * wrongs
+
+
+def auc_of(score_N: Array, y_N: Array) -> float:
+    """Area under the ROC curve, ties counting half; both classes must occur."""
+    concordant, pairs = concordance(np.zeros(len(y_N), dtype=np.int64), score_N, y_N, 1)
+    return float(concordant[0] / pairs[0])
 
 
 def auc(predictions: pd.DataFrame, column: str = "p2") -> float:
@@ -112,6 +98,20 @@ def within_skill_auc(predictions: pd.DataFrame, column: str = "p2") -> GroupedAu
     return _grouped(skill, rows.iloc[row], column, "any skill's scored steps")
 
 
+def _grouped(group_N: Array, rows: pd.DataFrame, column: str, where: str) -> GroupedAuc:
+    p, y = column_of(rows, column), column_of(rows, "response")
+    concordant, pairs = concordance(group_N, p, y, int(group_N.max()) + 1)
+    both = pairs > 0
+    if not both.any():
+        raise Unmeasurable(f"no AUC: {where} hold one class of responses only")
+    return GroupedAuc(
+        auc=float(concordant.sum() / pairs.sum()),
+        unweighted=float((concordant[both] / pairs[both]).mean()),
+        groups=int(both.sum()),
+        pairs=int(pairs.sum()),
+    )
+
+
 def first_attempts(predictions: pd.DataFrame) -> Array:
     """Tell for every row (scored or not) whether the student meets one of its skills for the first time."""
     row, skill = step_skills(predictions["skills"])
@@ -129,13 +129,14 @@ def first_and_later(predictions: pd.DataFrame, column: str = "p2") -> dict[str, 
         {"first": {"steps": count, "auc": or None with one class only}, "later": the same}
     """
     first, scored = first_attempts(predictions), predictions["scored"].to_numpy(dtype=bool)
-    parts = {"first": predictions[first & scored], "later": predictions[~first & scored]}
     found: dict[str, dict[str, float | None]] = {}
-    for name, rows in parts.items():
+    for name, attempts in (("first", first), ("later", ~first)):
+        rows = predictions[attempts & scored]
+        found[name] = {"steps": len(rows), "auc": None}
         try:
-            found[name] = {"steps": len(rows), "auc": auc(rows, column)}
+            found[name]["auc"] = auc(rows, column)
         except Unmeasurable:
-            found[name] = {"steps": len(rows), "auc": None}
+            continue
     return found
 
 
@@ -155,27 +156,20 @@ def reliability_table(predictions: pd.DataFrame, column: str = "p2", num_bins: i
     bin_N = np.clip(np.searchsorted(edges, p, "right") - 1, 0, num_bins - 1)
     count = np.bincount(bin_N, minlength=num_bins)
     some = count > 0
-    return pd.DataFrame(
-        {
-            "low": edges[:-1][some],
-            "high": edges[1:][some],
-            "count": count[some],
-            "probability": np.bincount(bin_N, p, num_bins)[some] / count[some],
-            "right": np.bincount(bin_N, y, num_bins)[some] / count[some],
-        }
-    )
+    columns = {
+        "low": edges[:-1],
+        "high": edges[1:],
+        "count": count,
+        "probability": np.bincount(bin_N, p, num_bins) / np.maximum(count, 1),
+        "right": np.bincount(bin_N, y, num_bins) / np.maximum(count, 1),
+    }
+    return pd.DataFrame({name: x[some] for name, x in columns.items()})
 
 
 def expected_calibration_error(predictions: pd.DataFrame, column: str = "p2", num_bins: int = NUM_BINS) -> float:
     """Mean over bins, weighted by their counts, of |share right - mean probability| (Naeini et al. 2015)."""
     table = reliability_table(predictions, column, num_bins)
     return float(np.average((table["right"] - table["probability"]).abs(), weights=table["count"]))
-
-
-def centred_by(group_N: Array, x_N: Array) -> Array:
-    """Subtract from each row its group's mean."""
-    count = np.bincount(group_N)
-    return x_N - (np.bincount(group_N, x_N) / np.maximum(count, 1))[group_N]
 
 
 def within_student_correlation(predictions: pd.DataFrame, column: str = "mastery") -> float:
@@ -189,7 +183,7 @@ def within_student_correlation(predictions: pd.DataFrame, column: str = "mastery
     rows = predictions[predictions["scored"]]
     student = pd.factorize(rows["student"])[0]
     x, y = (centred_by(student, column_of(rows, name)) for name in (column, "response"))
-    return pearson(x, y, f"{column} and response within students")
+    return _varying(pearson(x, y), f"{column} and response within students")
 
 
 def encoder_agreement(predictions: pd.DataFrame) -> dict[str, float]:
@@ -200,46 +194,34 @@ def encoder_agreement(predictions: pd.DataFrame) -> dict[str, float]:
     """
     rows = predictions[predictions["scored"]]
     p1, p2 = column_of(rows, "p1"), column_of(rows, "p2")
-    ranks = [pd.Series(p).rank().to_numpy() for p in (p1, p2)]
-    return {"pearson": pearson(p1, p2, "p1 and p2"), "spearman": pearson(ranks[0], ranks[1], "p1 and p2")}
+    return {
+        "pearson": _varying(pearson(p1, p2), "p1 and p2"),
+        "spearman": _varying(pearson(rankdata(p1), rankdata(p2)), "p1 and p2"),
+    }
 
 
-def pearson(x_N: Array, y_N: Array, what: str) -> float:
-    """Pearson correlation.
-
-    Raises:
-        Unmeasurable: one side does not vary (beyond the rounding of float32); the message names `what`.
-    """
-    if len(x_N) < 2 or min(x_N.std(), y_N.std()) < 1e-7:
+def _varying(correlation: float, what: str) -> float:
+    if np.isnan(correlation):
         raise Unmeasurable(f"no correlation of {what}: one of them does not vary")
-    return float(np.corrcoef(x_N, y_N)[0, 1])
+    return correlation
 
 
-def step_skills(skills: pd.Series) -> tuple[Array, Array]:
+def step_skills(skills: pd.Series, known: pd.Index | None = None) -> tuple[Array, Array]:
     """Take joined skill names apart.
 
+    Args:
+        skills: of each row, joined by ";".
+        known: names to number the skills by, -1 where one is not among them; in order of appearance where None.
+
     Returns:
-        Row number and skill code of every (row, skill), rows in order.
+        Row number and skill number of every (row, skill), rows in order.
     """
     set_N, sets = pd.factorize(skills)
     members = [str(names).split(";") for names in sets]
     counts = np.array([len(names) for names in members], dtype=np.int64)
-    code, _ = pd.factorize(np.array([name for names in members for name in names], dtype=object))
-    begin = np.cumsum(counts) - counts
-    row = np.repeat(np.arange(len(set_N)), counts[set_N])
-    nth = np.arange(len(row)) - np.repeat(np.cumsum(counts[set_N]) - counts[set_N], counts[set_N])
-    return row, code[begin[set_N[row]] + nth]
-
-
-def _grouped(group_N: Array, rows: pd.DataFrame, column: str, where: str) -> GroupedAuc:
-    p, y = column_of(rows, column), column_of(rows, "response")
-    concordant, pairs = concordance(group_N, p, y, int(group_N.max()) + 1)
-    both = pairs > 0
-    if not both.any():
-        raise Unmeasurable(f"no AUC: {where} hold one class of responses only")
-    return GroupedAuc(
-        auc=float(concordant.sum() / pairs.sum()),
-        unweighted=float((concordant[both] / pairs[both]).mean()),
-        groups=int(both.sum()),
-        pairs=int(pairs.sum()),
-    )
+    names = np.array([name for names in members for name in names], dtype=object)
+    code = pd.factorize(names)[0] if known is None else known.get_indexer(pd.Index(names))
+    begin, count_N = np.cumsum(counts) - counts, counts[set_N]
+    row = np.repeat(np.arange(len(set_N)), count_N)
+    nth = np.arange(len(row)) - np.repeat(np.cumsum(count_N) - count_N, count_N)
+    return row, code.astype(np.int64)[begin[set_N[row]] + nth]

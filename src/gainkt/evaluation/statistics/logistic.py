@@ -1,11 +1,10 @@
-"""Logistic regression on a few columns, and the figures by which a score is judged."""
+"""Logistic regression on a few columns, log loss, and the logistic function with its inverse."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from gainkt.evaluation.statistics.bootstrap import Array
-from gainkt.evaluation.statistics.breakdowns import concordance
 
 
 def fit_logistic(x_NF: Array, y_N: Array, steps: int = 30) -> Array:
@@ -25,12 +24,6 @@ def fit_logistic(x_NF: Array, y_N: Array, steps: int = 30) -> Array:
     return z @ w
 
 
-def auc_of(score_N: Array, y_N: Array) -> float:
-    """Area under the ROC curve, ties counting half; both classes must occur."""
-    concordant, pairs = concordance(np.zeros(len(y_N), dtype=np.int64), score_N, y_N, 1)
-    return float(concordant[0] / pairs[0])
-
-
 def log_loss(logit_N: Array, y_N: Array) -> float:
     """Mean cross-entropy in nats."""
     return float((np.logaddexp(0, logit_N) - y_N * logit_N).mean())
@@ -41,7 +34,7 @@ def sigmoid(x: Array) -> Array:
     return 0.5 * (1 + np.tanh(0.5 * x))
 
 
-def logit_of(p: Array | float) -> Array:
-    """log(p / (1 - p)), with p kept 1e-7 from 0 and 1."""
-    p = np.clip(p, 1e-7, 1 - 1e-7)
+def logit_of(p: Array | float, limit: float = 1e-7) -> Array:
+    """log(p / (1 - p)), with p kept `limit` from 0 and 1."""
+    p = np.clip(p, limit, 1 - limit)
     return np.log(p / (1 - p))

@@ -10,7 +10,6 @@ from torchmetrics.utilities import dim_zero_cat
 
 CALIBRATION_BINS = 10
 ENCODERS = ("encoder1", "encoder2")
-FIGURES = ("auc", "accuracy", "log_loss", "rmse", "calibration_error")
 
 
 def prediction_metrics(probability_N: Tensor, response_N: Tensor) -> dict[str, float]:

@@ -1,0 +1,111 @@
+"""What checks read: the tables of one part of the data, with a bootstrap of their students."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gainkt.evaluation.statistics.bootstrap import Array, Estimate, StudentBootstrap
+from gainkt.evaluation.statistics.measurable import ModelFault, Unmeasurable, column_of, known
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """The tables that checks read (gainkt.evaluation.schema), of one part of the data."""
+
+    predictions: pd.DataFrame
+    trajectories: pd.DataFrame
+    skills: pd.DataFrame
+    validation: pd.DataFrame | None
+    """Predictions of the validation part."""
+    training: Mapping[str, Any] | None
+    """finite (of losses, gradients, parameters), gradient_norm_max (before clipping), epochs."""
+    num_skills: int
+    """K of the model, met in these tables or not."""
+    resamples: int
+    seed: int
+    aucs: dict[str, Estimate] = field(default_factory=dict, init=False)  # known so far: resampling takes longest
+
+    @cached_property
+    def scored(self) -> pd.DataFrame:
+        """The scored rows of the predictions."""
+        return self.predictions[self.predictions["scored"]]
+
+    @cached_property
+    def practised(self) -> pd.DataFrame:
+        """The rows of the trajectories at which the step practises the skill."""
+        return self.trajectories[self.trajectories["relevant"]]
+
+    @cached_property
+    def students(self) -> pd.Index:
+        """The students of the predictions."""
+        return pd.Index(self.predictions["student"].unique())
+
+    @cached_property
+    def bootstrap(self) -> StudentBootstrap:
+        """Resamples of the students of the predictions."""
+        return StudentBootstrap(len(self.students), self.resamples, self.seed)
+
+    @cached_property
+    def scored_student(self) -> Array:
+        """Student code of each scored row."""
+        return self.code(self.scored)
+
+    @cached_property
+    def student(self) -> Array:
+        """Student code of each row of the predictions."""
+        return self.code(self.predictions)
+
+    def code(self, rows: pd.DataFrame) -> Array:
+        """Return the code of each row's student.
+
+        Raises:
+            ValueError: a student is not in the predictions.
+        """
+        code = self.students.get_indexer(pd.Index(rows["student"]))
+        if (code < 0).any():
+            stranger = rows["student"].iloc[int(np.argmin(code))]
+            raise ValueError(
+                f"student {stranger!r} is in the trajectories but not in the predictions: two different runs?"
+            )
+        return code
+
+    def auc(self, column: str) -> Estimate:
+        """AUC of a column of probabilities over the scored rows.
+
+        Raises:
+            Unmeasurable: only one class occurs.
+            ModelFault: a value is not finite.
+        """
+        if column not in self.aucs:
+            self.aucs[column] = auc_estimate(self.scored, self.scored_student, self.bootstrap, column)
+        return self.aucs[column]
+
+    def correlation(self, column: str) -> Estimate:
+        """Correlation of a column with the response over the scored rows.
+
+        Raises:
+            Unmeasurable: all responses are alike.
+            ModelFault: a value is not finite, or the column does not vary.
+        """
+        x, y = column_of(self.scored, column), column_of(self.scored, "response")
+        if np.ptp(y) == 0:
+            raise Unmeasurable(f"no correlation of {column} and response: all responses are alike")
+        constant = ModelFault(f"no correlation of {column} and response: {column} does not vary")
+        return known(self.bootstrap.correlation(self.scored_student, x, y), constant)
+
+
+def auc_estimate(scored: pd.DataFrame, student_N: Array, bootstrap: StudentBootstrap, column: str) -> Estimate:
+    """AUC of a column over scored rows, with resamples.
+
+    Raises:
+        Unmeasurable: only one class occurs.
+        ModelFault: a value is not finite.
+    """
+    p, y = column_of(scored, column), column_of(scored, "response")
+    return known(bootstrap.auc(student_N, p, y), Unmeasurable("no AUC: all responses are alike"))
