@@ -77,7 +77,7 @@ class Taker:
         Raises:
             GoldenError: the worker failed, which no failing run makes it do.
         """
-        begun = time.perf_counter()
+        begun, told = time.perf_counter(), about(self.data)
         runs = self._run(root, label)
         seconds, parts = round(time.perf_counter() - begun), sum(len(p) for run in runs.values() for p in run.values())
         self.console.print(f"{label}: {len(runs)} runs, {parts:,} parts, {seconds} s", highlight=False)
@@ -87,7 +87,7 @@ class Taker:
                     self.say(f"  {name}: {what}: {how}")
         for name in () if self.only else keep:
             self.folder.mkdir(parents=True, exist_ok=True)
-            content = {"about": about(self.data), "seconds": seconds, "runs": runs}
+            content = {"about": told, "seconds": seconds, "runs": runs}
             (self.folder / f"{name}.json").write_text(json.dumps(content, indent=0) + "\n")
         return runs
 
@@ -207,7 +207,8 @@ def compare(old: Mapping[str, Prints], new: Mapping[str, Prints], label: str, ta
         if lines:
             alike[tuple((f, part, o == MISSING, n == MISSING) for f, part, o, n in lines)].append(name)
     for names in alike.values():
-        taker.console.print(f"\n[bold]{', '.join(names)}[/bold]{' (values of the first)' if names[1:] else ''}")
+        alike_too = " (values of the first)" if names[1:] else ""
+        taker.console.print(f"\n[bold]{', '.join(names)}[/bold]{alike_too}", soft_wrap=True)
         show(found[names[0]], taker, most)
     same = [name for name in both if not found[name]]
     if alike and same:
