@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -121,10 +122,14 @@ class Taker:
             command = [sys.executable, str(WORKER), str(root / "src"), str(out)]
             task = progress.add_task(label, total=len(chosen))
             with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as worker:
-                for line in worker.stdout or ():
-                    said = json.loads(line)
-                    runs[said["name"]] = said["prints"]
-                    progress.update(task, advance=1, description=f"{label}: {said['name']}")
+                try:
+                    for line in worker.stdout or ():
+                        said = json.loads(line)
+                        runs[said["name"]] = said["prints"]
+                        progress.update(task, advance=1, description=f"{label}: {said['name']}")
+                except BaseException:
+                    worker.kill()
+                    raise
             if worker.returncode:
                 last = (out / "worker.log").read_text().strip().splitlines()[-1:]
                 raise GoldenError(f"{label}: the worker stopped after {len(runs)} runs: {''.join(last)}")
@@ -244,6 +249,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--all", action="store_true", help=f"show every difference, not {LINES} of a file")
     parser.add_argument("--folder", type=Path, default=ROOT / "outputs" / "golden", help="where fingerprints are kept")
     options = parser.parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))  # so that worker and checkout go, as at Ctrl-C
     only = [name for name in options.only.split(",") if name]
     taker = Taker(options.folder, shared_data(), only, Console())
     try:
