@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -77,7 +78,7 @@ class Taker:
         Raises:
             GoldenError: the worker failed, which no failing run makes it do.
         """
-        begun = time.perf_counter()
+        begun, told = time.perf_counter(), about(self.data)
         runs = self._run(root, label)
         seconds, parts = round(time.perf_counter() - begun), sum(len(p) for run in runs.values() for p in run.values())
         self.console.print(f"{label}: {len(runs)} runs, {parts:,} parts, {seconds} s", highlight=False)
@@ -87,7 +88,7 @@ class Taker:
                     self.say(f"  {name}: {what}: {how}")
         for name in () if self.only else keep:
             self.folder.mkdir(parents=True, exist_ok=True)
-            content = {"about": about(self.data), "seconds": seconds, "runs": runs}
+            content = {"about": told, "seconds": seconds, "runs": runs}
             (self.folder / f"{name}.json").write_text(json.dumps(content, indent=0) + "\n")
         return runs
 
@@ -121,10 +122,14 @@ class Taker:
             command = [sys.executable, str(WORKER), str(root / "src"), str(out)]
             task = progress.add_task(label, total=len(chosen))
             with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as worker:
-                for line in worker.stdout or ():
-                    said = json.loads(line)
-                    runs[said["name"]] = said["prints"]
-                    progress.update(task, advance=1, description=f"{label}: {said['name']}")
+                try:
+                    for line in worker.stdout or ():
+                        said = json.loads(line)
+                        runs[said["name"]] = said["prints"]
+                        progress.update(task, advance=1, description=f"{label}: {said['name']}")
+                except BaseException:
+                    worker.kill()
+                    raise
             if worker.returncode:
                 last = (out / "worker.log").read_text().strip().splitlines()[-1:]
                 raise GoldenError(f"{label}: the worker stopped after {len(runs)} runs: {''.join(last)}")
@@ -207,7 +212,8 @@ def compare(old: Mapping[str, Prints], new: Mapping[str, Prints], label: str, ta
         if lines:
             alike[tuple((f, part, o == MISSING, n == MISSING) for f, part, o, n in lines)].append(name)
     for names in alike.values():
-        taker.console.print(f"\n[bold]{', '.join(names)}[/bold]{' (values of the first)' if names[1:] else ''}")
+        alike_too = " (values of the first)" if names[1:] else ""
+        taker.console.print(f"\n[bold]{', '.join(names)}[/bold]{alike_too}", soft_wrap=True)
         show(found[names[0]], taker, most)
     same = [name for name in both if not found[name]]
     if alike and same:
@@ -243,6 +249,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--all", action="store_true", help=f"show every difference, not {LINES} of a file")
     parser.add_argument("--folder", type=Path, default=ROOT / "outputs" / "golden", help="where fingerprints are kept")
     options = parser.parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))  # so that worker and checkout go, as at Ctrl-C
     only = [name for name in options.only.split(",") if name]
     taker = Taker(options.folder, shared_data(), only, Console())
     try:
