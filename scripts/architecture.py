@@ -28,16 +28,26 @@ def imports(package: Path) -> dict[str, set[str]]:
     del paths[""]
     found: dict[str, set[str]] = {}
     for module, path in paths.items():
-        names: list[str] = []
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                names += [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom):
-                names += [f"{node.module}.{alias.name}" for alias in node.names]
-        inside = [name.removeprefix(f"{package.name}.") for name in names if name.startswith(f"{package.name}.")]
-        places = {name if name in paths else name.rpartition(".")[0] for name in inside}
+        names = {name.removeprefix(f"{package.name}.") for name in _names(path) if name.startswith(f"{package.name}.")}
+        places = {name if name in paths else name.rpartition(".")[0] for name in names}
         found[module] = places & set(paths) - {module}
     return found
+
+
+def packages(path: Path) -> set[str]:
+    """Return the packages that a file imports."""
+    return {name.partition(".")[0] for name in _names(path)}
+
+
+def _names(path: Path) -> set[str]:
+    """Everything that a file imports, dotted; of `from a import b` the name is a.b."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
 
 
 def _module(path: Path) -> str:
