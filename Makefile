@@ -4,50 +4,59 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# What running needs, and what development adds (Ray, mypy and the like, which take longer to install than a demo to train).
 READY := $(VENV)/.ready
+READY_DEV := $(VENV)/.ready-dev
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Idle threads that spin cost more than they save wherever something else runs on the machine.
 export OMP_WAIT_POLICY := passive
 
-.PHONY: help setup demo test test-slow golden lint types format wheel clean
+.PHONY: help setup demo test test-slow coverage golden lint types format wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(READY) ## make .venv and install gainkt into it, with everything that development needs
+setup: $(READY_DEV) ## make .venv and install gainkt into it, with everything that development needs
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "gainkt needs Python 3.11 or newer; set PYTHON=/path/to/it")'
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(READY_DEV): $(READY)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@
 
 demo: $(READY) ## train v4_belief on simulated students and show what comes out (under 3 minutes)
-	$(BIN)/python -m gainkt.train experiment=v4_belief
+	$(BIN)/gainkt train experiment=v4_belief
 
-test: $(READY) lint types ## run lint, types and tests
+test: $(READY_DEV) lint types ## run lint, types and tests
 	$(BIN)/python -m pytest -n 2
 
-test-slow: $(READY) ## run the slow tests too
+test-slow: $(READY_DEV) ## run the slow tests too
 	$(BIN)/python -m pytest -n 2 -m 'slow or not slow'
 
-golden: $(READY) ## fingerprint seeded runs; REV=<revision> compares with it (minutes)
+coverage: $(READY_DEV) ## run the tests and print which lines of src/gainkt they leave out
+	$(BIN)/python -m pytest -n 2 --cov --cov-report=term-missing:skip-covered
+
+golden: $(READY_DEV) ## fingerprint seeded runs; REV=<revision> compares with it (minutes)
 	$(BIN)/python scripts/golden.py $(if $(REV),--against $(REV))
 
-lint: $(READY) ## check style and format
+lint: $(READY_DEV) ## check style and format
 	$(BIN)/ruff check src tests scripts
 	$(BIN)/ruff format --check src tests scripts
 
-types: $(READY) ## check types
+types: $(READY_DEV) ## check types
 	$(BIN)/mypy
 
-format: $(READY) ## put the code into its format
+format: $(READY_DEV) ## put the code into its format
 	$(BIN)/ruff check --fix src tests scripts
 	$(BIN)/ruff format src tests scripts
 
-wheel: $(READY) ## build a wheel into dist/
+wheel: $(READY_DEV) ## build a wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation
 
 clean: ## remove what the targets made, runs excepted
-	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .coverage*

@@ -3,6 +3,7 @@
 import json
 import shlex
 import shutil
+import sys
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
@@ -84,13 +85,13 @@ def test_overrides_that_were_not_saved_are_said_to_be_missing(run: Run, tmp_path
     old = load_run(home)
     assert old.overrides is None
     content = advise_run(old).content
-    assert not content["overrides_saved"]
+    assert not content["overrides_known"]
     for entry in content["advice"]:
         composed = compose_train(overrides_of(entry["command"]))
         assert (composed.dataset.path, composed.dataset.fold, composed.seed) == (run.config.dataset.path, 2, 3)
     console = Console(width=200, record=True, file=StringIO())
     console.print(advice_view(content, 200))
-    assert "overrides were not saved" in console.export_text()
+    assert "are not known" in console.export_text()
 
 
 def test_a_command_can_be_run(run: Run) -> None:
@@ -153,6 +154,36 @@ def test_what_changed_since_the_start_is_set_key_by_key() -> None:
     assert told(compose_train(again)) == told(plain)
     assert {"run", "sweep", "hydra"}.isdisjoint(o.partition(".")[0] for o in again)
     assert sum("d_model" in o for o in again) == 1, "what follows from it is not said"
+
+
+def test_saved_overrides_bring_in_no_code(run: Run, tmp_path: Path) -> None:
+    """A run's folder may come from anybody, and its commands are there to be run."""
+    advise_run(run)
+    home = tmp_path / "run"
+    shutil.copytree(run.directory.path, home)
+    provenance = json.loads((home / "provenance.json").read_text())
+
+    def with_overrides(*more: str) -> Run:
+        content = provenance | {"overrides": [*provenance["overrides"], *more]}
+        (home / "provenance.json").write_text(json.dumps(content))
+        return load_run(home)
+
+    strange = with_overrides("+callbacks.mine={_target_:os.system,command:ls}")
+    with pytest.raises(ConfigError, match=r"provenance\.json: callbacks\.mine\._target_=os\.system: .*trust=\[os\]"):
+        advise_run(strange)
+    trusted = advise_run(strange, trust=["os"]).content["advice"]
+    assert any("os.system" in entry["command"] for entry in trusted)
+    for asked in (
+        "hydra.searchpath=[pkg://this]",
+        "++hydra.searchpath=['pkg://this']",
+        "hydra.searchpath=[${now:this}]",
+    ):
+        content = advise_run(with_overrides(asked)).content
+        assert "this" not in sys.modules
+        assert all("searchpath" not in entry["command"] for entry in content["advice"])
+    gone = advise_run(with_overrides("model/curve=of_other_times")).content
+    assert not gone["overrides_known"], "what is not understood any more is left aside"
+    assert gone["advice"]
 
 
 def test_one_run_of_a_grid_is_run_without_the_grid() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,9 @@ from gainkt.config import conf_dir, register_resolvers
 
 OUTSIDE = "hydra.searchpath"
 """Config folders from outside of gainkt."""
+FOLDERS = re.compile(r"hydra\.searchpath=\[('?file://[^',$\[\]]+'?,?)+\]")
+"""Its form that only reads folders; others would import packages (pkg://)."""
+Check = Callable[[Any], None]
 MACHINE = ("run.root", "trainer.accelerator", "trainer.devices", "trainer.precision")
 CARRIED = (OUTSIDE, "dataset", "seed", "logger", *MACHINE)
 """What goes along to another experiment: data, seed and machine."""
@@ -51,7 +54,7 @@ def given() -> list[str]:
     return [*([f"{OUTSIDE}={_text(outside)}"] if outside else []), *hydra.overrides.task]
 
 
-def recompose(config: DictConfig, saved: Sequence[str] | None = None) -> list[str]:
+def recompose(config: DictConfig, saved: Sequence[str] | None = None, check: Check = lambda content: None) -> list[str]:
     """Return overrides that make a config again, all but the run's folder.
 
     They are those that the run was started with or, where none were saved, the experiment that it is named after. What
@@ -61,15 +64,19 @@ def recompose(config: DictConfig, saved: Sequence[str] | None = None) -> list[st
     Args:
         config: resolved, as config.yaml holds it.
         saved: as given when the run was started; None where that is not known.
+        check: of what they compose, as plain data; it raises where a command must not name that.
 
     Raises:
         HydraException: an override is not understood any more.
     """
     start = [*_named_after(config), *_loggers(config)] if saved is None else saved
     chosen = [o for o in start if _key(o) not in STATED and (_in(o, CARRIED) or not _in(o, ("run", "sweep", "hydra")))]
+    chosen = [o for o in chosen if not _in(o, [OUTSIDE]) or FOLDERS.fullmatch(o)]
     composed = compose_train(chosen, hydra=True)
-    if composed.hydra.sweeper.get("params"):
-        chosen.append("hydra.sweeper.params=null")  # the run is one of a grid's, which alone would be refused
+    with open_dict(composed):
+        grid = composed.pop("hydra").sweeper.get("params")
+    check(OmegaConf.to_container(composed))
+    chosen += ["hydra.sweeper.params=null"] if grid else []  # a run of a grid: the grid alone would be refused
     plain: Any = OmegaConf.to_container(config, resolve=True)
     here = {**{key: value for key, value in plain.items() if key not in OWN[1:]}, "run": {"root": config.run.root}}
     # What follows from another setting comes second: it may have followed it already.
@@ -79,17 +86,18 @@ def recompose(config: DictConfig, saved: Sequence[str] | None = None) -> list[st
     return chosen + [f"{key}={_text(value)}" for key, value in values.items() if value is not None]
 
 
-def another(experiment: str, base: Sequence[str], config: DictConfig) -> list[str]:
+def another(experiment: str, base: Sequence[str], config: DictConfig, check: Check = lambda content: None) -> list[str]:
     """Return the overrides of another experiment on the data, with the seed and on the machine of a run.
 
     Args:
         experiment: its name.
         base: the overrides that make the run's config again (recompose).
         config: the run's, resolved.
+        check: as for recompose.
     """
     taken = [o for o in base if _in(o, CARRIED)]
     if any(_in(o, [OUTSIDE]) for o in taken):  # the run's experiment may be from outside, and may choose the data
-        taken = [o for o in recompose(config, [f"experiment={experiment}", *taken]) if _in(o, CARRIED)]
+        taken = [o for o in recompose(config, [f"experiment={experiment}", *taken], check) if _in(o, CARRIED)]
     return [f"experiment={experiment}", *taken]
 
 

@@ -26,8 +26,10 @@ def advice_view(content: Mapping[str, Any], width: int = 100) -> RenderableType:
     parts: list[RenderableType] = [Text(title, style="bold")]
     if content["changed_settings"]:
         parts.append(Text(f"The run differs from its experiment as it is now: {' '.join(content['changed_settings'])}"))
-    if not content.get("overrides_saved", True):
-        parts.append(Text("Its overrides were not saved: the commands are written by what its config says.", "yellow"))
+    if not content.get("overrides_known", True):
+        parts.append(
+            Text("The overrides that the run was started with are not known; the commands set what its config holds.")
+        )
     for number, advice in enumerate(content["advice"], start=1):
         parts += [Text(), *_advice(number, advice, width)]
     if not content["advice"]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from gainkt.errors import ConfigError, DataError
@@ -18,6 +21,7 @@ from gainkt.files import write_json
 from gainkt.overrides import another, changed, command_line, recompose, settings
 from gainkt.runs.folder import Run, build_datamodule
 from gainkt.runs.predict import predict
+from gainkt.runs.received import check_targets
 from gainkt.runs.scoring import judge
 
 
@@ -31,32 +35,36 @@ class Advised:
     """advice.json."""
 
 
-def advise_run(run: Run, *, make: bool = True, device: torch.device | str = "cpu") -> Advised:
+def advise_run(
+    run: Run, *, make: bool = True, device: torch.device | str = "cpu", trust: Sequence[str] = ()
+) -> Advised:
     """Name the experiments to run after a finished run, with their commands, and write advice.json into its folder.
 
     Args:
         run: a run read back.
         make: make scorecard.json and diagnosis.json where they are missing; this reads the run's data.
         device: where to compute them.
+        trust: packages, besides gainkt, whose parts the run and the commands may name.
 
     Raises:
-        ConfigError: the run did not finish, or there is no scorecard and none can be made.
+        ConfigError: the run did not finish, there is no scorecard and none can be made, or its overrides name code that
+            they may not.
     """
     home = run.directory.path
     if not run.results:
-        way = f"python -m gainkt.train run.resume={shlex.quote(str(home))}"
+        way = command_line("train", [f"run.resume={shlex.quote(str(home))}"])
         raise ConfigError(f"{home}: training did not finish; `{way}` goes on with it")
-    card = _scorecard(run, make, device)
-    diagnosis, silent = _diagnosis(run, make, device)
+    card = _scorecard(run, make, device, trust)
+    diagnosis, silent = _diagnosis(run, make, device, trust)
     metrics = pd.read_csv(run.directory.metrics) if run.directory.metrics.is_file() else None
     config: Any = OmegaConf.to_container(run.config)
     report = advise(card, diagnosis, config, results=run.results, metrics=metrics, num_items=run.sizes.num_items)
-    base = recompose(run.config, run.overrides)
+    base, is_known = _base(run, trust)
     content = report.plain()
     for entry, advice in zip(content["advice"], report.advice, strict=True):
-        entry["command"] = command_of(advice, base, run)
+        entry["command"] = _command(advice, base, run, trust)
     content["changed_settings"] = settings(base)
-    content["overrides_saved"] = run.overrides is not None
+    content["overrides_known"] = is_known
     content["without_diagnosis"] = silent
     content["protocol"] = {key: card["protocol"].get(key) for key in ("name", "data", "split")}
     path = home / "advice.json"
@@ -64,32 +72,44 @@ def advise_run(run: Run, *, make: bool = True, device: torch.device | str = "cpu
     return Advised(json.loads(path.read_text()), path)
 
 
-def command_of(advice: Advice, base: list[str], run: Run) -> str:
-    """Return the command of a piece of advice, on the data, with the seed and on the machine of the run.
+def _base(run: Run, trust: Sequence[str]) -> tuple[list[str], bool]:
+    """The overrides that make the run's config again, and whether those that it was started with are among them."""
+    if run.overrides is not None:
+        with suppress(HydraException):  # a folder that is gone, an option of another name by now
+            return recompose(run.config, run.overrides, _check(run, trust)), True
+    return recompose(run.config), False
 
-    Args:
-        advice: what to change.
-        base: the overrides that make the run's config again (gainkt.overrides.recompose).
-        run: the run.
-    """
+
+def _check(run: Run, trust: Sequence[str]) -> Callable[[Any], None]:
+    """What a person is told to run must name no other code than what is read from the run's folder may."""
+    return lambda content: check_targets(content, str(run.directory.provenance), trust)
+
+
+def _command(advice: Advice, base: list[str], run: Run, trust: Sequence[str]) -> str:
+    """The command of a piece of advice, on the data, with the seed and on the machine of the run."""
     if advice.module != "train":
-        return command_line(advice.module, [f"run={shlex.quote(str(run.directory.path))}", *advice.overrides])
+        return _on_run(advice.module, run, trust, *advice.overrides)
     if advice.experiment is not None:
-        overrides = changed(another(advice.experiment, base, run.config), advice.overrides)
+        overrides = changed(another(advice.experiment, base, run.config, _check(run, trust)), advice.overrides)
     else:
         name = [f"name={run.config.name}-{advice.label}"] if advice.label else []
         overrides = changed(base, [*advice.overrides, *name])
     return command_line("train", overrides, sweep=advice.sweep)
 
 
-def _scorecard(run: Run, make: bool, device: torch.device | str) -> dict[str, Any]:
+def _on_run(module: str, run: Run, trust: Sequence[str], *overrides: str) -> str:
+    """A command that reads the run."""
+    trusted = [f"trust=[{','.join(trust)}]"] if trust else []
+    return command_line(module, [f"run={shlex.quote(str(run.directory.path))}", *overrides, *trusted])
+
+
+def _scorecard(run: Run, make: bool, device: torch.device | str, trust: Sequence[str]) -> dict[str, Any]:
     """Read the scorecard of the last phase on test, or make it as training does."""
     folder = run.directory.path
     path = folder / "scorecard.json"
     if path.is_file():
         return json.loads(path.read_text())
-    home = shlex.quote(str(folder))
-    way = f"`python -m gainkt.evaluate run={home} output={home}` makes it"
+    way = f"`{_on_run('evaluate', run, trust, f'output={shlex.quote(str(folder))}')}` makes it"
     if not make:
         raise ConfigError(f"{path}: no scorecard; {way}")
     try:
@@ -104,16 +124,18 @@ def _scorecard(run: Run, make: bool, device: torch.device | str) -> dict[str, An
         raise ConfigError(problem) from error
 
 
-def _diagnosis(run: Run, make: bool, device: torch.device | str) -> tuple[dict[str, Any] | None, str | None]:
+def _diagnosis(
+    run: Run, make: bool, device: torch.device | str, trust: Sequence[str]
+) -> tuple[dict[str, Any] | None, str | None]:
     """Read the diagnosis, or make it; without one, say why and what makes it."""
-    from gainkt.diagnose import diagnose_run  # with its figures: only where a diagnosis has to be made
-
     path = run.directory.path / "diagnosis.json"
     if path.is_file():
         return json.loads(path.read_text()), None
-    way = f"python -m gainkt.diagnose run={shlex.quote(str(run.directory.path))}"
+    way = _on_run("diagnose", run, trust)
     if not make:
         return None, f"there is none; `{way}` makes it"
+    from gainkt.diagnose import diagnose_run  # with its figures, and only where a diagnosis has to be made
+
     try:
         return diagnose_run(run, build_datamodule(run.config.dataset), figures=False, device=device).content, None
     except (ConfigError, DataError) as error:

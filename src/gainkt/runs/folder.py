@@ -183,7 +183,8 @@ class Run:
     def overrides(self) -> list[str] | None:
         """Overrides as given when the run was started; None where they were not saved."""
         file = self.directory.provenance
-        return json.loads(file.read_text()).get("overrides") if file.is_file() else None
+        saved = json.loads(file.read_text()).get("overrides") if file.is_file() else None
+        return [str(override) for override in saved] if isinstance(saved, list) else None
 
     def require_same_data(self, datamodule: KTDataModule) -> None:
         """Check that the run's own data is what it was when training started.

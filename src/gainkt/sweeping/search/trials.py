@@ -63,7 +63,7 @@ class Search:
     Args:
         cfg: composed from conf/search.yaml.
         overrides: the command line's, in Hydra's form; those of `study`, `search` and `hydra` are left out of trials.
-        train: trains the run of a config in the folder `run.dir`; what it returns has `metrics`.
+        train: trains the run of a config, composed with overrides, in the folder `run.dir`; what it returns has `metrics`.
 
     Raises:
         ConfigError: the study or the space cannot be used.
