@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from omegaconf import DictConfig
 
 from gainkt.config import conf_dir
@@ -11,12 +13,19 @@ from gainkt.train import train
 
 Config = Callable[..., DictConfig]
 CONF = Path(conf_dir())
-PARTS = [f"model/{path.parent.name}={path.stem}" for path in sorted(CONF.glob("model/*/*.yaml"))]
+PIECES = ("base", "alignment")
+"""Of other options, none by themselves."""
+PARTS = [
+    f"model/{path.parent.name}={path.stem}"
+    for path in sorted(CONF.glob("model/*/*.yaml"))
+    if path.stem not in PIECES
+]
 RASCH = ["reference=rasch", "model/readiness=ability", "model/curve=rasch"]
 GROUPS = [
     f"{group}={path.stem}"
     for group in ("reference", "loss", "schedule")
     for path in sorted((CONF / group).glob("*.yaml"))
+    if path.stem not in PIECES
 ]
 FITTING = {
     "model/gain_head=scalar": ["model/receivers=practised"],
@@ -39,9 +48,11 @@ def test_every_option_trains(config: Config, option: str) -> None:
 def test_every_key_has_a_comment() -> None:
     bare = []
     for path in CONF.rglob("*.yaml"):
-        if path.parent.name in ("experiment", "hydra"):
+        if path.parent.name in ("experiment", "debug", "hydra"):
             continue
         lines = path.read_text().splitlines()
+        if any(line.startswith("defaults: [") for line in lines):
+            continue  # says only what differs from a base, where the key's comment stands
         for number, line in enumerate(lines):
             key, _, value = line.split("#")[0].strip().partition(":")
             structural = key.startswith(("_", "-")) or key == "defaults" or not value.strip()
@@ -50,8 +61,35 @@ def test_every_key_has_a_comment() -> None:
     assert not bare, "\n".join(bare)
 
 
-def test_only_experiments_are_global_and_leaves_have_no_defaults() -> None:
+def test_only_experiments_and_debug_presets_are_global() -> None:
     for path in CONF.rglob("*.yaml"):
-        text = path.read_text()
-        assert ("@package _global_" in text) == (path.parent.name == "experiment"), path
-        assert ("defaults:" in text) == (path.parent in (CONF, CONF / "experiment")), path
+        assert ("@package _global_" in path.read_text()) == (path.parent.name in ("experiment", "debug")), path
+
+
+def test_an_option_starts_from_options_of_its_own_group_and_says_nothing_twice() -> None:
+    """`defaults: [base]` inside a group: what stands in the base is not repeated."""
+    for path in sorted(CONF.rglob("*.yaml")):
+        content = yaml.safe_load(path.read_text()) or {}
+        if "defaults" not in content or path.parent in (CONF, CONF / "experiment"):
+            continue
+        base: dict[str, Any] = {}
+        for name in content.pop("defaults"):
+            assert (path.parent / f"{name}.yaml").is_file(), path
+            base |= leaves(whole(path.parent / f"{name}.yaml"))
+        repeated = {key for key, value in leaves(content).items() if base.get(key, ...) == value}
+        assert not repeated, f"{path}: {repeated}"
+
+
+def whole(path: Path) -> dict[str, Any]:
+    """An option together with those that it starts from."""
+    content = yaml.safe_load(path.read_text())
+    merged: dict[str, Any] = {}
+    for name in content.pop("defaults", []):
+        merged |= leaves(whole(path.parent / f"{name}.yaml"))
+    return merged | leaves(content)
+
+
+def leaves(node: Any, path: str = "") -> dict[str, Any]:
+    if not isinstance(node, dict) or not node:
+        return {path.rstrip("."): node}
+    return {key: value for name, part in node.items() for key, value in leaves(part, f"{path}{name}.").items()}
