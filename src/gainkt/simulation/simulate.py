@@ -3,62 +3,46 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from dataclasses import fields, replace
-from functools import wraps
-from typing import ParamSpec, TypeVar
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from gainkt.data.log import InteractionLog, offsets_of
+from gainkt.data.log import InteractionLog, offsets_of, spans
 from gainkt.errors import ConfigError, DataError, nearest
 from gainkt.simulation.settings import Settings
 from gainkt.simulation.students import draw_students, let_practise
 from gainkt.simulation.truth import Simulation, Truth
 from gainkt.simulation.world import draw_world
 
-P = ParamSpec("P")
-R = TypeVar("R")
 
-
-def _with_settings(of: Callable[P, Settings]) -> Callable[[Callable[[Settings], R]], Callable[P, R]]:
-    """Let a function of Settings be called with the settings themselves, declared in one place only."""
-
-    def decorate(function: Callable[[Settings], R]) -> Callable[P, R]:
-        @wraps(function)
-        def called(*args: P.args, **options: P.kwargs) -> R:
-            known = {field.name for field in fields(Settings)}
-            for key in options:
-                if key not in known:
-                    raise ConfigError(f"{key}: the simulator has no such setting{nearest(key, known)}")
-            return function(of(*args, **options))
-
-        called.__signature__ = inspect.signature(of)  # type: ignore[attr-defined]
-        return called
-
-    return decorate
-
-
-@_with_settings(Settings)
-def simulate_with_truth(settings: Settings) -> Simulation:
-    """Simulate students and return what an observer sees and the truth; takes the fields of Settings.
+def simulate_with_truth(**settings: Any) -> Simulation:
+    """Simulate students and return what an observer sees and the truth; takes the fields of `Settings`.
 
     The same settings give the same result to the bit; skills and items do not depend on num_students.
 
     Raises:
         ConfigError: a setting is unknown or out of range.
     """
-    return _run(settings)
+    known = inspect.signature(Settings).parameters
+    for key in settings:
+        if key not in known:
+            raise ConfigError(f"{key}: the simulator has no such setting{nearest(key, known)}")
+    return _run(Settings(**settings))
 
 
-@_with_settings(Settings)
-def simulate(settings: Settings) -> InteractionLog:
-    """Simulate students and return their histories, a reader without a file; takes the fields of Settings.
+def simulate(**settings: Any) -> InteractionLog:
+    """Simulate students and return their histories, a reader without a file; takes the fields of `Settings`.
 
     Raises:
         ConfigError: a setting is unknown or out of range.
     """
-    return _run(settings).log
+    return simulate_with_truth(**settings).log
+
+
+for _function in (simulate_with_truth, simulate):
+    # What may be set stands in one place; configs are checked against it.
+    _function.__signature__ = inspect.signature(Settings)  # type: ignore[attr-defined]
 
 
 def _run(settings: Settings) -> Simulation:
@@ -104,10 +88,8 @@ def shuffle_q_matrix(log: InteractionLog, seed: int = 0) -> InteractionLog:
     donor[cycle] = np.roll(cycle, 1)
     source = first[donor[place]]
     counts = np.diff(log.skill_offsets)[source]
-    skill_offsets = offsets_of(counts)
-    within = np.arange(skill_offsets[-1]) - np.repeat(skill_offsets[:-1], counts)
-    skills = log.skills[np.repeat(log.skill_offsets[:-1][source], counts) + within]
-    return replace(log, name=f"{log.name}-shuffled-q-matrix", skill_offsets=skill_offsets, skills=skills)
+    skills = log.skills[spans(log.skill_offsets[:-1][source], counts)]
+    return replace(log, name=f"{log.name}-shuffled-q-matrix", skill_offsets=offsets_of(counts), skills=skills)
 
 
 def _names(kind: str, count: int) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -11,6 +13,11 @@ from gainkt.simulation.students import Steps, Students
 from gainkt.simulation.world import World, sigmoid
 
 TABLES = ("skills", "items", "students", "steps", "transfer")
+OF_SKILLS = {"saturation": "saturation_K", "steepness": "steepness_K", "offset": "offset_K", "ease": "ease_K"}
+OF_ITEMS = {"difficulty": "difficulty_I", "slip": "slip_I", "guess": "guess_I"}
+OF_STUDENTS = {"ability": "ability_N", "velocity": "velocity_N"}
+OF_SLOTS = {"gain": "gain_L", "mastery_before": "mastery_before_L", "mastery_after": "mastery_after_L"}
+"""Columns that hold a field as it is, and the fields."""
 
 
 def interactions(log: InteractionLog) -> pd.DataFrame:
@@ -48,10 +55,7 @@ def to_tables(log: InteractionLog, world: World, students: Students, steps: Step
         "skills": pd.DataFrame(
             {
                 "skill": log.skill_names,
-                "saturation": world.saturation_K,
-                "steepness": world.steepness_K,
-                "offset": world.offset_K,
-                "ease": world.ease_K,
+                **_columns(OF_SKILLS, world),
                 "gain_correct": world.gain_RK[1],
                 "gain_incorrect": world.gain_RK[0],
                 "curriculum_position": np.argsort(world.order_K),
@@ -61,16 +65,13 @@ def to_tables(log: InteractionLog, world: World, students: Students, steps: Step
             {
                 "item": log.item_names,
                 "skill": _joined(log.skill_names[needed], offsets_of(world.q_matrix_IK.sum(axis=1))),
-                "difficulty": world.difficulty_I,
-                "slip": world.slip_I,
-                "guess": world.guess_I,
+                **_columns(OF_ITEMS, world),
             }
         ),
         "students": pd.DataFrame(
             {
                 "student": log.students,
-                "ability": students.ability_N,
-                "velocity": students.velocity_N,
+                **_columns(OF_STUDENTS, students),
                 "policy": np.array(POLICIES)[students.policy_N],
                 "steps": students.lengths_N,
                 **by_skill,
@@ -84,9 +85,7 @@ def to_tables(log: InteractionLog, world: World, students: Students, steps: Step
                 "skill": pd.Categorical.from_codes(steps.skills, pd.Index(log.skill_names)),
                 "correct": steps.responses[step],
                 "oracle": steps.oracle_M[step],
-                "gain": steps.gain_L,
-                "mastery_before": steps.mastery_before_L,
-                "mastery_after": steps.mastery_after_L,
+                **_columns(OF_SLOTS, steps),
             }
         ),
         "transfer": pd.DataFrame(
@@ -109,23 +108,17 @@ def from_tables(settings: Settings, tables: dict[str, pd.DataFrame]) -> tuple[Wo
     q_matrix = np.zeros((len(items), len(skills)), dtype=bool)
     q_matrix[needed.index, skill_index.get_indexer(pd.Index(needed))] = True
     world = World(
-        saturation_K=skills["saturation"].to_numpy(),
-        steepness_K=skills["steepness"].to_numpy(),
-        offset_K=skills["offset"].to_numpy(),
-        ease_K=skills["ease"].to_numpy(),
+        **_fields(OF_SKILLS, skills),
         gain_RK=skills[["gain_incorrect", "gain_correct"]].to_numpy().T,
         order_K=np.argsort(skills["curriculum_position"].to_numpy()),
         transfer_KK=transfer,
-        difficulty_I=items["difficulty"].to_numpy(),
-        slip_I=items["slip"].to_numpy(),
-        guess_I=items["guess"].to_numpy(),
+        **_fields(OF_ITEMS, items),
         q_matrix_IK=q_matrix,
         temperature=settings.temperature,
         forgetting=settings.forgetting,
     )
     who = Students(
-        ability_N=students["ability"].to_numpy(),
-        velocity_N=students["velocity"].to_numpy(),
+        **_fields(OF_STUDENTS, students),
         initial_logit_NK=students[[f"initial_logit_{name}" for name in skill_index]].to_numpy(),
         policy_N=pd.Index(POLICIES).get_indexer(pd.Index(students["policy"])),
         lengths_N=students["steps"].to_numpy(),
@@ -141,11 +134,17 @@ def from_tables(settings: Settings, tables: dict[str, pd.DataFrame]) -> tuple[Wo
         oracle_M=rows["oracle"].to_numpy()[first],
         skill_offsets=np.append(first, len(rows)).astype(np.int64),
         skills=skill_index.get_indexer(rows["skill"]).astype(np.int32),
-        gain_L=rows["gain"].to_numpy(),
-        mastery_before_L=rows["mastery_before"].to_numpy(),
-        mastery_after_L=rows["mastery_after"].to_numpy(),
+        **_fields(OF_SLOTS, rows),
     )
     return world, who, steps
+
+
+def _columns(fields: dict[str, str], of: World | Students | Steps) -> dict[str, np.ndarray]:
+    return {column: getattr(of, field) for column, field in fields.items()}
+
+
+def _fields(fields: dict[str, str], table: pd.DataFrame) -> dict[str, Any]:
+    return {field: table[column].to_numpy() for column, field in fields.items()}
 
 
 def _joined(names: np.ndarray, offsets: np.ndarray) -> np.ndarray:
