@@ -14,6 +14,7 @@ from typing import Any
 import optuna
 import pandas as pd
 import pytest
+import yaml
 from hydra import compose, initialize_config_dir
 from matplotlib.image import imread
 from omegaconf import DictConfig, OmegaConf
@@ -42,21 +43,30 @@ def run_search(tmp_path: Path) -> Search:
 
     def run(*overrides: str) -> SearchResult:
         asked = ["experiment=v1_per_skill", *TINY, f"run.root={tmp_path}", "study.name=s", "study.trials=4", *overrides]
-        with initialize_config_dir(conf_dir(), version_base="1.3"):
-            cfg = compose("search", asked)
+        keys = [o.partition("=")[0] for o in overrides]
+        if all(key.startswith("study.") for key in keys):  # composing takes a good part of a second
+            cfg = composed("search", tuple(asked[: len(TINY) + 1])).copy()
+            for override in asked[len(TINY) + 1 :]:
+                key, _, value = override.partition("=")
+                OmegaConf.update(cfg, key, yaml.safe_load(value))
+        else:
+            with initialize_config_dir(conf_dir(), version_base="1.3"):
+                cfg = compose("search", asked)
         return search(cfg, asked)
 
     return run
 
 
 @cache
-def composed() -> DictConfig:
-    """The training config, composed once."""
+def composed(name: str = "train", overrides: tuple[str, ...] = ()) -> DictConfig:
+    """A config, composed once."""
     with initialize_config_dir(conf_dir(), version_base="1.3"):
-        return compose("train")
+        return compose(name, list(overrides))
 
 
-def pretend(monkeypatch: pytest.MonkeyPatch, behave: Train | None = None, *, compose_each: bool = False) -> list[float]:
+def pretend(
+    monkeypatch: pytest.MonkeyPatch, behave: Train | None = None, *, compose_each: bool = False, draw: bool = False
+) -> list[float]:
     """Replace training: E1 rises and E2 falls with the weight of bce1, test the other way; returns weights seen."""
     seen: list[float] = []
 
@@ -80,6 +90,8 @@ def pretend(monkeypatch: pytest.MonkeyPatch, behave: Train | None = None, *, com
 
     monkeypatch.setattr(command, "train", train)
     monkeypatch.setattr(trials, "summarize_or_say_why", lambda *_: None)
+    if not draw:
+        monkeypatch.setattr(trials, "save_both", lambda *_: None)
     return seen
 
 
@@ -161,7 +173,7 @@ def test_the_same_seed_proposes_the_same(run_search: Search, monkeypatch: pytest
 def test_a_pair_gives_a_front(
     run_search: Search, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, sampler: str
 ) -> None:
-    pretend(monkeypatch)
+    pretend(monkeypatch, draw=True)
     caplog.set_level("INFO")
     result = run_search("study.objective=pair", f"study.sampler={sampler}", "study.population=3", "study.trials=9")
     assert len(result.front) == 9, "E1 and E2 pull apart: every trial is on the front"
