@@ -14,22 +14,23 @@ from typing import Any
 import optuna
 import pandas as pd
 import pytest
+import yaml
 from hydra import compose, initialize_config_dir
 from matplotlib.image import imread
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial, TrialState
 
-import gainkt.search as command
 from conftest import TINY
 from gainkt.config import conf_dir, register_resolvers
 from gainkt.errors import ConfigError
+from gainkt.runs.received import is_part
 from gainkt.search import search
 from gainkt.sweeping.search import trials
-from gainkt.sweeping.search.pruning import OBJECTIVES, ReportToTrial, objective_values, reporting
 from gainkt.sweeping.search.space import as_override, read_space
-from gainkt.sweeping.search.study import LOST, SURPLUS, Settings, next_trial, open_study, release_lost
+from gainkt.sweeping.search.study import LOST, OBJECTIVES, SURPLUS, Settings, next_trial, open_study, release_lost
 from gainkt.sweeping.search.trials import SearchResult
 from gainkt.sweeping.summary.statistics import E1, E2
+from gainkt.training.callbacks.report_to_trial import ReportToTrial, reporting
 
 Search = Callable[..., SearchResult]
 Train = Callable[[DictConfig], Any]
@@ -42,21 +43,30 @@ def run_search(tmp_path: Path) -> Search:
 
     def run(*overrides: str) -> SearchResult:
         asked = ["experiment=v1_per_skill", *TINY, f"run.root={tmp_path}", "study.name=s", "study.trials=4", *overrides]
-        with initialize_config_dir(conf_dir(), version_base="1.3"):
-            cfg = compose("search", asked)
+        keys = [o.partition("=")[0] for o in overrides]
+        if all(key.startswith("study.") for key in keys):  # composing takes a good part of a second
+            cfg = composed("search", tuple(asked[: len(TINY) + 1])).copy()
+            for override in asked[len(TINY) + 1 :]:
+                key, _, value = override.partition("=")
+                OmegaConf.update(cfg, key, yaml.safe_load(value))
+        else:
+            with initialize_config_dir(conf_dir(), version_base="1.3"):
+                cfg = compose("search", asked)
         return search(cfg, asked)
 
     return run
 
 
 @cache
-def composed() -> DictConfig:
-    """The training config, composed once."""
+def composed(name: str = "train", overrides: tuple[str, ...] = ()) -> DictConfig:
+    """A config, composed once."""
     with initialize_config_dir(conf_dir(), version_base="1.3"):
-        return compose("train")
+        return compose(name, list(overrides))
 
 
-def pretend(monkeypatch: pytest.MonkeyPatch, behave: Train | None = None, *, compose_each: bool = False) -> list[float]:
+def pretend(
+    monkeypatch: pytest.MonkeyPatch, behave: Train | None = None, *, compose_each: bool = False, draw: bool = False
+) -> list[float]:
     """Replace training: E1 rises and E2 falls with the weight of bce1, test the other way; returns weights seen."""
     seen: list[float] = []
 
@@ -78,8 +88,10 @@ def pretend(monkeypatch: pytest.MonkeyPatch, behave: Train | None = None, *, com
         metrics |= {"test/encoder1_auc": 0.9 - 0.1 * weight, "test/encoder2_auc": 0.3 + 0.5 * weight}
         return SimpleNamespace(metrics=metrics)
 
-    monkeypatch.setattr(command, "train", train)
+    monkeypatch.setattr(trials, "train", train)
     monkeypatch.setattr(trials, "summarize_or_say_why", lambda *_: None)
+    if not draw:
+        monkeypatch.setattr(trials, "save_both", lambda *_: None)
     return seen
 
 
@@ -118,6 +130,12 @@ def test_real_trials_are_trained_pruned_and_summarised(run_search: Search) -> No
     assert best["loss.bce1"] + best["loss.bce2"] == pytest.approx(1)
     assert list(pd.read_csv(result.folder / "trials.csv").number) == list(table.number)
     assert imread(result.folder / "pareto.png").std() > 0.05
+
+    # A trial is a run like any other: what its config names for the search is a part that may be read again.
+    config = OmegaConf.load(result.folder / str(result.best) / "config.yaml")
+    assert is_part(config.callbacks.report._target_)
+    assert (result.folder / str(result.best) / "output.txt").is_file()
+    assert (result.folder / "report.md").is_file()
 
     # The command that is printed composes to the config of the trial, but for where it runs and what it writes.
     words = shlex.split(result.command or "")
@@ -161,7 +179,7 @@ def test_the_same_seed_proposes_the_same(run_search: Search, monkeypatch: pytest
 def test_a_pair_gives_a_front(
     run_search: Search, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, sampler: str
 ) -> None:
-    pretend(monkeypatch)
+    pretend(monkeypatch, draw=True)
     caplog.set_level("INFO")
     result = run_search("study.objective=pair", f"study.sampler={sampler}", "study.population=3", "study.trials=9")
     assert len(result.front) == 9, "E1 and E2 pull apart: every trial is on the front"
@@ -276,7 +294,7 @@ def test_a_study_keeps_what_it_was_started_with(run_search: Search, monkeypatch:
         run_search("search.loss.bce1.high=0.5")
 
 
-def test_pruning_reports_single_objectives_and_is_silent_outside_a_search() -> None:
+def test_pruning_reports_single_objectives_and_is_silent_outside_a_search(tmp_path: Path) -> None:
     trainer: Any = SimpleNamespace(callback_metrics={E1: 0.7, E2: 0.6}, current_epoch=3)
     callback: Any = ReportToTrial()
     module = SimpleNamespace()
@@ -293,15 +311,16 @@ def test_pruning_reports_single_objectives_and_is_silent_outside_a_search() -> N
         def should_prune(self) -> bool:
             return len(reports) == 2
 
-    with reporting(Trial(), "pair", 0.5):
+    with reporting(Trial(), settings(tmp_path, objective="pair").values):
         callback.on_train_epoch_end(trainer, module)
     assert reports == []
-    with reporting(Trial(), "score", 0.5):
+    with reporting(Trial(), settings(tmp_path).values):
         callback.on_train_epoch_end(trainer, module)
         with pytest.raises(optuna.TrialPruned, match="after epoch 3"):
             callback.on_train_epoch_end(trainer, module)
     assert reports == [(1.0, 3)] * 2
-    assert [objective_values(name, 2, 0.7, 0.6) for name in OBJECTIVES] == [(0.7,), (0.6,), (1.9,), (0.7, 0.6)]
+    values = [settings(tmp_path, objective=name, alpha=2).values({E1: 0.7, E2: 0.6}) for name in OBJECTIVES]
+    assert values == [(0.7,), (0.6,), (1.9,), (0.7, 0.6)]
 
 
 BAD = {

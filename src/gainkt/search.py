@@ -18,7 +18,6 @@ from omegaconf import DictConfig
 from gainkt.config import conf_dir, one_line_errors, run_main
 from gainkt.console import make_console
 from gainkt.errors import ConfigError
-from gainkt.train import train
 
 if TYPE_CHECKING:
     from gainkt.sweeping.search.trials import SearchResult
@@ -42,7 +41,7 @@ def search(cfg: DictConfig, overrides: Sequence[str] = ()) -> SearchResult:
         raise ConfigError("search: Optuna is not installed; pip install 'gainkt[search]'")
     from gainkt.sweeping.search.trials import Search
 
-    return Search(cfg, overrides, train).run()
+    return Search(cfg, overrides).run()
 
 
 @hydra.main(config_path=conf_dir(), config_name="search", version_base="1.3")

@@ -1,6 +1,7 @@
 """A sweep one job after the other: failures stay their own, what is done stays done, a kill leaves a readable state."""
 
 import json
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -13,8 +14,10 @@ from sweeping_help import Start, Sweep, calls, start_elsewhere, states, sweep_he
 import gainkt.train
 from conftest import TINY
 from gainkt.config import conf_dir
+from gainkt.errors import ConfigError
 from gainkt.sweeping.grids import Grid
 from gainkt.sweeping.jobs import SweepFolder, claimed
+from gainkt.sweeping.summary.report import summarize
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 180) -> None:
@@ -165,3 +168,65 @@ def test_ready_made_grids(
     assert len(folder.jobs) == jobs, said
     assert len({job.overrides for job in folder.jobs}) == jobs
     assert set(folder.jobs[0].overrides) == {*first, f"experiment={experiment}"}
+
+
+def plan_of(folder: Path, *jobs: object) -> None:
+    """Write a sweep.json of one job a folder, all with the same settings."""
+    entries = [{"number": n, "overrides": [f"seed={n}"], "folder": place} for n, place in enumerate(jobs)]
+    folder.mkdir(exist_ok=True)
+    (folder / "sweep.json").write_text(
+        json.dumps({"sweep": "s", "overrides": ["seed=0"], "hydra": [], "jobs": entries})
+    )
+
+
+@pytest.mark.parametrize("place", ["../precious", "..", ".", "sub/0", "7", "", "{absolute}", "link"])
+def test_a_received_plan_does_not_decide_what_is_removed(sweep: Sweep, tmp_path: Path, place: str) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "thesis.tex").write_text("years of work")
+    (precious / "job.json").write_text("{}")
+    folder = tmp_path / "sweep"
+    plan_of(folder, "0" if place == "link" else place.format(absolute=precious))
+    if place == "link":
+        (folder / "0").symlink_to(precious)
+    status, _, errors, _ = sweep("sweep.resume=sweep")
+    message = [line for line in errors.splitlines() if line.startswith("gainkt: error:")]
+    assert status == 1
+    assert len(message) == 1
+    assert f"{folder / 'sweep.json'}: the folder of job 0 is" in message[0]
+    with pytest.raises(ConfigError, match=r"sweep\.json: the folder of job 0 is"):
+        summarize(folder)
+    assert sorted(path.name for path in precious.iterdir()) == ["job.json", "thesis.tex"]
+
+
+def test_only_what_a_job_left_is_removed(sweep: Sweep, tmp_path: Path) -> None:
+    plan_of(tmp_path / "sweep", "0")
+    notes = tmp_path / "sweep" / "0" / "notes.txt"
+    notes.parent.mkdir()
+    notes.write_text("not of a job")
+    status, _, errors, _ = sweep("sweep.resume=sweep")
+    assert (status, f"{notes.parent}: holds files, but none that a job of a sweep writes" in errors) == (1, True)
+    assert notes.exists()
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"sweep": "s", "overrides": [], "jobs": [{"number": 0}]}'])
+def test_what_is_no_plan(sweep: Sweep, tmp_path: Path, content: str) -> None:
+    assert "not the folder of a sweep" in sweep("sweep.resume=sweep")[2]
+    (tmp_path / "sweep").mkdir(exist_ok=True)
+    (tmp_path / "sweep" / "sweep.json").write_text(content)
+    assert f"{tmp_path / 'sweep' / 'sweep.json'}: not the plan of a sweep" in sweep("sweep.resume=sweep")[2]
+
+
+def test_a_sweep_of_247a8fe_is_resumed(sweep: Sweep, tmp_path: Path) -> None:
+    """Its files as they were written then: two jobs done, one that was running when it was killed, one waiting."""
+    shutil.copytree(Path(__file__).parents[1] / "fixtures" / "sweep_247a8fe", tmp_path / "sweep")
+    folder = SweepFolder(tmp_path / "sweep")
+    assert states(folder) == ["done", "done", "running", "waiting"]
+    before = folder.jobs[0].record
+    (folder.path / "go").touch()
+    status, printed, errors, _ = sweep("sweep.resume=sweep")
+    assert (status, "(2 of 4 jobs to run)" in printed) == (0, True), errors
+    assert states(folder) == ["done"] * 4
+    assert calls(folder) == [0, 1, 2, 2, 3]
+    assert folder.jobs[0].record == before
+    assert folder.jobs[2].record.keys() == before.keys()

@@ -55,7 +55,7 @@ MOVED: dict[str, str] = {
     "gainkt.model.response.SkillHead": "gainkt.model.response_head.SkillHead",
     "gainkt.model.table_gain.OwnTableGain": "gainkt.model.gain_head.own_table.OwnTableGain",
     "gainkt.optimizers.adam": "gainkt.training.optimizers.adam",
-    "gainkt.searching.report.ReportToTrial": "gainkt.sweeping.search.pruning.ReportToTrial",
+    "gainkt.searching.report.ReportToTrial": "gainkt.training.callbacks.report_to_trial.ReportToTrial",
     "gainkt.references.fits.bkt": "gainkt.references.bkt.BKT.fit",
     "gainkt.references.fits.pfa": "gainkt.references.pfa.PFA.fit",
     "gainkt.references.fits.rasch": "gainkt.references.rasch.Rasch.fit",

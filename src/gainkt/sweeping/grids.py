@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -24,7 +25,7 @@ from gainkt.errors import ConfigError
 from gainkt.sweeping.command import RESUME, quoted, require_one_device
 from gainkt.sweeping.jobs import INTERRUPTED, LOCK, LOG, RECORD, Job, SweepFolder, claimed, is_claimed
 from gainkt.sweeping.launchers import SlotLauncher
-from gainkt.sweeping.progress import SweepProgress, figure_of
+from gainkt.sweeping.progress import SweepProgress, metric_of
 
 LOST = "the job's process ended without a result; was it killed, or out of memory?"
 PATIENCE = 10.0
@@ -90,7 +91,7 @@ class Grid(Sweeper):
                 shutil.rmtree(folder_left)
             monitor = self.config.sweep.monitor
             try:
-                with SweepProgress(folder, len(folder.jobs), monitor, lambda job: figure_of(job, monitor)):
+                with SweepProgress(folder, len(folder.jobs), folder.label, monitor, partial(metric_of, name=monitor)):
                     size = self.max_batch_size or max(len(left), 1)
                     for start in range(0, len(left), size):
                         self._launch(left[start : start + size], folder)
@@ -171,7 +172,7 @@ def _report_failures(folder: SweepFolder) -> None:
     """Raise SweepError where jobs failed."""
     failed = [job for job in folder.jobs if job.state != "done"]
     if failed:
-        shown = "; ".join(f"{job.number} ({folder.label(job.overrides)}): {job.record.get('error')}" for job in failed)
+        shown = "; ".join(f"{job.number} ({folder.label(job)}): {job.record.get('error')}" for job in failed)
         raise SweepError(
             f"{len(failed)} of {len(folder.jobs)} jobs failed: {shown}; each job's {LOG} says more; "
             f"{resume_hint(folder)}"

@@ -170,13 +170,11 @@ class SweepFolder:
         entries = [{"number": n, "overrides": list(job), "folder": str(n)} for n, job in enumerate(jobs)]
         write_json(self.path / PLAN, {"sweep": name, "overrides": list(typed), "hydra": list(hydra), "jobs": entries})
 
-    def label(self, overrides: Sequence[str]) -> str:
+    def label(self, job: Job) -> str:
         """Return what sets a job apart from the others: its settings of the keys that differ between jobs."""
-        chosen: dict[str, set[str]] = {}
-        for override in (o for job in self.jobs for o in job.overrides):
-            chosen.setdefault(override.partition("=")[0], set()).add(override)
-        swept = [o for o in overrides if len(chosen.get(o.partition("=")[0], ())) > 1]
-        return " ".join(o.lstrip("+") for o in swept or overrides)
+        last = [dict(o.partition("=")[::2] for o in each.overrides) for each in self.jobs]
+        swept = {key for each in last for key in each if len({other.get(key) for other in last}) > 1}
+        return " ".join(o.lstrip("+") for o in job.overrides if not swept or o.partition("=")[0] in swept)
 
 
 def sweep_job(task: Callable[[DictConfig], T]) -> Callable[[DictConfig], T | None]:
@@ -189,7 +187,7 @@ def sweep_job(task: Callable[[DictConfig], T]) -> Callable[[DictConfig], T | Non
         place = Path(HydraConfig.get().runtime.output_dir).resolve()
         sweep, job = SweepFolder(place.parent), Job(int(place.name), tuple(HydraConfig.get().overrides.task), place)
         OmegaConf.update(cfg, "sweep.group", sweep.plan["sweep"])
-        OmegaConf.update(cfg, "sweep.job", sweep.label(job.overrides))
+        OmegaConf.update(cfg, "sweep.job", sweep.label(job))
         try:
             return job.run(lambda: task(cfg))
         except Exception:

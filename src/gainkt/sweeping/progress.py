@@ -26,16 +26,24 @@ class SweepProgress:
     Shown are jobs done, failed and running, time left, and the best so far.
     """
 
-    def __init__(self, folder: SweepFolder, total: int, monitor: str, figure: Callable[[Job], float | None]) -> None:
+    def __init__(
+        self,
+        folder: SweepFolder,
+        total: int,
+        label: Callable[[Job], str],
+        monitor: str,
+        metric: Callable[[Job], float | None],
+    ) -> None:
         """Watch a folder.
 
         Args:
             folder: of a sweep, planned, or of a search.
             total: jobs that will run.
-            monitor: name of the figure that the best job is shown by.
-            figure: of a finished job, higher is better; None where it has none.
+            label: what sets a job apart from the others.
+            monitor: name of the metric that the best job is shown by.
+            metric: of a finished job, higher is better; None where it has none.
         """
-        self.folder, self.total, self.monitor, self.figure = folder, total, monitor, figure
+        self.folder, self.total, self.label, self.monitor, self.metric = folder, total, label, monitor, metric
         self.records: dict[int, dict[str, Any]] = {}
         self.best: tuple[float, Job] | None = None
         self.seconds: list[float] = []
@@ -88,13 +96,13 @@ class SweepProgress:
 
     def _note(self, job: Job, record: dict[str, Any]) -> None:
         self.records[job.number] = record
-        figure = self.figure(job) if record["state"] == "done" else None
-        if figure is not None and (self.best is None or figure > self.best[0]):
-            self.best = figure, job
+        metric = self.metric(job) if record["state"] == "done" else None
+        if metric is not None and (self.best is None or metric > self.best[0]):
+            self.best = metric, job
 
     def _say(self, job: Job, record: dict[str, Any]) -> None:
         """Print how a job ended; on a terminal the bar says so unless it failed."""
-        label, on_terminal = self.folder.label(job.overrides), self.console.is_terminal
+        label, on_terminal = self.label(job), self.console.is_terminal
         lines = []
         if record["state"] == "failed":
             lines = [f"job {job.number} failed ({label}): {record['error']}"]
@@ -115,7 +123,7 @@ class SweepProgress:
         if (left := self.seconds_left()) is not None:
             parts.append(f"about {_spoken(left)} left")
         if self.best is not None:
-            parts.append(f"best {self.monitor} {self.best[0]:.4f} ({self.folder.label(self.best[1].overrides)})")
+            parts.append(f"best {self.monitor} {self.best[0]:.4f} ({self.label(self.best[1])})")
         return ", ".join(parts)
 
     def seconds_left(self) -> float | None:
@@ -129,15 +137,15 @@ class SweepProgress:
         return max(rest, 0.0) / max(len(running), 1)
 
 
-def figure_of(job: Job, monitor: str) -> float | None:
-    """Return a job's figure, `val/combined_score` say, from its results.json; None where it has none."""
-    part, _, name = monitor.partition("/")
+def metric_of(job: Job, name: str) -> float | None:
+    """Return a job's metric, `val/combined_score` say, from its results.json; None where it has none."""
+    part, _, metric = name.partition("/")
     try:
         results = json.loads((job.folder / "results.json").read_text())
-        figure = float(results["phases"][results["selected"]]["figures"][part][name])
+        value = float(results["phases"][results["selected"]]["figures"][part][metric])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return figure if math.isfinite(figure) else None
+    return value if math.isfinite(value) else None
 
 
 def _spoken(seconds: float) -> str:

@@ -1,6 +1,7 @@
 """A sweep's summary says what its runs say, finished or not, and its statistics agree with independent ones."""
 
 import json
+import runpy
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -49,7 +50,7 @@ def write_run(folder: Path, val: Figures, test: Figures, config: dict[str, Any] 
     results = {"name": "v", "selected": "late", "phases": {"early": {}, "late": {"epoch": 3, "figures": figures}}}
     (folder / "results.json").write_text(json.dumps(results))
     (folder / "config.yaml").write_text(
-        yaml.safe_dump({"name": "v", "seed": 0, "dataset": {"fold": 0}, **(config or {})})
+        yaml.safe_dump({"name": "v", "seed": 0, "dataset": {"fold": 0}, **(config or {})}, sort_keys=False)
     )
 
 
@@ -146,7 +147,9 @@ def test_folders_of_older_sweeps_are_read_by_what_differs(tmp_path: Path) -> Non
     assert {"experiment", "loss.bce1", "seed"} <= set(read_runs(tmp_path).settings)
 
 
-def test_what_cannot_be_summarised(tmp_path: Path) -> None:
+def test_what_cannot_be_summarised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(DataError, match="no such folder"):
         summarize(tmp_path / "x")
     with pytest.raises(DataError, match="holds no run"):
@@ -159,8 +162,13 @@ def test_what_cannot_be_summarised(tmp_path: Path) -> None:
     (folder / "1" / "results.json").write_text("{")
     with pytest.raises(DataError, match=r"results\.json: is not JSON"):
         summarize(folder)
-    done = subprocess.run([sys.executable, str(SCRIPT), str(tmp_path / "x")], capture_output=True, text=True)
-    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    (folder / "1" / "results.json").unlink()
+    (folder / "0" / "config.yaml").write_text("a: [")
+    with pytest.raises(DataError, match=r"config\.yaml: is not YAML"):
+        summarize(folder)
+    monkeypatch.setattr(sys, "argv", ["summarize_sweep", str(tmp_path / "x")])
+    assert runpy.run_path(str(SCRIPT))["main"]() == 1
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_overrides_are_read_as_hydra_writes_them() -> None:
@@ -247,6 +255,52 @@ def test_holm_and_degenerate_differences() -> None:
     assert np.isnan(paired_tests(np.full(5, 0.01))[0])
     assert paired_tests(np.array([0.0, 0.01, 0.01, -0.02]))[1] > 0.1
     assert np.isnan(interval(pd.Series([1.0]))).all()
+
+
+def test_a_share_of_the_loss_and_parts_of_the_users_own_are_parameters_and_metrics_like_any_other(
+    tmp_path: Path,
+) -> None:
+    """Nothing in the summary is a list of names: `loss.bce_loss_weight`, a term `my_term`, a check `my_check`."""
+    shares = (0.3, 0.5, 0.7)
+    jobs = [([f"loss.bce_loss_weight={w}"], "done", (0.7 + 0.1 * w, 0.6 - 0.1 * w)) for w in shares]
+    folder = write_sweep(tmp_path / "s", jobs)
+    for number, share in enumerate(shares):
+        weights = {"bce_loss_weight": share, "bce1": share, "bce2": 1 - share}
+        write_run(folder / str(number), jobs[number][2], (0.7, 0.6), {"loss": weights | {"my_term": 0.1}})
+        table = pd.DataFrame({"epoch": [2, 3], "loss/my_term": [9.0, share], "weight/bce1": share, "val/x": 0.0})
+        table.to_csv(folder / str(number) / "metrics.csv", index=False)
+        card = {"checks": [{"name": "my_check", "value": share**2}, {"name": "not_measurable", "value": None}]}
+        (folder / str(number) / "scorecard.json").write_text(json.dumps(card))
+    summarize(folder)
+    content = json.loads((folder / "runs.json").read_text())
+    assert content["parameters"] == ["loss.bce_loss_weight"]
+    assert [row["loss.bce_loss_weight"] for row in content["ranking"]["0.5"]] == [0.7, 0.5, 0.3]
+    assert {row["parameter"] for row in content["importance"]} == {"loss.bce_loss_weight"}
+    assert [row["parameter"] for row in content["sensitivity"]] == ["loss.bce_loss_weight"]
+    related = {row["metric"]: row for row in content["correlations"]}
+    assert related[E1]["pearson"] == pytest.approx(1)
+    for metric in ("loss/my_term", "weight/bce1", "scorecard/my_check"):
+        assert related[metric]["spearman"] == pytest.approx(1), "of the selected epoch"
+    assert related[E2]["spearman_p"] == pytest.approx(0)
+    runs = pd.read_csv(folder / "runs.csv")
+    assert list(runs["loss/my_term"]) == list(shares)
+    assert list(runs["scorecard/my_check"]) == pytest.approx([w**2 for w in shares])
+    report = (folder / "report.md").read_text()
+    for name in (
+        "scorecard/my_check",
+        "loss/my_term",
+        "## Ranking by E1 + 0.5 E2",
+        "`loss.bce_loss_weight` (3 values)",
+    ):
+        assert name in report
+    assert (folder / "figures" / "tradeoff_loss.bce_loss_weight.png").is_file()
+
+    # Without records the configs tell: what follows from the share is left aside.
+    for name in ("sweep.json", *(f"{n}/job.json" for n in range(3))):
+        (folder / name).unlink()
+    found = read_runs(folder)
+    assert found.swept == ["loss.bce_loss_weight"]
+    assert found.moving_together == {f"loss.bce{n}": "loss.bce_loss_weight" for n in (1, 2)}
 
 
 def test_the_command_writes_heat_maps_of_a_grid(tmp_path: Path) -> None:

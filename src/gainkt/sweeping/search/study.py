@@ -17,8 +17,9 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from gainkt.errors import ConfigError
-from gainkt.sweeping.search.pruning import objective_values
+from gainkt.sweeping.summary.statistics import E1, E2
 
+OBJECTIVES = ("e1", "e2", "score", "pair")
 SAMPLERS = ("tpe", "nsga2", "random")
 PRUNERS = ("none", "median", "halving")
 MINIMUM = {"trials": 1, "startup": 1, "population": 2, "alpha": 0, "seed": 0, "prune_after": 0, "lost_after": 1}
@@ -46,13 +47,17 @@ class Settings:
     overrides: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        objective_values(self.objective, self.alpha, 0, 0)
-        for key, known in (("sampler", SAMPLERS), ("pruner", PRUNERS)):
+        for key, known in (("objective", OBJECTIVES), ("sampler", SAMPLERS), ("pruner", PRUNERS)):
             if getattr(self, key) not in known:
                 raise ConfigError(f"study.{key}={getattr(self, key)}: choose one of {', '.join(known)}")
         for key, minimum in MINIMUM.items():
             if not getattr(self, key) >= minimum:
                 raise ConfigError(f"study.{key}={getattr(self, key)}: must be {minimum} or more")
+
+    def values(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
+        """Return what is maximised: (E1,), (E2,), (E1 + alpha E2,) or (E1, E2), AUCs on validation."""
+        e1, e2 = metrics[E1], metrics[E2]
+        return {"e1": (e1,), "e2": (e2,), "score": (e1 + self.alpha * e2,), "pair": (e1, e2)}[self.objective]
 
 
 def open_study(settings: Settings, definition: Mapping[str, Any]) -> optuna.Study:
@@ -69,7 +74,7 @@ def open_study(settings: Settings, definition: Mapping[str, Any]) -> optuna.Stud
     study = optuna.create_study(
         study_name=settings.name,
         storage=_storage(settings),
-        directions=[StudyDirection.MAXIMIZE] * len(objective_values(settings.objective, settings.alpha, 0, 0)),
+        directions=[StudyDirection.MAXIMIZE] * (2 if settings.objective == "pair" else 1),
         load_if_exists=True,
         pruner=_pruner(settings),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from math import nan
@@ -25,13 +25,14 @@ from gainkt.console import plain_table
 from gainkt.errors import ConfigError, nearest
 from gainkt.files import write_whole
 from gainkt.sweeping.jobs import Job, SweepFolder, said
-from gainkt.sweeping.progress import SweepProgress, figure_of
-from gainkt.sweeping.search.pruning import ReportToTrial, objective_values, reporting
+from gainkt.sweeping.progress import SweepProgress, metric_of
 from gainkt.sweeping.search.space import Space, as_override, read_space
 from gainkt.sweeping.search.study import Settings, counted, give_back, next_trial, open_study, release_lost
 from gainkt.sweeping.summary.figures import pareto_figure, save_both
 from gainkt.sweeping.summary.report import summarize_or_say_why
 from gainkt.sweeping.summary.statistics import E1, E2, TEST, pareto_front, score_name, score_title
+from gainkt.training.callbacks.report_to_trial import ReportToTrial, reporting
+from gainkt.training.train import train
 
 log = logging.getLogger(__name__)
 REPORT = f"{ReportToTrial.__module__}.{ReportToTrial.__qualname__}"
@@ -63,15 +64,12 @@ class Search:
     Args:
         cfg: composed from conf/search.yaml.
         overrides: the command line's, in Hydra's form; those of `study`, `search` and `hydra` are left out of trials.
-        train: trains the run of a config, composed with overrides, in the folder `run.dir`; what it returns has `metrics`.
 
     Raises:
         ConfigError: the study or the space cannot be used.
     """
 
-    def __init__(
-        self, cfg: DictConfig, overrides: Sequence[str], train: Callable[[DictConfig, Sequence[str]], Any]
-    ) -> None:
+    def __init__(self, cfg: DictConfig, overrides: Sequence[str]) -> None:
         content: Any = OmegaConf.to_container(cfg.search, resolve=True)
         study = {str(key): value for key, value in cfg.study.items()}
         self.space: Space = read_space(content)
@@ -79,7 +77,6 @@ class Search:
         self.own = [
             o for o in overrides if o.lstrip("+~").split("=")[0].split(".")[0] not in ("study", "search", "hydra")
         ]
-        self.train = train
         self.folder = Path(of.dir).expanduser().resolve()
         _check_space(self.space, _compose([*of.overrides, *self.own]))
         definition = {"objective": of.objective, "alpha": of.alpha, "space": content, "overrides": sorted(self.own)}
@@ -98,7 +95,7 @@ class Search:
         if self.settings.objective == "pair" and self.settings.pruner != "none":
             log.info("pruning is off: Optuna has none for pairs; study.objective=score has it")
         title = self.column if self.column != self.score else score_title(self.settings.alpha)
-        with SweepProgress(SweepFolder(self.folder), self.settings.trials, title, self._figure):
+        with SweepProgress(SweepFolder(self.folder), self.settings.trials, self._label, title, self._metric):
             while (trial := self._next()) is not None:
                 self._run(trial)
                 self.write()
@@ -134,8 +131,8 @@ class Search:
         job.write(state="waiting")  # what an earlier study left here does not count
         name = f"trial {trial.number} of {self.settings.trials}"
         try:
-            with reporting(trial, self.settings.objective, self.settings.alpha):
-                metrics: Any = job.run(lambda: self.train(self._config(job), self._overrides(job)).metrics)
+            with reporting(trial, self.settings.values):
+                metrics: Any = job.run(lambda: train(self._config(job), self._overrides(job)).metrics)
         except optuna.TrialPruned as given_up:
             self.study.tell(trial, state=TrialState.PRUNED)
             log.info("%s: %s", name, given_up)
@@ -151,7 +148,7 @@ class Search:
         else:
             for column in (E1, E2, *TEST):
                 trial.set_user_attr(column, float(metrics[column]))
-            self.study.tell(trial, self._values(metrics[E1], metrics[E2]))
+            self.study.tell(trial, self.settings.values(metrics))
             log.info("%s: E1 %.4f, E2 %.4f", name, metrics[E1], metrics[E2])
 
     def _overrides(self, job: Job) -> list[str]:
@@ -168,12 +165,12 @@ class Search:
             cfg.callbacks.report = {"_target_": REPORT}
         return cfg
 
-    def _values(self, e1: float, e2: float) -> tuple[float, ...]:
-        return objective_values(self.settings.objective, self.settings.alpha, float(e1), float(e2))
+    def _label(self, job: Job) -> str:
+        return " ".join(o for o in job.overrides if o.partition("=")[0] in self.space.entries)
 
-    def _figure(self, job: Job) -> float | None:
+    def _metric(self, job: Job) -> float | None:
         """What a finished trial is ranked by, from its folder."""
-        e1, e2 = figure_of(job, E1), figure_of(job, E2)
+        e1, e2 = metric_of(job, E1), metric_of(job, E2)
         if e1 is None or e2 is None:
             return None
         return {E1: e1, E2: e2}.get(self.column, e1 + self.settings.alpha * e2)

@@ -190,7 +190,10 @@ def _from_command(path: Path) -> list[str] | None:
         return [str(entry) for entry in _read_yaml(hydras)]
     if not (path / "provenance.json").is_file():
         return None
-    words = shlex.split(_read_json(path / "provenance.json").get("command", ""))
+    provenance = _read_json(path / "provenance.json")
+    if provenance.get("overrides") is not None:
+        return list(provenance["overrides"])
+    words = shlex.split(provenance.get("command", ""))
     if "gainkt.train" not in words or {"-m", "--multirun"} & set(words[words.index("gainkt.train") :]):
         return None
     return [word for word in words if "=" in word and not word.startswith("-")]
