@@ -57,21 +57,22 @@ class SearchResult:
     """The best trials and the front for the terminal."""
 
 
+Train = Callable[[DictConfig, Sequence[str]], Any]
+
+
 class Search:
     """Runs trials until the study has as many as asked for, and writes what was found.
 
     Args:
         cfg: composed from conf/search.yaml.
         overrides: the command line's, in Hydra's form; those of `study`, `search` and `hydra` are left out of trials.
-        train: trains the run of a config, composed with overrides, in the folder `run.dir`; what it returns has `metrics`.
+        train: trains the run of a config and its overrides in the folder `run.dir`; what it returns has `metrics`.
 
     Raises:
         ConfigError: the study or the space cannot be used.
     """
 
-    def __init__(
-        self, cfg: DictConfig, overrides: Sequence[str], train: Callable[[DictConfig, Sequence[str]], Any]
-    ) -> None:
+    def __init__(self, cfg: DictConfig, overrides: Sequence[str], train: Train) -> None:
         content: Any = OmegaConf.to_container(cfg.search, resolve=True)
         study = {str(key): value for key, value in cfg.study.items()}
         self.space: Space = read_space(content)
