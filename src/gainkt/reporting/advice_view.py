@@ -27,9 +27,7 @@ def advice_view(content: Mapping[str, Any], width: int = 100) -> RenderableType:
     if content["changed_settings"]:
         parts.append(Text(f"The run differs from its experiment as it is now: {' '.join(content['changed_settings'])}"))
     if not content.get("overrides_known", True):
-        parts.append(
-            Text("The overrides that the run was started with are not known; the commands set what its config holds.")
-        )
+        parts.append(Text("The run's overrides are not known: the commands set key by key what its config holds."))
     for number, advice in enumerate(content["advice"], start=1):
         parts += [Text(), *_advice(number, advice, width)]
     if not content["advice"]:

@@ -94,7 +94,7 @@ def is_part(target: str) -> bool:
 @cache
 def named_by_conf() -> frozenset[str]:
     """Targets that gainkt's own config groups name, those of sweeps aside."""
-    pattern = re.compile(r"^\s*(?:- )?_target_:\s*([\w.]+)", re.M)
+    pattern = re.compile(r"(?:^|[-{,])\s*_target_:\s*([\w.]+)", re.M)
     texts = (path.read_text(encoding="utf-8") for path in Path(conf_dir()).rglob("*.yaml"))
     return frozenset(x for text in texts for x in pattern.findall(text) if not x.startswith("hydra_plugins."))
 
