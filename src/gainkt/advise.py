@@ -120,7 +120,7 @@ def _diagnosis(run: Run, make: bool, device: torch.device | str) -> tuple[dict[s
     if not make:
         return None, f"there is none; `{way}` makes it"
     try:
-        return diagnose_run(run, build_datamodule(run.config.dataset), figures=False, device=device).content, None
+        return diagnose_run(run, build_datamodule(run.config.dataset), device=device).content, None
     except (ConfigError, DataError) as error:
         return None, f"it cannot be made ({error}); `{way}` makes it once this is mended"
 

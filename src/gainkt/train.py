@@ -16,16 +16,16 @@ from lightning import Trainer, seed_everything
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
-from gainkt.align import align_run
 from gainkt.config import build, check_keys, conf_dir, one_line_errors, register_resolvers, run_main
 from gainkt.console import make_console
 from gainkt.data.datamodule import KTDataModule
-from gainkt.diagnose import diagnose_run
 from gainkt.errors import ConfigError
 from gainkt.files import write_json, write_whole
 from gainkt.references.cache import fitted
+from gainkt.references.tables import reference_tables
 from gainkt.references.targets import Targets
-from gainkt.reporting.alignment_report import alignment_view
+from gainkt.reporting.alignment_report import alignment_view, save_alignment_figure
+from gainkt.reporting.diagnosis_figures import save_figures
 from gainkt.reporting.diagnosis_table import diagnosis_view
 from gainkt.reporting.figures import save_figure, students_figure, training_figure
 from gainkt.reporting.scorecard_table import scorecard_view
@@ -42,6 +42,7 @@ from gainkt.runs.folder import (
     references_of,
 )
 from gainkt.runs.predict import figures_of, predict
+from gainkt.runs.reports import align_run, diagnose_run
 from gainkt.runs.scoring import judge
 from gainkt.sweeping.command import refuse_a_grid_alone, resumed_arguments
 from gainkt.sweeping.devices import require_one_device
@@ -141,10 +142,15 @@ def train(cfg: DictConfig) -> RunResult:
         status = "success"
     finally:
         close_loggers(loggers, status)
-    diagnosis = diagnose_run(run, datamodule, device=trainer.strategy.root_device).content if cfg.diagnose else None
-    aligned = None
+    device, diagnosis, aligned = trainer.strategy.root_device, None, None
+    if cfg.diagnose:
+        diagnosis = diagnose_run(run, datamodule, device=device).content
+        save_figures(diagnosis, directory.path / "figures")
     if reference is not None and card is not None:
-        aligned = align_run(run, datamodule, reference, device=trainer.strategy.root_device).content
+        said = reference_tables(reference, datamodule.log_, datamodule.students("test"))
+        report = align_run(run, datamodule, said, device=device)
+        aligned = report.content
+        save_alignment_figure(aligned, report.tables, said.rows, said.difficulty, directory.path)
     figures = results["phases"][results["selected"]]["figures"]
     metrics = {f"{part}/{name}": value for part, values in figures.items() for name, value in values.items()}
     return RunResult(metrics, results, card, diagnosis, aligned, run, datamodule, module, trainer)
