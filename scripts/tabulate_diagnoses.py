@@ -70,8 +70,8 @@ def table_of(folders: list[Path]) -> str:
             cells.append(text(found["measured"]) if found["status"] != "unmeasured" else "-")
         lines.append("| " + " | ".join([title, *cells]) + " |")
     for check, title in (
-        ("mastery_response_correlation", "6. mastery-response r, and its ceiling"),
-        ("t1_gain_differentiation", "6. std across skills (T1), and its ceiling"),
+        ("mastery_response_correlation", "6. mastery-response r, of what is attainable"),
+        ("t1_gain_differentiation", "6. std across skills (T1), of what is attainable"),
     ):
         found = [next(entry for entry in card["checks"] if entry["name"] == check) for card in cards]
         cells = [f"{entry['value']:.3f} of {entry['ceiling']:.3f}" if entry["ceiling"] else "-" for entry in found]

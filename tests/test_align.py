@@ -10,11 +10,13 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from gainkt.align import align_config, reference_rows, training_course
+from gainkt.align import align_config
 from gainkt.config import conf_dir
 from gainkt.console import make_console
 from gainkt.errors import ConfigError
+from gainkt.evaluation.alignment import training_course
 from gainkt.references import BKT
+from gainkt.references.tables import reference_rows
 from gainkt.reporting.alignment_report import alignment_view
 from gainkt.runs.folder import load_run
 from gainkt.train import RunResult, train

@@ -26,11 +26,7 @@ NOT = {
     "reporting": ("torch", "lightning"),
 }
 """Packages that a room must do without."""
-KNOWN: set[tuple[str, str]] = {
-    ("training.train", "align"),
-    ("training.train", "diagnose"),
-    ("runs.advice", "diagnose"),
-}
+KNOWN: set[tuple[str, str]] = set()
 """Imports that go up and are still to be mended."""
 
 

@@ -103,7 +103,7 @@ def test_another_part_is_recorded_and_guarded(run_folder: Path) -> None:
 
 def test_v0_reports_the_left_over_because_it_is_its_gain(config: Config, tmp_path: Path) -> None:
     result = train(config("v0_scalar", "trainer.max_epochs=1"))
-    done = diagnose_run(result.run, result.datamodule, folder=tmp_path / "here", figures=False)
+    done = diagnose_run(result.run, result.datamodule, folder=tmp_path / "here")
     found = {finding["name"]: finding for finding in done.content["findings"]}
     assert found["left_over"]["status"] == "cause"
     assert found["gains"]["measured"]["to_skills_not_practised"] == pytest.approx(0, abs=1e-6)

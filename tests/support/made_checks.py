@@ -17,7 +17,7 @@ def confidence_of(output: Output, batch: Batch) -> Tensor:
 def measure(evidence: Evidence) -> Measured:
     confidence = column_of(evidence.scored, "confidence")
     found = evidence.bootstrap.mean(evidence.scored_student, confidence)
-    return Measured(found.value, f"Encoder 2's logit lies {found.value:.2f} from 0 on average.", found.interval)
+    return Measured.of(found, f"Encoder 2's logit lies {found.value:.2f} from 0 on average.")
 
 
 def confidence(minimum: float = 0.1, target: float = 0.5) -> Rule:

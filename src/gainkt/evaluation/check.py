@@ -12,6 +12,7 @@ import numpy as np
 
 from gainkt.errors import ConfigError, nearest
 from gainkt.evaluation.evidence import Evidence
+from gainkt.evaluation.statistics.bootstrap import Estimate
 from gainkt.evaluation.statistics.measurable import ModelFault, Unmeasurable
 
 LEVELS = ("minimum", "target", "optimal")
@@ -68,6 +69,11 @@ class Measured:
     """The arithmetic of the ceiling, or why there is none."""
     ceiling_is_bound: bool = True
     """Whether no model on this data can exceed it; False of an estimate, or of a bound under a condition."""
+
+    @classmethod
+    def of(cls, found: Estimate, reading: str, **more: Any) -> Measured:
+        """Judge a number with its interval over students."""
+        return cls(found.value, reading, found.interval, **more)
 
 
 @dataclass(frozen=True)
@@ -212,9 +218,9 @@ def level_reached(checks: Sequence[Check]) -> tuple[str, dict[str, list[str]], d
     }
     for level, *may_miss in zip(LEVELS, *MAY_MISS.values(), strict=True):
         misses, enough = [], True
-        for (group, of), most in zip(counted.items(), may_miss, strict=True):
+        for (group, of), allowed in zip(counted.items(), may_miss, strict=True):
             missed = [check.name for check in of if not check.reaches(level, leave_aside=level != "minimum")]
-            asked, held = max(len(of) - most, 1), len(of) - len(missed)
+            asked, held = max(len(of) - allowed, 1), len(of) - len(missed)
             groups[group]["asked"][level], groups[group]["held"][level] = asked, held
             enough = enough and held >= asked
             misses += missed if of else [check.name for check in checks if check.group == group]

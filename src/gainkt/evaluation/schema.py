@@ -30,7 +30,7 @@ PREDICTIONS = pa.schema(
         # -- what was predicted before it
         ("p1", FLOAT),  # Encoder 1's probability of a right response, [0, 1]
         ("p2", FLOAT),  # Encoder 2's
-        ("mastery", FLOAT),  # least mastery over the step's skills before the step, [0, 1]
+        ("mastery", FLOAT),  # minimum mastery over the step's skills before the step, [0, 1]
         ("mastery_mean", FLOAT),  # mean mastery over the step's skills before the step
         ("item_difficulty", FLOAT),  # logits that Encoder 2 takes off for the item; 0 where it has no difficulties
         ("readiness", FLOAT),  # believed before the step, mean over its skills, logits; the ability in Rasch models
@@ -41,17 +41,11 @@ PREDICTIONS = pa.schema(
         ("gain_std", FLOAT),  # standard deviation of the gains over all skills
         ("active_skills", pa.int32()),  # skills with a gain over .1
         ("mastery_falls", pa.int32()),  # skills whose curve at the final belief falls by more than 1e-6 at this step
-        (
-            "belief_falls",
-            pa.int32(),
-        ),  # skills practised before whose running mastery fell: the belief about the student was revised
-        (
-            "saturated_practised",
-            FLOAT,
-        ),  # share of the step's own skills whose curve slope is under .01 before the step
+        ("belief_falls", pa.int32()),  # skills practised before whose running mastery fell: the belief was revised
+        ("saturated_practised", FLOAT),  # share of the step's own skills whose curve slope was under .01 before it
         ("saturated_other", FLOAT),  # the same share of all other skills
-        ("left_over", FLOAT),  # probe: sigmoid(mean of relu(v)), which the research line reported as the gain
-        # -- Encoder 2's probability had a part been put out of action (what carries the prediction)
+        ("left_over", FLOAT),  # artefact: sigmoid(mean of relu(v)), which the research line reported as the gain
+        # -- ablations: Encoder 2's probability without a part (what carries the prediction)
         ("p2_gains_permuted", FLOAT),  # gains permuted over the steps of the student (window)
         ("p2_gains_mean", FLOAT),  # each gain at its mean over steps: practice counts opportunities, right or wrong
         ("p2_velocity_mean", FLOAT),  # velocity replaced by its mean; null where the model infers none
@@ -64,10 +58,7 @@ TRAJECTORIES = pa.schema(
     [
         ("student", pa.string()),
         ("step", pa.int32()),
-        (
-            "window",
-            pa.int32(),
-        ),  # step at which the window starts, within which practice is summed
+        ("window", pa.int32()),  # step at which the window starts, within which practice is summed
         ("skill", pa.string()),  # a skill that the student meets in this history
         ("relevant", pa.bool_()),  # True where the step practises the skill
         ("response", pa.int8()),

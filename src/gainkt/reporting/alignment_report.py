@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from matplotlib.figure import Figure
 from rich.console import RenderableType
 from rich.table import Table
 
-from gainkt.reporting.figures import draw_terms
+from gainkt.reporting.figures import draw_terms, save_figure
 from gainkt.reporting.terminal import number, right, spaced, table, verdict, wide
 
 COLUMNS = {
@@ -114,6 +115,18 @@ def alignment_figure(
     draw_terms(course, [entry["epoch"] for entry in training], weights)
     course.set(xlabel="epoch", ylabel="weight", title="weights of the terms")
     return figure
+
+
+def save_alignment_figure(
+    content: Mapping[str, Any],
+    tables: Mapping[str, pd.DataFrame],
+    reference: pd.DataFrame,
+    difficulty: pd.Series,
+    folder: Path,
+) -> Path:
+    """Draw alignment.png into a folder."""
+    figure = alignment_figure(content, tables["predictions"], tables["skills"], reference, difficulty)
+    return save_figure(figure, folder / "alignment.png")
 
 
 def _cloud(axes: Axes, reference: pd.Series, own: pd.Series, what: str) -> None:

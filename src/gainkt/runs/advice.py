@@ -22,6 +22,7 @@ from gainkt.overrides import another, changed, command_line, recompose, settings
 from gainkt.runs.folder import Run, build_datamodule
 from gainkt.runs.predict import predict
 from gainkt.runs.received import check_targets
+from gainkt.runs.reports import diagnose_run
 from gainkt.runs.scoring import judge
 
 
@@ -134,9 +135,7 @@ def _diagnosis(
     way = _on_run("diagnose", run, trust)
     if not make:
         return None, f"there is none; `{way}` makes it"
-    from gainkt.diagnose import diagnose_run  # with its figures, and only where a diagnosis has to be made
-
     try:
-        return diagnose_run(run, build_datamodule(run.config.dataset), figures=False, device=device).content, None
+        return diagnose_run(run, build_datamodule(run.config.dataset), device=device).content, None
     except (ConfigError, DataError) as error:
         return None, f"it cannot be made ({error}); `{way}` makes it once this is mended"

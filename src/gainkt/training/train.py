@@ -10,22 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from lightning import Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
-from gainkt.align import align_run
 from gainkt.config import build, check_keys
 from gainkt.data.datamodule import KTDataModule
-from gainkt.diagnose import diagnose_run
 from gainkt.errors import ConfigError
 from gainkt.files import write_json, write_whole
 from gainkt.losses import Loss
 from gainkt.model import GainKT
 from gainkt.references.base import Reference
 from gainkt.references.cache import fitted
+from gainkt.references.tables import reference_tables
 from gainkt.references.targets import Targets
+from gainkt.reporting.alignment_report import save_alignment_figure
+from gainkt.reporting.diagnosis_figures import save_figures
 from gainkt.reporting.figures import save_figure, students_figure, training_figure
 from gainkt.runs.checks import added_rules, try_columns
 from gainkt.runs.folder import (
@@ -39,6 +41,7 @@ from gainkt.runs.folder import (
     references_of,
 )
 from gainkt.runs.received import packages_of
+from gainkt.runs.reports import align_run, diagnose_run
 from gainkt.runs.scoring import judge, score_phases
 from gainkt.training.callbacks.checkpoint import PhaseCheckpoint, WholeCheckpointIO
 from gainkt.training.callbacks.early_stopping import PhaseEarlyStopping
@@ -141,10 +144,10 @@ def train(cfg: DictConfig, overrides: Sequence[str] | None = None) -> RunResult:
     finally:
         close_loggers(loggers, status)
     device = trainer.strategy.root_device
-    diagnosis = diagnose_run(run, datamodule, device=device).content if cfg.diagnose else None
+    diagnosis = _diagnose(run, datamodule, device) if cfg.diagnose else None
     aligned = None
     if reference is not None and card is not None:
-        aligned = align_run(run, datamodule, reference, device=device).content
+        aligned = _align(run, datamodule, reference, device)
     return RunResult(scored.metrics, scored.results, card, diagnosis, aligned, run, datamodule, module, trainer)
 
 
@@ -202,6 +205,21 @@ def _draw(directory: RunDirectory, name: str, *, tables: bool) -> None:
     if tables:
         trajectories = pd.read_parquet(directory.path / "trajectories.parquet")
         save_figure(students_figure(trajectories), directory.path / "students.png")
+
+
+def _diagnose(run: Run, datamodule: KTDataModule, device: torch.device) -> dict[str, Any]:
+    """Diagnose the last phase's best checkpoint on test, and draw it."""
+    done = diagnose_run(run, datamodule, device=device)
+    save_figures(done.content, done.folder / "figures")
+    return done.content
+
+
+def _align(run: Run, datamodule: KTDataModule, reference: Reference, device: torch.device) -> dict[str, Any]:
+    """Hold the same checkpoint against the reference that it was trained with, and draw it."""
+    said = reference_tables(reference, datamodule.log_, datamodule.students("test"))
+    done = align_run(run, datamodule, said, device=device)
+    save_alignment_figure(done.content, done.tables, said.rows, said.difficulty, done.folder)
+    return done.content
 
 
 def _record(results: dict[str, Any], directory: RunDirectory, loggers: list[Logger]) -> None:

@@ -235,12 +235,12 @@ def test_logistic_regression_is_that_of_scikit_learn() -> None:
     assert log_loss(fitted, y) == pytest.approx(sk_log_loss(y, expected[:, 1]), abs=1e-6)
 
 
-def test_stake_is_what_the_hidden_information_adds() -> None:
+def test_headroom_is_what_the_hidden_information_adds() -> None:
     made = good_tables()
     tables = Tables(made.predictions, made.trajectories, made.skills, None)
     y = tables.response
-    assert tables.stake(np.zeros(len(y)), "nothing").auc == pytest.approx(0, abs=1e-6)
-    told = tables.stake(y, "the answer")
+    assert tables.headroom(np.zeros(len(y)), "nothing").auc == pytest.approx(0, abs=1e-6)
+    told = tables.headroom(y, "the answer")
     assert told.auc == pytest.approx(1 - roc_auc_score(y, tables.logit), abs=1e-9)
     alone = log_loss(fit_logistic(tables.logit[:, None], y), y)
     assert told.nats == pytest.approx(alone, abs=0.02), "all of the log loss"

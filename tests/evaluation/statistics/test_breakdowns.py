@@ -7,7 +7,7 @@ import torch
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
-from gainkt.evaluation.statistics import breakdowns as views
+from gainkt.evaluation.statistics import breakdowns
 from gainkt.evaluation.statistics.measurable import Unmeasurable
 from gainkt.evaluation.statistics.metrics import prediction_metrics
 
@@ -40,12 +40,12 @@ def test_pooled_auc_is_that_of_scikit_learn() -> None:
     table = predictions()
     rows = table[table["scored"]]
     for column in ("p1", "p2"):
-        assert views.auc(table, column) == pytest.approx(roc_auc_score(rows["response"], rows[column]))
+        assert breakdowns.auc(table, column) == pytest.approx(roc_auc_score(rows["response"], rows[column]))
 
 
 def test_auc_within_students_is_the_weighted_mean_of_scikit_learn() -> None:
     table = predictions()
-    found = views.within_student_auc(table)
+    found = breakdowns.within_student_auc(table)
     aucs, pairs = [], []
     for _, rows in table[table["scored"]].groupby("student"):
         aucs.append(roc_auc_score(rows["response"], rows["p2"]))
@@ -57,8 +57,8 @@ def test_auc_within_students_is_the_weighted_mean_of_scikit_learn() -> None:
 
 def test_auc_within_students_by_hand() -> None:
     # x: rights .8 .1, wrongs .3 .8: .8 > .3, .8 = .8, .1 < both: 1.5 of 4; y: .2 < .4: 0 of 1; z: one class
-    found = views.within_student_auc(HAND)
-    assert found == views.GroupedAuc(auc=1.5 / 5, unweighted=pytest.approx((1.5 / 4) / 2), groups=2, pairs=5)
+    found = breakdowns.within_student_auc(HAND)
+    assert found == breakdowns.GroupedAuc(auc=1.5 / 5, unweighted=pytest.approx((1.5 / 4) / 2), groups=2, pairs=5)
 
 
 def test_auc_within_skills_counts_a_step_under_each_of_its_skills() -> None:
@@ -69,7 +69,7 @@ def test_auc_within_skills_counts_a_step_under_each_of_its_skills() -> None:
         mine = rows[[skill in names.split(";") for names in rows["skills"]]]
         aucs.append(roc_auc_score(mine["response"], mine["p2"]))
         pairs.append(mine["response"].sum() * (1 - mine["response"]).sum())
-    found = views.within_skill_auc(table)
+    found = breakdowns.within_skill_auc(table)
     assert found.auc == pytest.approx(np.average(aucs, weights=pairs))
     assert found.groups == 4
 
@@ -77,23 +77,23 @@ def test_auc_within_skills_counts_a_step_under_each_of_its_skills() -> None:
 def test_first_attempts_by_hand() -> None:
     # unscored steps count as attempts; a step with one new skill among several is a first attempt
     expected = [True, False, True, False, True, True, False, False, True, False]
-    assert views.first_attempts(HAND).tolist() == expected
-    found = views.first_and_later(HAND)
+    assert breakdowns.first_attempts(HAND).tolist() == expected
+    found = breakdowns.first_and_later(HAND)
     assert found["first"] == {"steps": 2, "auc": 0.0}  # x: wrong .3, right .1
     assert found["later"] == {"steps": 5, "auc": pytest.approx(2.5 / 6)}
     # rights .8 .2 .6 against wrongs .8 .4: a tie and .8 > .4, then .6 > .4
 
 
 def test_first_attempts_with_one_class_have_no_auc() -> None:
-    assert views.first_and_later(HAND.assign(response=1))["first"] == {"steps": 2, "auc": None}
+    assert breakdowns.first_and_later(HAND.assign(response=1))["first"] == {"steps": 2, "auc": None}
 
 
 def test_reliability_by_hand() -> None:
-    table = views.reliability_table(HAND, num_bins=2)  # scored: .3 .1 .2 .4 | .8 .8 .6
+    table = breakdowns.reliability_table(HAND, num_bins=2)  # scored: .3 .1 .2 .4 | .8 .8 .6
     assert table["count"].tolist() == [4, 3]
     assert table["probability"].tolist() == pytest.approx([0.25, 2.2 / 3])
     assert table["right"].tolist() == pytest.approx([0.5, 2 / 3])
-    assert views.expected_calibration_error(HAND, num_bins=2) == pytest.approx((4 * 0.25 + 3 * 0.2 / 3) / 7)
+    assert breakdowns.expected_calibration_error(HAND, num_bins=2) == pytest.approx((4 * 0.25 + 3 * 0.2 / 3) / 7)
 
 
 def test_calibration_error_is_that_of_the_run() -> None:
@@ -102,30 +102,30 @@ def test_calibration_error_is_that_of_the_run() -> None:
     rows = table[table["scored"]]
     y = torch.tensor(rows["response"].to_numpy())
     figures = prediction_metrics(torch.tensor(rows["p2"].to_numpy()), y)
-    assert views.expected_calibration_error(table) == pytest.approx(figures["calibration_error"], abs=1e-6)
+    assert breakdowns.expected_calibration_error(table) == pytest.approx(figures["calibration_error"], abs=1e-6)
 
 
 def test_probabilities_0_and_1_fall_into_the_outer_bins() -> None:
     table = pd.DataFrame({"scored": True, "response": [0, 1], "p2": [0.0, 1.0]})
-    assert views.reliability_table(table)[["low", "high"]].to_numpy().tolist() == [
+    assert breakdowns.reliability_table(table)[["low", "high"]].to_numpy().tolist() == [
         [0.0, pytest.approx(0.1)],
         [pytest.approx(0.9), 1.0],
     ]
-    assert views.expected_calibration_error(table) == 0
+    assert breakdowns.expected_calibration_error(table) == 0
 
 
 def test_correlation_within_students_ignores_differences_between_them() -> None:
     table = pd.DataFrame({"student": list("aabb"), "scored": True, "response": [0, 1, 0, 1]})
     table["mastery"] = [0.8, 0.9, 0.1, 0.2]
-    assert views.within_student_correlation(table) == pytest.approx(1)
+    assert breakdowns.within_student_correlation(table) == pytest.approx(1)
     table["mastery"] = [0.9, 0.8, 0.2, 0.1]
-    assert views.within_student_correlation(table) == pytest.approx(-1)
+    assert breakdowns.within_student_correlation(table) == pytest.approx(-1)
 
 
 def test_agreement_is_that_of_scipy() -> None:
     table = predictions()
     rows = table[table["scored"]]
-    found = views.encoder_agreement(table)
+    found = breakdowns.encoder_agreement(table)
     assert found["pearson"] == pytest.approx(np.corrcoef(rows["p1"], rows["p2"])[0, 1])
     assert found["spearman"] == pytest.approx(spearmanr(rows["p1"], rows["p2"]).statistic)
 
@@ -133,10 +133,10 @@ def test_agreement_is_that_of_scipy() -> None:
 def test_what_is_not_defined_is_said() -> None:
     table = predictions()
     with pytest.raises(Unmeasurable, match="1 of 870 values of p2"):
-        views.auc(table.assign(p2=table["p2"].where(np.arange(len(table)) != 5)))
+        breakdowns.auc(table.assign(p2=table["p2"].where(np.arange(len(table)) != 5)))
     with pytest.raises(Unmeasurable, match="one class"):
-        views.within_student_auc(table.assign(response=1))
+        breakdowns.within_student_auc(table.assign(response=1))
     with pytest.raises(Unmeasurable, match="no rows"):
-        views.auc(table.assign(scored=False))
+        breakdowns.auc(table.assign(scored=False))
     with pytest.raises(Unmeasurable, match="does not vary"):
-        views.encoder_agreement(table.assign(p1=np.float32(0.3)))
+        breakdowns.encoder_agreement(table.assign(p1=np.float32(0.3)))

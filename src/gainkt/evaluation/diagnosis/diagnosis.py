@@ -18,7 +18,7 @@ QUESTIONS = (
     Question("saturation", "Where does practice no longer move mastery?", causes.saturation),
     Question("gradients", "Which loss steers the gains?", training_causes.gradients),
     Question("gains", "Do gains depend on skill and response?", gain_causes.gains),
-    Question("left_over", "What would the left-over tensor have reported as the gain?", gain_causes.left_over),
+    Question("left_over", "What would the artefact have reported as the gain?", gain_causes.left_over),
     Question("parameters", "Where did the parameters go?", training_causes.parameters),
     Question("agreement", "Do the two encoders say the same?", causes.agreement),
     Question("wrong_skill", "Is each step scored by the mastery of its own skills?", causes.wrong_skill),
@@ -42,8 +42,8 @@ def diagnose(
 
     Returns:
         findings: one a question, with name, question, measured, status (cause, fine, unmeasured), verdict (one
-            line), stake (auc, nats, basis; or null), advice and override (null unless it is a cause).
-        changes: what to change, in order of expected effect: by AUC at stake, then by log loss at stake; what no
+            line), stake (the headroom: auc, nats, basis; or null), advice and override (null unless it is a cause).
+        changes: what to change, in order of expected effect: by headroom in AUC, then in log loss; what no
             table can weigh comes last. Causes with the same change are one entry.
         protocol: students, scored_steps, trajectories_complete, at_stake.
 
@@ -71,30 +71,26 @@ def diagnose(
 
 
 def changes(findings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return what to change, the greatest stake first: change, override, because (findings), auc, nats."""
+    """Return what to change, the greatest headroom first: change, override, because (findings), auc, nats."""
     merged: dict[str, dict[str, Any]] = {}
-    for found in findings:
-        if found["status"] != CAUSE:
-            continue
-        stake = found["stake"] or {"auc": None, "nats": None}
+    for found in (found for found in findings if found["status"] == CAUSE):
+        headroom = found["stake"] or {"auc": None, "nats": None}
         new = {
             "change": found["advice"],
             "override": found["override"],
             "because": [found["name"]],
-            "auc": stake["auc"],
-            "nats": stake["nats"],
+            "auc": headroom["auc"],
+            "nats": headroom["nats"],
         }
         key = found["override"] or found["advice"]
-        old = merged.get(key)
-        if old is not None:
-            greater = old if _weight(old) >= _weight(new) else new
-            new = {**greater, "because": [*old["because"], found["name"]]}
-        merged[key] = new
+        old = merged.get(key, {"because": []})
+        keeps_old = old["because"] and _weight(old) >= _weight(new)
+        merged[key] = {**(old if keeps_old else new), "because": [*old["because"], found["name"]]}
     return sorted(merged.values(), key=_weight, reverse=True)
 
 
 def _weight(change: Mapping[str, Any]) -> tuple[float, float]:
-    """AUC to three decimals, then log loss; a change of unknown stake weighs least."""
+    """AUC to three decimals, then log loss; a change of unknown headroom weighs least."""
     if change["auc"] is None:
         return (-1.0, -1.0)
     return (round(max(change["auc"], 0.0), 3), max(change["nats"], 0.0))

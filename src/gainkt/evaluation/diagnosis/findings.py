@@ -1,4 +1,4 @@
-"""What a finding of the diagnosis is, and the small figures that findings share."""
+"""What a finding of the diagnosis is: the answer to one question about Encoder 2."""
 
 from __future__ import annotations
 
@@ -6,26 +6,25 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
-from gainkt.evaluation.diagnosis.headroom import Stake, Tables
+from gainkt.evaluation.diagnosis.headroom import Headroom, Tables
 from gainkt.evaluation.statistics.bootstrap import Array
 from gainkt.evaluation.statistics.measurable import Unmeasurable
 
 CAUSE, FINE, UNMEASURED = "cause", "fine", "unmeasured"
+"""Of a finding: a check that fails, passes, or is not measurable (gainkt.evaluation.check)."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The answer to one question about Encoder 2."""
+    """What was found, and what to do about it where it makes Encoder 2 weak."""
 
     measured: Mapping[str, Any]
-    """Figures, and the series that pictures are drawn from."""
+    """Numbers, and the series that pictures are drawn from."""
     verdict: str
     """One line."""
     is_cause: bool = False
     """Whether what was found makes Encoder 2 weak."""
-    stake: Stake | None = None
+    headroom: Headroom | None = None
     """What it costs; None where the tables cannot tell."""
     advice: str | None = None
     """What to change, where it is a cause."""
@@ -43,18 +42,19 @@ class Question:
 
     def ask(self, tables: Tables) -> dict[str, Any]:
         """Return the finding as plain data; one that the tables do not define says why."""
-        about = {"name": self.name, "question": self.text}
+        status = UNMEASURED
         try:
             found = self.answer(tables)
+            status = CAUSE if found.is_cause else FINE
         except Unmeasurable as reason:
-            nothing = {"measured": {}, "status": UNMEASURED, "verdict": f"not measured: {reason}"}
-            return {**about, **nothing, "stake": None, "advice": None, "override": None}
+            found = Finding({}, f"not measured: {reason}")
         return {
-            **about,
+            "name": self.name,
+            "question": self.text,
             "measured": found.measured,
-            "status": CAUSE if found.is_cause else FINE,
+            "status": status,
             "verdict": found.verdict,
-            "stake": found.stake and vars(found.stake),
+            "stake": found.headroom and vars(found.headroom),
             "advice": found.advice if found.is_cause else None,
             "override": found.override if found.is_cause else None,
         }
@@ -63,8 +63,3 @@ class Question:
 def mean_std(x: Array) -> dict[str, float | None]:
     """Mean and standard deviation; None of no values."""
     return {"mean": float(x.mean()), "std": float(x.std())} if len(x) else {"mean": None, "std": None}
-
-
-def mean_or_none(x: Array) -> float | None:
-    """Mean; None of no values."""
-    return float(np.mean(x)) if len(x) else None

@@ -1,8 +1,8 @@
-"""What the diagnosis reads: the tables of a run, lookups in them, and what a piece of information is worth.
+"""What the diagnosis reads: the tables of a run, lookups in them, and how much a piece of information is worth.
 
 What a cause costs Encoder 2 is measured by what it hides: the information is added to Encoder 2's logit by logistic
-regression, and the rise in AUC and fall in log loss are the stake. A model trained without the cause may win more
-or less; the order of stakes is the order of expected effects.
+regression, and the rise in AUC and fall in log loss are the headroom. A model trained without the cause may win more
+or less; the order of headrooms is the order of expected effects.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from gainkt.evaluation.statistics.bootstrap import Array
-from gainkt.evaluation.statistics.breakdowns import auc_of
+from gainkt.evaluation.statistics.breakdowns import auc_of, step_skills
 from gainkt.evaluation.statistics.logistic import fit_logistic, log_loss, logit_of
 from gainkt.evaluation.statistics.measurable import Unmeasurable, column_of
 
@@ -23,7 +23,7 @@ SEAM = 1e-3
 
 
 @dataclass(frozen=True)
-class Stake:
+class Headroom:
     """What a cause costs Encoder 2."""
 
     auc: float
@@ -56,8 +56,8 @@ class OwnSkills:
     missing: int
     """Steps left out because the trajectories lack them: they were cut to a few students."""
 
-    def least(self, x_N: Array) -> Array:
-        """Least over each step's skills, [M]."""
+    def minimum(self, x_N: Array) -> Array:
+        """Minimum over each step's skills, [M]."""
         return np.minimum.reduceat(x_N, self.first_M) if len(self.first_M) else np.empty(0)
 
     @property
@@ -67,22 +67,21 @@ class OwnSkills:
 
 
 class Tables:
-    """The tables of one part of the data (gainkt.evaluation.schema), with what several findings need of them."""
+    """The tables of one part of the data (gainkt.evaluation.schema), with what several findings need of them.
+
+    Args:
+        predictions: all steps.
+        trajectories: of the same students, or of some.
+        skills: of the same part.
+        metrics: metrics.csv, one row an epoch; None where there is none.
+
+    Raises:
+        ValueError: no step is scored.
+    """
 
     def __init__(
         self, predictions: pd.DataFrame, trajectories: pd.DataFrame, skills: pd.DataFrame, metrics: pd.DataFrame | None
     ) -> None:
-        """Keep the tables.
-
-        Args:
-            predictions: all steps.
-            trajectories: of the same students, or of some.
-            skills: of the same part.
-            metrics: metrics.csv, one row an epoch; None where there is none.
-
-        Raises:
-            ValueError: no step is scored.
-        """
         self.predictions, self.trajectories, self.skills = predictions, trajectories, skills
         self._metrics = metrics
         self.is_scored = predictions["scored"].to_numpy(dtype=bool)
@@ -125,28 +124,22 @@ class Tables:
     @cached_property
     def members(self) -> tuple[Array, Array]:
         """Row of the predictions and number of the skill (-1 if unknown) of every (step, skill), rows in order."""
-        set_N, sets = pd.factorize(self.predictions["skills"])
-        names = pd.Index(self.skills["skill"])
-        members = [names.get_indexer(pd.Index(str(joined).split(";"))) for joined in sets]
-        counts = np.array([len(numbers) for numbers in members], dtype=np.int64)
-        begin, count_N = np.cumsum(counts) - counts, counts[set_N]
-        row = np.repeat(np.arange(len(set_N)), count_N)
-        nth = np.arange(len(row)) - np.repeat(np.cumsum(count_N) - count_N, count_N)
-        return row, np.concatenate(members).astype(np.int64)[begin[set_N[row]] + nth]
+        return step_skills(self.predictions["skills"], pd.Index(self.skills["skill"]))
 
     @cached_property
-    def own(self) -> OwnSkills:
-        """State of their own skills before the scored steps."""
-        return _own_skills(self)
+    def _entries(self) -> tuple[Array, Array, Array, Array]:
+        """Row, skill, response and code of the (student, skill) pair of every (step, skill)."""
+        row, skill = self.members
+        student = pd.factorize(self.predictions["student"])[0].astype(np.int64)[row]
+        y = column_of(self.predictions, "response")[row]
+        return row, skill, y, student * (len(self.skills) + 1) + skill
 
     @cached_property
     def own_history(self) -> Array:
         """Log of 1 + earlier right and of 1 + earlier wrong responses to the step's skills (mean over them), [M, 2]."""
-        row, skill = self.members
-        y = column_of(self.predictions, "response")[row]
-        student = pd.factorize(self.predictions["student"])[0].astype(np.int64)[row]
-        order = np.argsort(student * (len(self.skills) + 1) + skill, kind="stable")  # rows of a student are in order
-        pair = (student * (len(self.skills) + 1) + skill)[order]
+        row, _, y, pair_N = self._entries
+        order = np.argsort(pair_N, kind="stable")  # rows of a student are in order
+        pair = pair_N[order]
         opens = np.flatnonzero(np.diff(pair, prepend=-2))
         size = np.diff(opens, append=len(pair))
         counts = []
@@ -159,19 +152,15 @@ class Tables:
 
     @cached_property
     def skill_level(self) -> Array:
-        """Logit of the share of right responses of the *other* students to the step's skills, least over them, [M]."""
-        row, skill = self.members
-        y = column_of(self.predictions, "response")[row]
-        student = pd.factorize(self.predictions["student"])[0].astype(np.int64)[row]
-        pair = pd.factorize(student * (len(self.skills) + 1) + skill)[0]
-        skill = skill + 1  # unknown ones are one skill
-        count, right = np.bincount(skill), np.bincount(skill, y)
-        others = count[skill] - np.bincount(pair)[pair]
-        others_right = right[skill] - np.bincount(pair, y)[pair]
-        share = (others_right + 2 * y.mean()) / (others + 2)  # two responses of an average student keep it off 0 and 1
+        """Logit of the *other* students' share of right responses to the step's skills, minimum over them, [M]."""
+        row, skill, y, pair = self._entries
+        pair, skill = pd.factorize(pair)[0], skill + 1  # unknown ones are one skill
+        others = np.bincount(skill)[skill] - np.bincount(pair)[pair]
+        right = np.bincount(skill, y)[skill] - np.bincount(pair, y)[pair]
+        share = (right + 2 * y.mean()) / (others + 2)  # two responses of an average student keep it off 0 and 1
         return np.minimum.reduceat(logit_of(share), np.flatnonzero(np.diff(row, prepend=-1)))[self.is_scored]
 
-    def stake(self, hidden: Array, basis: str) -> Stake:
+    def headroom(self, hidden: Array, basis: str) -> Headroom:
         """What the columns [M, F] (or a column [M]) add to Encoder 2's logit.
 
         Raises:
@@ -182,49 +171,52 @@ class Tables:
             raise Unmeasurable("the scored steps hold one class of responses only")
         fitted = fit_logistic(np.column_stack([self.logit, hidden]), y)
         alone = fit_logistic(self.logit[:, None], y)
-        return Stake(
-            auc=auc_of(fitted, y) - auc_of(self.logit, y), nats=log_loss(alone, y) - log_loss(fitted, y), basis=basis
+        return Headroom(auc_of(fitted, y) - auc_of(self.logit, y), log_loss(alone, y) - log_loss(fitted, y), basis)
+
+    @cached_property
+    def own(self) -> OwnSkills:
+        """State of their own skills before the scored steps, looked up in the trajectories.
+
+        Raises:
+            Unmeasurable: there are no trajectories.
+        """
+        trajectories, names = self.trajectories, pd.Index(self.skills["skill"])
+        if not len(trajectories):
+            raise Unmeasurable("the trajectories are empty")
+        student_N, students = pd.factorize(self.predictions["student"])
+        steps = self.predictions["step"].to_numpy(dtype=np.int64)
+
+        def key(student: Array, skill: Array, step: Array) -> Array:
+            return (student.astype(np.int64) * len(names) + skill) * (int(steps.max()) + 2) + step
+
+        held = key(
+            pd.Index(students).get_indexer(pd.Index(trajectories["student"])),
+            names.get_indexer(pd.Index(trajectories["skill"])),
+            trajectories["step"].to_numpy(),
         )
-
-
-def _own_skills(tables: Tables) -> OwnSkills:
-    """Look up in the trajectories the state before each scored step of the skills that the step is said to practise."""
-    predictions, trajectories = tables.predictions, tables.trajectories
-    names, students = pd.Index(tables.skills["skill"]), pd.Index(predictions["student"].unique())
-    steps = predictions["step"].to_numpy(dtype=np.int64)
-    longest = int(steps.max()) + 2
-    whose = students.get_indexer(pd.Index(trajectories["student"])).astype(np.int64)
-    which = names.get_indexer(pd.Index(trajectories["skill"]))
-    key = (whose * len(names) + which) * longest + trajectories["step"].to_numpy()
-    order = np.argsort(key, kind="stable")
-    key = key[order]
-    gain, practice, mastery = (
-        trajectories[name].to_numpy(dtype=np.float64)[order] for name in ("gain", "practice", "mastery")
-    )
-    row, skill = tables.members
-    keep = tables.is_scored[row]
-    row, skill = row[keep], skill[keep]
-    student = pd.factorize(predictions["student"])[0].astype(np.int64)[row]
-    wanted = np.where(skill >= 0, (student * len(names) + skill) * longest + steps[row], -9)
-    if not len(key):
-        raise Unmeasurable("the trajectories are empty")
-    now = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
-    before = np.maximum(now - 1, 0)
-    found, follows = key[now] == wanted, key[before] == wanted - 1
-    started = practice[now] - gain[now]
-    # A new window starts anew with practice, and with the skills that it meets.
-    seam = found & (~follows | (np.abs(started - practice[before]) > SEAM * (1 + practice[now])))
-    number = (np.cumsum(tables.is_scored) - 1)[row]  # among the scored rows
-    missing_M = np.bincount(number, ~found, len(tables.scored)) > 0
-    seam_M = (np.bincount(number, seam, len(tables.scored)) > 0) & ~missing_M
-    kept = ~(missing_M | seam_M)[number]
-    first = np.flatnonzero(np.diff(number[kept], prepend=-1))
-    return OwnSkills(
-        row_M=number[kept][first],
-        first_M=first,
-        skill_N=skill[kept],
-        practice_N=started[kept],
-        mastery_N=mastery[before[kept]],
-        seams=int(seam_M.sum()),
-        missing=int(missing_M.sum()),
-    )
+        order = np.argsort(held, kind="stable")
+        held = held[order]
+        gain, practice, mastery = (
+            trajectories[name].to_numpy(dtype=np.float64)[order] for name in ("gain", "practice", "mastery")
+        )
+        row, skill = (x[self.is_scored[self.members[0]]] for x in self.members)
+        wanted = np.where(skill >= 0, key(student_N[row], skill, steps[row]), -9)
+        now = np.minimum(np.searchsorted(held, wanted), len(held) - 1)
+        before = np.maximum(now - 1, 0)
+        found, follows = held[now] == wanted, held[before] == wanted - 1
+        started = practice[now] - gain[now]
+        # A new window starts anew with practice, and with the skills that it meets.
+        seam = found & (~follows | (np.abs(started - practice[before]) > SEAM * (1 + practice[now])))
+        number = (np.cumsum(self.is_scored) - 1)[row]  # among the scored rows
+        missing_M, seam_M = (np.bincount(number, x, len(self.scored)) > 0 for x in (~found, seam))
+        kept = ~(missing_M | seam_M)[number]
+        first = np.flatnonzero(np.diff(number[kept], prepend=-1))
+        return OwnSkills(
+            row_M=number[kept][first],
+            first_M=first,
+            skill_N=skill[kept],
+            practice_N=started[kept],
+            mastery_N=mastery[before[kept]],
+            seams=int((seam_M & ~missing_M).sum()),
+            missing=int(missing_M.sum()),
+        )

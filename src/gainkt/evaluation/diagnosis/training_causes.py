@@ -34,54 +34,51 @@ def gradients(tables: Tables) -> Finding:
             for moment, at in moments.items()
         }
     last = {place: {term: share[-1] for term, share in shares.items()} for place, shares in by_place.items()}
-    own = last["gain_head"].get(LOSS_OF_ENCODER2, 0.0)
-    rivals = {t: s for t, s in last["gain_head"].items() if t != LOSS_OF_ENCODER2}
-    rival = max(rivals, key=lambda term: rivals[term], default=None)
+    rivals = {term: share for term, share in last["gain_head"].items() if term != LOSS_OF_ENCODER2 and share > 0}
     said = "; ".join(
         f"at {title} {', '.join(f'{term} {share:.0%}' for term, share in last[place].items() if share >= 0.005) or '-'}"
         for place, title in PLACES.items()
     )
+    advice = "Encoder 2's loss does not reach the gain head: weigh it more", "loss.bce2=0.5"
+    if rivals:
+        strongest = max(rivals, key=lambda term: rivals[term])
+        advice = "terms other than Encoder 2's loss steer the gains: weigh them less", f"loss.{strongest}=0.0"
     return Finding(
         measured,
         f"share of the gradient in the last epoch: {said}",
-        is_cause=own < SMALL_PULL,
-        advice="terms other than Encoder 2's loss steer the gains: weigh them less"
-        if rivals.get(rival or "", 0.0) > 0
-        else "Encoder 2's loss does not reach the gain head: weigh it more",
-        override=f"loss.{rival}=0.0" if rivals.get(rival or "", 0.0) > 0 else "loss.bce2=0.5",
+        last["gain_head"].get(LOSS_OF_ENCODER2, 0.0) < SMALL_PULL,
+        None,
+        *advice,
     )
 
 
 def _shares(metrics: pd.DataFrame, place: str) -> dict[str, list[float]]:
     """Share of each term by epoch; a term that a phase leaves out has none there."""
-    ending = f"_at_{place}"
-    columns = [c for c in metrics.columns if c.startswith("gradient/") and c.endswith(ending)]
-    norms = metrics[columns].fillna(0.0).to_numpy(dtype=np.float64)
-    total = norms.sum(1, keepdims=True)
-    shares = np.divide(norms, total, out=np.zeros_like(norms), where=total > 0)
-    names = [c.removeprefix("gradient/").removesuffix(ending) for c in columns]
-    return {name: shares[:, i].tolist() for i, name in enumerate(names)}
+    norms = metrics.filter(regex=rf"^gradient/.*_at_{place}$").fillna(0.0)
+    total = norms.to_numpy(dtype=np.float64).sum(1)
+    shares = norms.div(np.where(total > 0, total, np.inf), axis=0)
+    return {str(c).removeprefix("gradient/").removesuffix(f"_at_{place}"): shares[c].tolist() for c in shares}
 
 
 def parameters(tables: Tables) -> Finding:
     """Mean and standard deviation by epoch of every parameter of curve, readout and velocity."""
     metrics = tables.metrics
-    paths = [
-        c.removeprefix("parameter/").removesuffix("_mean")
-        for c in metrics.columns
-        if c.startswith("parameter/") and c.endswith("_mean")
-    ]
+    paths = [str(c).removesuffix("_mean") for c in metrics.filter(regex="^parameter/.*_mean$")]
     if not paths:
         raise Unmeasurable("metrics.csv holds no parameters")
     by_epoch = {
-        path.rpartition(".")[2]: {which: metrics[f"parameter/{path}_{which}"].tolist() for which in ("mean", "std")}
+        path.removeprefix("parameter/").rpartition(".")[2]: {
+            which: metrics[f"{path}_{which}"].tolist() for which in ("mean", "std")
+        }
         for path in paths
     }
     ends = {
         name: {f"{at}_{which}": series[which][i] for at, i in (("first", 0), ("last", -1)) for which in series}
         for name, series in by_epoch.items()
     }
-    stake = tables.stake(tables.skill_level, "a level for every skill, other students' share of right responses, added")
+    headroom = tables.headroom(
+        tables.skill_level, "a level for every skill, other students' share of right responses, added"
+    )
     shared = float(tables.skills["offset"].std(ddof=0)) < 1e-6  # nan, so False, where the curve has none
     moved = ", ".join(
         f"{name} {e['first_mean']:.2f} -> {e['last_mean']:.2f} (std {e['last_std']:.3f})" for name, e in ends.items()
@@ -89,8 +86,8 @@ def parameters(tables: Tables) -> Finding:
     return Finding(
         {"epochs": metrics["epoch"].tolist(), "by_epoch": by_epoch, "ends": ends},
         moved,
-        is_cause=stake.auc > WORTH and shared,
-        stake=stake,
-        advice="let skills differ from the start: an offset (initial mastery) of its own for every skill",
-        override="model.curve.offset.per_skill=true",
+        headroom.auc > WORTH and shared,
+        headroom,
+        "let skills differ from the start: an offset (initial mastery) of its own for every skill",
+        "model.curve.offset.per_skill=true",
     )

@@ -32,9 +32,8 @@ def encoder2_auc(evidence: Evidence) -> Measured:
     further = {"auc": lower.value, "validation_auc": None if validation is None else validation.value}
     if validation is not None and validation.value < lower.value:
         lower, part = validation, " (on validation, the lower of the two)"
-    return Measured(
-        value=lower.value,
-        interval=lower.interval,
+    return Measured.of(
+        lower,
         further=further,
         ceiling_reason="no bound below 1 is known; Encoder 1 shows what an unconstrained model reaches",
         reading=f"Given a right and a wrong step, Encoder 2 puts the right one higher in {lower.value:.1%} of "
@@ -71,9 +70,8 @@ def mastery_response_correlation(evidence: Evidence) -> Measured:
     if ceiling is not None and found.value > ceiling:
         reason += f"; mastery itself reaches more, {found.value:.3f}, which is taken"
         ceiling = found.value
-    return Measured(
-        value=found.value,
-        interval=found.interval,
+    return Measured.of(
+        found,
         further=further,
         ceiling=ceiling,
         ceiling_reason=reason,
@@ -105,9 +103,8 @@ def prediction_range(evidence: Evidence) -> Measured:
     width = evidence.bootstrap.estimate(lambda weights: float(np.diff(quantiles(weights))[0]))
     low, high = quantiles(np.ones(len(evidence.students)))
     right = column_of(evidence.scored, "response").mean()
-    return Measured(
-        value=width.value,
-        interval=width.interval,
+    return Measured.of(
+        width,
         further={"low": low, "high": high, "min": p2.min(), "max": p2.max(), "responses_right": right},
         ceiling=1.0,
         ceiling_reason="a probability lies in [0, 1]",
@@ -153,9 +150,8 @@ def gain_std(evidence: Evidence) -> Measured:
     """Standard deviation over all steps of the gain at the step's own skills."""
     gain = _several(column_of(evidence.predictions, "gain_practised"), "steps")
     found = evidence.bootstrap.std(evidence.student, gain)
-    return Measured(
-        value=found.value,
-        interval=found.interval,
+    return Measured.of(
+        found,
         further={"mean": gain.mean(), "min": gain.min(), "max": gain.max()},
         ceiling=0.5,
         ceiling_reason="gains lie in [0, 1]: the std is at most 1/2, half of them 0 and half 1",

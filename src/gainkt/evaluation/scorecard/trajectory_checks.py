@@ -15,8 +15,8 @@ from gainkt.evaluation.scorecard.curves import MIN_OPPORTUNITIES, curve_shapes, 
 from gainkt.evaluation.statistics.bootstrap import Array, quantiles_of_weights
 from gainkt.evaluation.statistics.measurable import ModelFault, Unmeasurable, column_of, known
 
-MOST_ACTIVE = {"minimum": 5, "target": 3, "optimal": 3}
-"""T2: most skills that may gain at a step."""
+MAX_ACTIVE = {"minimum": 5, "target": 3, "optimal": 3}
+"""T2: maximum of skills that may gain at a step."""
 MIN_STEPS = 30
 """T5: practised steps that a skill needs for its mean gain to be judged."""
 SMALLEST_GAIN = 1e-3
@@ -31,9 +31,8 @@ def differentiation(evidence: Evidence) -> Measured:
     gain = evidence.skills["gain_mean"]
     ceiling, reason, is_bound = _std_ceiling(found.value, evidence)
     possible = f"{ceiling:.4f} possible" + ("" if is_bound else " with the few active skills that T2 asks for")
-    return Measured(
-        value=found.value,
-        interval=found.interval,
+    return Measured.of(
+        found,
         further={"cv_of_mean_gain": gain.std(ddof=0) / gain.mean() if gain.mean() > 0 else None},
         ceiling=ceiling,
         ceiling_reason=reason,
@@ -58,7 +57,7 @@ def _std_ceiling(found: float, evidence: Evidence) -> tuple[float, str, bool]:
     median = _median_active(evidence)(np.ones(len(evidence.students)))
     n = int(min(median, k // 2))
     arithmetic = f"with n of K = {k} gains at 1 and the others at 0 the std is sqrt(n/K (1 - n/K))"
-    if 1 <= median <= MOST_ACTIVE["minimum"] and found <= bound(n):
+    if 1 <= median <= MAX_ACTIVE["minimum"] and found <= bound(n):
         active = column_of(evidence.predictions, "active_skills").mean()
         return (
             bound(n),
@@ -73,9 +72,8 @@ def sparse_activation(evidence: Evidence) -> Measured:
     """T2: median over steps of the number of skills with a gain over .1."""
     active = column_of(evidence.predictions, "active_skills")
     median = evidence.bootstrap.estimate(_median_active(evidence))
-    return Measured(
-        value=median.value,
-        interval=median.interval,
+    return Measured.of(
+        median,
         further={"mean": active.mean(), "share_of_steps_with_none": (active == 0).mean()},
         ceiling_reason="a range is asked, which any model can choose to meet",
         reading=f"The median step moves {median.value:.0f} of {evidence.num_skills} skills by more than .1; "
@@ -131,9 +129,8 @@ def curve_shape(evidence: Evidence) -> Measured:
     share = evidence.bootstrap.mean(evidence.code(curves), curves["is_sigmoid"].to_numpy(dtype=np.float64))
     is_line = curves["line"] < curves["constant"]
     line, flat = (float((~curves["is_sigmoid"] & others).mean()) for others in (is_line, ~is_line))
-    return Measured(
-        value=share.value,
-        interval=share.interval,
+    return Measured.of(
+        share,
         further={"curves": len(curves), "line": line, "constant": flat},
         ceiling=1.0,
         ceiling_reason="a share is at most 1",
@@ -166,9 +163,8 @@ def skill_difficulty(evidence: Evidence) -> Measured:
     by_ease = np.argsort((np.bincount(skill, right) / np.bincount(skill))[enough], kind="stable")
     quarter = max(1, len(enough) // 4)
     easy, hard = mean_gain[by_ease[-quarter:]].mean(), mean_gain[by_ease[:quarter]].mean()
-    return Measured(
-        value=found.value,
-        interval=found.interval,
+    return Measured.of(
+        found,
         further={"easy": easy, "hard": hard, "skills": len(enough)},
         ceiling_reason="a ratio without an upper bound",
         reading=f"Mean gains of {len(enough)} skills vary by {found.value:.0%} of their mean; the easiest quarter "
@@ -203,9 +199,8 @@ def response_conditional(evidence: Evidence) -> Measured:
         lambda n1, gain1, n0, gain0: (gain1 / n1) / np.maximum(gain0 / n0, SMALLEST_GAIN),
     )
     after_right, after_wrong = gain[right].mean(), gain[~right].mean()
-    return Measured(
-        value=found.value,
-        interval=found.interval,
+    return Measured.of(
+        found,
         further={"after_right": after_right, "after_wrong": after_wrong},
         ceiling_reason=f"no bound (a mean after wrong counts as at least {SMALLEST_GAIN:g})",
         reading=f"A right response brings a gain of {after_right:.3f}, a wrong one {after_wrong:.3f}.",
@@ -218,7 +213,7 @@ TRAJECTORY = (
     _rule(
         "t2_sparse_activation",
         "T2 sparse activation",
-        {level: (Need(">=", 1), Need("<=", most)) for level, most in MOST_ACTIVE.items()},
+        {level: (Need(">=", 1), Need("<=", maximum)) for level, maximum in MAX_ACTIVE.items()},
         sparse_activation,
     ),
     _rule("t3_monotonicity", "T3 monotonicity violations", dict.fromkeys(LEVELS, (Need("<=", 0),)), monotonicity),

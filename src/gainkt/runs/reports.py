@@ -1,0 +1,133 @@
+"""Reports on a run that is read back: its diagnosis, and how far it agrees with a reference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import hydra
+import pandas as pd
+import torch
+from omegaconf import DictConfig
+
+from gainkt.data.datamodule import KTDataModule
+from gainkt.evaluation.alignment import ReferenceTables, alignment, training_course, write_alignment
+from gainkt.evaluation.diagnosis.diagnosis import diagnose, write_diagnosis
+from gainkt.runs.folder import Run, build_datamodule, load_run
+from gainkt.runs.leakage_probe import check_leakage
+from gainkt.runs.predict import pick_device
+from gainkt.runs.scoring import folder_for, tables_of
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a report leaves."""
+
+    content: dict[str, Any]
+    """As in its JSON file."""
+    folder: Path
+    """Where that file and the pictures are."""
+    tables: dict[str, pd.DataFrame] = field(repr=False)
+    """What it was computed from."""
+
+
+def open_run(cfg: DictConfig) -> tuple[Run, KTDataModule, dict[str, Any]]:
+    """Return the run that a door's config names, its data, and what the config says of every report.
+
+    Raises:
+        ConfigError: there is no such run or checkpoint.
+        DataError: the run's data cannot be read.
+    """
+    run = load_run(Path(hydra.utils.to_absolute_path(cfg.run)), cfg.get("trust") or ())
+    run.choose_phase(cfg.phase)
+    if cfg.path is not None:
+        run.config.dataset.path = hydra.utils.to_absolute_path(cfg.path)
+    folder = None if cfg.output is None else Path(hydra.utils.to_absolute_path(cfg.output))
+    return (
+        run,
+        build_datamodule(run.config.dataset),
+        {"part": cfg.split, "phase": cfg.phase, "folder": folder, "device": pick_device(cfg.device)},
+    )
+
+
+def diagnose_run(
+    run: Run,
+    datamodule: KTDataModule,
+    part: str = "test",
+    *,
+    phase: str | None = None,
+    folder: Path | None = None,
+    leakage: bool = False,
+    device: torch.device | str = "cpu",
+) -> Report:
+    """Diagnose a run's best checkpoint on a part of its own data, and write diagnosis.json.
+
+    The tables are those of `gainkt.runs.scoring.tables_of`: what training left, where it fits.
+
+    Args:
+        run: a run read back.
+        datamodule: its own data.
+        part: train, valid or test.
+        phase: whose best checkpoint; the last where None.
+        folder: where the file goes; the run's own folder for test and the last phase, else
+            evaluation/<data>-<part>-<phase> in it.
+        leakage: also run the leakage guards, which need the model.
+        device: where to compute.
+
+    Raises:
+        ConfigError: there is no such part, phase or checkpoint.
+    """
+    run.require_same_data(datamodule)
+    datamodule.students(part)  # a part that does not exist is an error before anything is computed
+    phase = run.choose_phase(phase)
+    tables = tables_of(run, datamodule, part, phase, device=device)
+    content = diagnose(tables["predictions"], tables["trajectories"], tables["skills"], run.directory.metrics)
+    if leakage:
+        model = run.model(phase)
+        content["leakage"] = check_leakage(model, datamodule, tables["predictions"], part=part, device=device)
+    content["protocol"] |= _protocol(run, datamodule, part, phase)
+    folder = folder or folder_for(run, datamodule, part, phase)
+    write_diagnosis(content, folder / "diagnosis.json")
+    return Report(content, folder, tables)
+
+
+def align_run(
+    run: Run,
+    datamodule: KTDataModule,
+    reference: ReferenceTables,
+    part: str = "test",
+    *,
+    phase: str | None = None,
+    folder: Path | None = None,
+    device: torch.device | str = "cpu",
+) -> Report:
+    """Compare a run's best checkpoint with a reference on a part of its own data, and write alignment.json.
+
+    Args:
+        run: a run read back.
+        datamodule: its own data.
+        reference: what the reference, fitted on the run's training students, says of the part's students.
+        part: train, valid or test.
+        phase: whose best checkpoint; the last where None.
+        folder: where the file goes, as in `diagnose_run`.
+        device: where to compute, if the tables of that part and phase have to be made.
+
+    Raises:
+        ConfigError: there is no such part, phase or checkpoint.
+    """
+    run.require_same_data(datamodule)
+    phase, wanted = run.choose_phase(phase), ("predictions", "skills")
+    tables = tables_of(run, datamodule, part, phase, wanted, num_students=1, device=device)
+    content = alignment(
+        tables["predictions"], tables["skills"], reference.rows, reference.difficulty, reference.learn_rate
+    )
+    content["training"] = training_course(run.directory.metrics)
+    content["protocol"] = {"reference": reference.name, **_protocol(run, datamodule, part, phase)}
+    folder = folder or folder_for(run, datamodule, part, phase)
+    write_alignment(content, folder / "alignment.json")
+    return Report(content, folder, tables)
+
+
+def _protocol(run: Run, datamodule: KTDataModule, part: str, phase: str) -> dict[str, Any]:
+    return {"name": run.config.name, "data": datamodule.protocol, "split": part, "phase": phase}
