@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 from omegaconf import DictConfig
@@ -49,7 +50,7 @@ def test_every_key_has_a_comment() -> None:
         if path.parent.name in ("experiment", "debug", "hydra"):
             continue
         lines = path.read_text().splitlines()
-        if any(line.startswith("defaults: [") for line in lines):
+        if any(line.startswith("defaults:") for line in lines) and path.parent != CONF:
             continue  # says only what differs from a base, where the key's comment stands
         for number, line in enumerate(lines):
             key, _, value = line.split("#")[0].strip().partition(":")
@@ -71,7 +72,7 @@ def test_an_option_starts_from_options_of_its_own_group_and_says_nothing_twice()
         if "defaults" not in content or path.parent in (CONF, CONF / "experiment"):
             continue
         base: dict[str, Any] = {}
-        for name in content.pop("defaults"):
+        for name in own_options(content.pop("defaults")):
             assert (path.parent / f"{name}.yaml").is_file(), path
             base |= leaves(whole(path.parent / f"{name}.yaml"))
         repeated = {key for key, value in leaves(content).items() if base.get(key, ...) == value}
@@ -82,12 +83,37 @@ def whole(path: Path) -> dict[str, Any]:
     """An option together with those that it starts from."""
     content = yaml.safe_load(path.read_text())
     merged: dict[str, Any] = {}
-    for name in content.pop("defaults", []):
+    for name in own_options(content.pop("defaults", [])):
         merged |= leaves(whole(path.parent / f"{name}.yaml"))
     return merged | leaves(content)
+
+
+def own_options(defaults: list[Any]) -> list[str]:
+    """Options of the same group in a defaults list."""
+    return [name for name in defaults if isinstance(name, str) and name != "_self_"]
 
 
 def leaves(node: Any, path: str = "") -> dict[str, Any]:
     if not isinstance(node, dict) or not node:
         return {path.rstrip("."): node}
     return {key: value for name, part in node.items() for key, value in leaves(part, f"{path}{name}.").items()}
+
+
+def test_debug_fast_goes_through_everything_in_one_batch_an_epoch(config: Config) -> None:
+    result = train(config("v3_inverse_warmup", "debug=fast"))
+    assert result.trainer.num_training_batches == 1
+    assert result.run.phases == ["encoder2_first", "joint"], "every phase of a schedule has an epoch"
+    assert result.run.config.name == "debug"
+    assert result.scorecard is not None
+
+
+def test_debug_overfit_learns_a_batch_by_heart(config: Config) -> None:
+    result = train(config("v4_belief", "debug=overfit", "optimizer.lr=0.02", "dataset.tokens_per_batch=120"))
+    table = pd.read_csv(result.run.directory.metrics)
+    assert table["train/encoder1_auc"].iloc[-1] > 0.99
+    assert table["train/encoder2_auc"].iloc[-1] > table["train/encoder2_auc"].iloc[0] + 0.1
+
+
+def test_debug_profile_writes_a_table(config: Config) -> None:
+    result = train(config("v1_per_skill", "debug=profile"))
+    assert "training_step" in (result.run.directory.path / "fit-profile.txt").read_text()

@@ -61,7 +61,10 @@ def check_keys(cfg: DictConfig) -> None:
     """
     for path, node in _targets(cfg, ""):
         target = _locate(str(node["_target_"]), path)
-        parameters = inspect.signature(target).parameters
+        try:
+            parameters = inspect.signature(target).parameters
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{path}._target_={node['_target_']}: takes no settings by name ({error})") from error
         takes_more = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
         for key in map(str, node):
             # A constructor that takes any keyword checks them itself.

@@ -1,0 +1,1 @@
+"""Parts for gainkt, none of which gainkt knows."""
