@@ -113,7 +113,10 @@ WRONG = {
     "reference": (["reference.prior=0.0"], "reference.prior=0.0: steps, over 0"),
     "schedule": (["schedule.factor=-2.0"], "schedule.factor=-2.0: 0 or more"),
     "scheduled": (["schedule.term=bce3"], "schedule, epoch 0: bce3: no such loss term; did you mean 'bce"),
-    "check": (["scorecard.checks.velocity_spread.minimum=wide"], "scorecard.checks.velocity_spread.minimum=wide: must be"),
+    "check": (
+        ["scorecard.checks.velocity_spread.minimum=wide"],
+        "scorecard.checks.velocity_spread.minimum=wide: must be",
+    ),
     "callback": (["callbacks.table_range.part=gain_head.tabel"], "table_range"),
 }
 

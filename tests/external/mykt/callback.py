@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from gainkt.errors import ConfigError, nearest
 from lightning import Callback, Trainer
+
+from gainkt.errors import ConfigError, nearest
 
 
 class TableRange(Callback):

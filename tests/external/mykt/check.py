@@ -1,11 +1,12 @@
 """A scorecard check, on a quantity of the model that no table of gainkt holds."""
 
+from torch import Tensor
+
 from gainkt.data.batch import Batch
 from gainkt.evaluation.check import Measured, Rule, above
 from gainkt.evaluation.evidence import Evidence
 from gainkt.evaluation.statistics.measurable import Unmeasurable, column_of
 from gainkt.model import Output
-from torch import Tensor
 
 
 def velocity_spread(*, minimum: float, target: float) -> Rule:

@@ -1,11 +1,12 @@
 """Gains that depend on the skill and the response alone."""
 
 import torch
+from torch import Tensor, nn
+
 from gainkt.data.batch import Batch
 from gainkt.errors import ConfigError
 from gainkt.model.axis import SkillAxis
 from gainkt.model.size import Size
-from torch import Tensor, nn
 
 
 class ResponseGain(nn.Module):

@@ -1,9 +1,10 @@
 """A loss term."""
 
+from torch import Tensor
+
 from gainkt.data.batch import Batch
 from gainkt.losses import every_skill, masked_mean
 from gainkt.model import Output
-from torch import Tensor
 
 
 @every_skill

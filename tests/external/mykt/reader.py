@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+
 from gainkt.data.log import InteractionLog, offsets_of
 from gainkt.errors import DataError
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+
 from gainkt.data.log import InteractionLog
 from gainkt.errors import ConfigError
 from gainkt.references.base import Floats, Prediction, Reference, Students, logit
