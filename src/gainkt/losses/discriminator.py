@@ -35,9 +35,6 @@ class GainDiscriminator(Term):
     def __init__(self, *, noise: float) -> None:
         """Keep the noise.
 
-        Args:
-            noise: standard deviation of the noise on uniform vectors, > 0; gains that vary less count as uniform.
-
         Raises:
             ConfigError: the noise is not positive.
         """

@@ -51,17 +51,6 @@ class Alignment(nn.Module):
     ) -> None:
         """Keep the weights (0 switches a term off) and settings.
 
-        Args:
-            l_21: weight of the divergence of p2 from the reference's prediction.
-            l_22: weight of the distance of difficulties.
-            l_23: weight of the distance of abilities.
-            l_23_form: averaged, per_step or standardized.
-            l_23_ability: the reference's ability before each step (dynamic), or one a student (static).
-            theta_scale: weight of the distance of theta's spread from the target.
-            theta_scale_target: standard deviation asked of theta; the reference's own where None.
-            mastery_alignment: weight of the distance of masteries.
-            gain_alignment: weight of the correlation of gains with the reference's learning rates.
-
         Raises:
             ConfigError: a form or kind that does not exist.
         """

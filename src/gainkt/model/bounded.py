@@ -36,15 +36,6 @@ class Bounded(nn.Module):
     ) -> None:
         """Start the values at N(mean, std), clipped to the range.
 
-        Args:
-            num_skills: K.
-            mean: starting value, within the range.
-            std: spread of the starting values over skills.
-            low: least value, or None.
-            high: greatest value, or None; needs `low`.
-            per_skill: one value a skill, [K]; otherwise one for all, [1].
-            learn: train it, or keep the starting value.
-
         Raises:
             ConfigError: the range is empty or the mean lies outside it.
         """

@@ -14,14 +14,6 @@ class SigmoidCurve(nn.Module):
     def __init__(
         self, num_skills: int, *, beta: BoundedFactory, saturation: BoundedFactory, offset: BoundedFactory
     ) -> None:
-        """Build the parameters.
-
-        Args:
-            num_skills: K.
-            beta: steepness per unit of practice, > 0.
-            saturation: level M_sat that mastery tends to, in (0, 1].
-            offset: inflection; practice offset / (beta gamma) brings mastery to half of M_sat.
-        """
         super().__init__()
         self.beta, self.saturation, self.offset = beta(num_skills), saturation(num_skills), offset(num_skills)
 
@@ -77,15 +69,6 @@ class PowerCurve(SigmoidCurve):
         offset: BoundedFactory,
         experience: BoundedFactory,
     ) -> None:
-        """Build the parameters.
-
-        Args:
-            num_skills: K.
-            beta: steepness per unit of practice at the start, > 0.
-            saturation: level M_sat that mastery tends to, in (0, 1].
-            offset: a skill's initial mastery is M_sat sigmoid(-offset).
-            experience: E, units of practice, > 0.
-        """
         super().__init__(num_skills, beta=beta, saturation=saturation, offset=offset)
         self.experience = experience(num_skills)
 

@@ -51,7 +51,6 @@ class InteractionEmbedding(nn.Module):
     """Context and value vectors of an interaction: one a skill and response in each of two tables."""
 
     def __init__(self, num_skills: int, d_model: int, *, has_items: bool) -> None:
-        """Build the two tables."""
         super().__init__()
         self.context = SkillEmbedding(num_skills, d_model, variants=2, has_items=has_items)
         self.value = SkillEmbedding(num_skills, d_model, variants=2, has_items=has_items)

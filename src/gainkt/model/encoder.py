@@ -31,7 +31,6 @@ class Rotary(nn.Module):
     """Attention that sees distances by turning queries and keys (`rotate`)."""
 
     def __init__(self, num_heads: int) -> None:
-        """Take the sizes that every attention takes; none is needed."""
         super().__init__()
 
     def forward(self, query_BHTd: Tensor, key_BHTd: Tensor, value_BHTd: Tensor) -> Tensor:
@@ -119,7 +118,6 @@ class SharedStream(nn.Module):
     """As Encoder 2: no stream of its own, the values of Encoder 1's, which the losses of both heads then shape."""
 
     def __init__(self, num_skills: int, size: Size, *, has_items: bool) -> None:
-        """Take the sizes that every stream takes; none is needed."""
         super().__init__()
 
 

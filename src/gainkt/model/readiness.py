@@ -15,7 +15,6 @@ class NoReadiness(nn.Module):
     inferred = False
 
     def __init__(self, num_skills: int, d_model: int) -> None:
-        """Take the sizes that every readiness takes; none is needed."""
         super().__init__()
 
     def forward(self, moments: Moments, cells: Cells) -> Tensor:

@@ -45,12 +45,6 @@ class ThresholdReadout(nn.Module):
     ) -> None:
         """Build the parameters.
 
-        Args:
-            num_skills: K.
-            threshold: mastery theta at which a right response is as likely as not, in (0, 1).
-            temperature: mastery that takes the logit from 0 to 1, > 0.
-            reduce: how the skills of one step combine: minimum, soft_minimum or mean.
-
         Raises:
             ConfigError: there is no such reduction.
         """
@@ -74,12 +68,6 @@ class GuessSlipReadout(nn.Module):
         self, num_skills: int, *, guess: BoundedFactory, slip: BoundedFactory, reduce: str = "minimum"
     ) -> None:
         """Build the parameters.
-
-        Args:
-            num_skills: K.
-            guess: probability of a right response without mastery, in (0, .5).
-            slip: probability of a wrong response with full mastery, in (0, .5).
-            reduce: how the skills of one step combine: minimum, soft_minimum or mean (of logits).
 
         Raises:
             ConfigError: there is no such reduction.

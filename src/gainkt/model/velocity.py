@@ -36,7 +36,6 @@ class FixedVelocity(nn.Module):
     gamma: Tensor
 
     def __init__(self, num_students: int, d_model: int, *, mean: float = 1.0) -> None:
-        """Keep the value."""
         super().__init__()
         self.register_buffer("gamma", torch.tensor(mean), persistent=False)
 
@@ -55,12 +54,6 @@ class InferredVelocity(nn.Module):
 
     def __init__(self, num_students: int, d_model: int, *, slowest: float = 0.0625, fastest: float = 16.0) -> None:
         """Start with w = 0 and b such that gamma = 1.
-
-        Args:
-            num_students: not needed.
-            d_model: width of the states.
-            slowest: least velocity, in (0, 1); what a student practises must be seen to count.
-            fastest: greatest velocity, over 1.
 
         Raises:
             ConfigError: 1 does not lie between the two.

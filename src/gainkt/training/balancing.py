@@ -9,6 +9,7 @@ cross-entropy against the terms that are not balanced (sparsity, readiness, L2),
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from functools import partial
 from math import exp, isfinite
 from typing import Any
@@ -31,8 +32,10 @@ class Balancing(Constant):
     Factors are plain numbers, saved with the checkpoint, so that a resumed run continues where it stood.
     """
 
+    learnt: tuple[str, ...] = ("factors",)
+    """Attributes that are saved, plain containers."""
+
     def __init__(self, terms: Sequence[str]) -> None:
-        """Keep the names of the terms to balance; the others keep the `loss` group's weight."""
         if len(set(terms)) != len(terms) or not terms:
             raise ConfigError(f"terms={list(terms)}: name each loss term to balance once, bce1 and bce2 say")
         self.terms = list(terms)
@@ -77,11 +80,12 @@ class Balancing(Constant):
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that was learnt, as plain containers."""
-        return {"factors": dict(self.factors)}
+        return {name: deepcopy(getattr(self, name)) for name in self.learnt}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state."""
-        self.factors = dict(state["factors"])
+        for name in self.learnt:
+            setattr(self, name, deepcopy(state[name]))
 
 
 class Uncertainty(Balancing):
@@ -92,6 +96,8 @@ class Uncertainty(Balancing):
 
     Source: Kendall, Gal and Cipolla, Multi-Task Learning Using Uncertainty to Weigh Losses, CVPR 2018.
     """
+
+    learnt = ("factors", "s")
 
     def __init__(self, *, terms: Sequence[str] = ("bce1", "bce2"), lr: float = 0.01) -> None:
         """Keep the terms to balance and the step of s, in (0, 1).
@@ -121,15 +127,6 @@ class Uncertainty(Balancing):
                 self.s[name] -= self.lr * (1 - exp(-self.s[name]) * value)
             self.factors[name] = exp(-self.s[name])
 
-    def state_dict(self) -> dict[str, Any]:
-        """The factors and their logarithms."""
-        return {**super().state_dict(), "s": dict(self.s)}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a saved state."""
-        super().load_state_dict(state)
-        self.s = dict(state["s"])
-
 
 class GradientNorm(Balancing):
     """Gradient-norm balancing: the weighted gradient of a term that trains slowly is made the larger one.
@@ -142,14 +139,10 @@ class GradientNorm(Balancing):
     Source: Chen et al., GradNorm: Gradient Normalization for Adaptive Loss Balancing, ICML 2018.
     """
 
+    learnt = ("factors", "means", "seen")
+
     def __init__(self, *, places: Mapping[str, str], alpha: float = 0.5, every: int = 10, memory: float = 0.9) -> None:
         """Keep the rule.
-
-        Args:
-            places: term to balance -> part of the model (its direct child) where its gradient is measured.
-            alpha: strength of the pull towards equal training rates, >= 0; at 0 the norms are made equal.
-            every: batches between measurements, >= 1.
-            memory: share of the old in the running means, in [0, 1).
 
         Raises:
             ConfigError: a setting out of range, or fewer than two terms.
@@ -197,17 +190,6 @@ class GradientNorm(Balancing):
         wanted = {t: (progress[t] / mean) ** self.alpha / max(m["norm"], SMALLEST) for t, m in self.means.items()}
         share = sum(base[t] for t in self.terms) / sum(wanted.values())
         self.factors = {t: wanted[t] * share / base[t] for t in self.terms}
-
-    def state_dict(self) -> dict[str, Any]:
-        """The factors, the running means and the batches seen."""
-        means = {term: dict(values) for term, values in self.means.items()}
-        return {**super().state_dict(), "means": means, "seen": self.seen}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a saved state."""
-        super().load_state_dict(state)
-        self.means = {term: dict(values) for term, values in state["means"].items()}
-        self.seen = state["seen"]
 
 
 def gradient_norm(value: Tensor, part: nn.Module) -> float | None:

@@ -134,12 +134,6 @@ class TwoPhase(Phases):
     ) -> None:
         """Keep the phases.
 
-        Args:
-            split: share of the epochs in the first phase, in (0, 1).
-            first: weights in the first phase; those of the second are the `loss` group's.
-            names: of the two phases.
-            frozen: phase -> parts of the model that do not change in it; none where a phase is not named.
-
         Raises:
             ConfigError: split is not between 0 and 1, or frozen names no phase.
         """
@@ -167,12 +161,6 @@ class AlignmentWarmup(Constant):
 
     def __init__(self, *, level: float, warmup: float, aligned: Sequence[str], yielding: Sequence[str] = ()) -> None:
         """Keep the course.
-
-        Args:
-            level: lambda after the warm-up, 0 or more; at most 1 where terms yield.
-            warmup: epochs until then, 0 or more, fractions allowed.
-            aligned: terms that lambda multiplies.
-            yielding: terms that 1 - lambda multiplies.
 
         Raises:
             ConfigError: level or warmup is out of range.
@@ -208,10 +196,6 @@ class Knots(Constant):
 
     def __init__(self, knots: Mapping[str, Sequence[Sequence[float]]], *, shape: str = "linear") -> None:
         """Keep the knots.
-
-        Args:
-            knots: for each term, [moment, weight] pairs; a moment is a share of the epochs in [0, 1], increasing.
-            shape: passage between knots: linear, cosine, or step (jumps at the later knot).
 
         Raises:
             ConfigError: moments out of range or order, or an unknown shape.

@@ -31,12 +31,6 @@ class FlooredGain(nn.Module):
     ) -> None:
         """Build the other head.
 
-        Args:
-            num_skills: K.
-            size: sizes that the parts of the model share.
-            head: makes the gain head whose gains are spread out.
-            floor: least std over skills, in (0, .5).
-
         Raises:
             ConfigError: no gains in [0, 1] of K skills have that std.
         """

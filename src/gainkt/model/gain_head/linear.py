@@ -26,13 +26,6 @@ class LinearGain(nn.Module):
     ) -> None:
         """Build the map.
 
-        Args:
-            num_skills: K.
-            size: sizes that the parts of the model share.
-            weight_std: weights start at N(0, weight_std); PyTorch's uniform draw where None.
-            bias_std: biases start at N(0, bias_std).
-            dropout: probability that an entry of v is left out while training, in [0, 1); `size.dropout` is not used.
-
         Raises:
             ConfigError: dropout is out of range.
         """

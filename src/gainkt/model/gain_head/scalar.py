@@ -14,7 +14,6 @@ class NoGain(nn.Module):
     """Practice teaches nothing: g = 0 for every skill, as theories without learning have it (Rasch)."""
 
     def __init__(self, num_skills: int, size: Size) -> None:
-        """Take the sizes that every gain head takes; none is needed."""
         super().__init__()
 
     def forward(self, value_BTD: Tensor, axis: SkillAxis, batch: Batch) -> Tensor:
@@ -29,7 +28,6 @@ class ScalarGain(nn.Module):
     """
 
     def __init__(self, num_skills: int, size: Size) -> None:
-        """Take the sizes that every gain head takes; none is needed."""
         super().__init__()
 
     def forward(self, value_BTD: Tensor, axis: SkillAxis, batch: Batch) -> Tensor:

@@ -1,4 +1,4 @@
-"""Checkpoint."""
+"""Checkpoints: the last epoch, and the best of every phase; written whole or not at all."""
 
 from __future__ import annotations
 
@@ -27,29 +27,20 @@ class WholeCheckpointIO(TorchCheckpointIO):
         write_whole(path, lambda building: torch.save(checkpoint, building))
 
 
-class PhaseCheckpoint(Checkpoint):
-    """Keeps `last.ckpt` and, for every phase, `best-<phase>.ckpt` by an unweighted validation figure."""
+class PhaseCheckpoint(Watch, Checkpoint):
+    """Keeps `last.ckpt` and, for every phase, `best-<phase>.ckpt` by an unweighted validation metric."""
 
     def __init__(self, *, monitor: str, mode: str = "max") -> None:
-        """Keep the rule; the folder is given by train() as `dirpath`."""
-        self.watch = Watch(monitor, mode)
+        super().__init__(monitor, mode)
         self.dirpath = Path("checkpoints")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the epoch, and keep it as the phase's best if it is."""
-        improved = self.watch.see(trainer)
-        last, best = self.dirpath / "last.ckpt", self.dirpath / f"best-{self.watch.state['phase']}.ckpt"
+        improved = self.see(trainer)
+        last, best = self.dirpath / "last.ckpt", self.dirpath / f"best-{self.state['phase']}.ckpt"
         if not improved:
             trainer.save_checkpoint(last, weights_only=False)
             return
         # The best first: killed between the two, a resumed run repeats the epoch and finds it again.
         trainer.save_checkpoint(best, weights_only=False)
         write_whole(last, lambda building: shutil.copyfile(best, building))
-
-    def state_dict(self) -> dict[str, Any]:
-        """Best value and epoch of the present phase."""
-        return dict(self.watch.state)
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a saved state."""
-        self.watch.state = dict(state_dict)

@@ -21,10 +21,6 @@ class GainFloor(Callback):
     def __init__(self, *, floor: float, patience: int) -> None:
         """Keep the rule.
 
-        Args:
-            floor: least std of gains over skills, in (0, .5): gains in [0, 1] cannot spread more than .5.
-            patience: epochs in a row under the floor that end the run, at least 1.
-
         Raises:
             ConfigError: a setting out of range.
         """

@@ -21,7 +21,6 @@ class MetricsTable(Checkpoint):
     """
 
     def __init__(self, path: Path) -> None:
-        """Keep where to write."""
         self.path = path
         self.rows: list[dict[str, Any]] = []
 

@@ -15,7 +15,6 @@ class ReseedEachBatch(Callback):
     """
 
     def __init__(self, seed: int) -> None:
-        """Keep the run's seed."""
         self.seed = seed
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:

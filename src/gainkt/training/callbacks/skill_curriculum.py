@@ -27,11 +27,6 @@ class SkillCurriculum(Callback):
     def __init__(self, *, knots: Sequence[Sequence[float]], shape: str = "linear") -> None:
         """Keep the course of the share.
 
-        Args:
-            knots: [moment, share] pairs; a moment is a share of the epochs in [0, 1], increasing, a share of the
-                skills lies in (0, 1], and the last is 1.
-            shape: passage between knots: linear, cosine, or step (jumps at the later knot).
-
         Raises:
             ConfigError: moments out of range or order, shares out of range, a last share under 1, an unknown shape.
         """
