@@ -50,7 +50,7 @@ class MasteryPath(nn.Module):
         super().__init__()
         size = Size(d_model=cell.width, num_heads=4, num_blocks=1, d_ff=cell.width, dropout=0.0)
         self.gain_head, self.receivers = LinearGain(cell.num_skills, size), AllSkills()
-        self.velocity = StudentVelocity(num_students, cell.width)
+        self.velocity = StudentVelocity(num_students, cell.width, mean=1.1)
         self.curve = SigmoidCurve(
             cell.num_skills,
             beta=partial(Bounded, mean=2.5, low=0.0),
@@ -61,6 +61,7 @@ class MasteryPath(nn.Module):
             cell.num_skills,
             threshold=partial(Bounded, mean=0.85, low=0.0, high=1.0, per_skill=False),
             temperature=partial(Bounded, mean=1.0, low=0.0, per_skill=False, learn=False),
+            reduce="minimum",
         )
 
     def forward(self, value_BTD: Tensor, axis: SkillAxis, batch: Batch) -> Tensor:

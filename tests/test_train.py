@@ -144,7 +144,7 @@ def test_early_stopping_counts_within_a_phase(config: Config) -> None:
     assert (table.phase == "encoder2_first").sum() == 6, "a phase that another follows runs its length"
     assert (table.phase == "joint").sum() == 3, "the first epoch of a phase is its first best"
     with pytest.raises(ConfigError, match="patience=0"):
-        PhaseEarlyStopping(monitor="val/encoder1_auc", patience=0)
+        PhaseEarlyStopping(monitor="val/encoder1_auc", mode="max", patience=0)
 
 
 def test_a_run_that_stopped_early_stays_stopped(config: Config) -> None:

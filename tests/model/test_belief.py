@@ -30,7 +30,7 @@ def test_new_students_get_the_mean_velocity() -> None:
 
 def test_everybody_starts_alike_and_may_come_to_differ() -> None:
     velocity, one, many, first = (
-        InferredVelocity(3, 8),
+        InferredVelocity(3, 8, slowest=0.0625, fastest=16.0),
         StudentReadiness(7, 8),
         SkillReadiness(7, 8),
         FirstContactReadiness(7, 8),
@@ -53,7 +53,7 @@ def test_velocity_keeps_within_its_bounds() -> None:
     assert 0.5 <= gamma.min() < 0.6
     assert 3.5 < gamma.max() <= 4.0
     with pytest.raises(ConfigError, match="slowest=1"):
-        InferredVelocity(3, 8, slowest=1.0)
+        InferredVelocity(3, 8, slowest=1.0, fastest=16.0)
 
 
 @pytest.mark.parametrize("kind", [StudentReadiness, SkillReadiness, FirstContactReadiness])

@@ -87,6 +87,7 @@ def test_readout_reads_the_least_mastered_skill() -> None:
         7,
         threshold=partial(Bounded, mean=0.85, per_skill=False),
         temperature=partial(Bounded, mean=1.0, per_skill=False),
+        reduce="minimum",
     )
     batch = random_batch()
     mastery = torch.rand(batch.skills_BTS.shape)
@@ -103,13 +104,13 @@ def test_unknown_reduction_names_the_nearest() -> None:
 
 
 def test_guess_and_slip_bound_the_probability() -> None:
-    readout = GuessSlipReadout(7, guess=partial(Bounded, mean=0.2), slip=partial(Bounded, mean=0.1))
+    readout = GuessSlipReadout(7, guess=partial(Bounded, mean=0.2), slip=partial(Bounded, mean=0.1), reduce="minimum")
     batch = random_batch()
     mastery = torch.rand(batch.skills_BTS.shape)
     least = mastery.masked_fill(~batch.has_skill_BTS, 9).amin(-1)[batch.valid_BT]
     p = torch.sigmoid(readout(mastery, batch))[batch.valid_BT]
     torch.testing.assert_close(p, 0.2 + (1 - 0.1 - 0.2) * least)
-    certain = GuessSlipReadout(7, guess=partial(Bounded, mean=0.0), slip=partial(Bounded, mean=0.0))
+    certain = GuessSlipReadout(7, guess=partial(Bounded, mean=0.0), slip=partial(Bounded, mean=0.0), reduce="minimum")
     full = torch.ones(batch.skills_BTS.shape, requires_grad=True)
     logit = certain(full, batch)[batch.valid_BT]
     assert (logit > 3).all(), "full mastery is near certainty, not a coin"

@@ -60,6 +60,6 @@ def test_readout_without_skills_or_with_another_reduction() -> None:
     several = batch.has_skill_BTS.all(-1)
     expected = torch.logit(mastery.amin(-1), eps=1e-6)
     torch.testing.assert_close(least[several], expected[several])
-    assert torch.isfinite(MasteryReadout(7)(torch.ones_like(mastery), batch)).all()
+    assert torch.isfinite(MasteryReadout(7, reduce="mean")(torch.ones_like(mastery), batch)).all()
     with pytest.raises(ConfigError, match="minimum"):
         MasteryReadout(7, reduce="minimun")

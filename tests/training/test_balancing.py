@@ -36,7 +36,7 @@ class TwoLines(nn.Module):
 
 
 def test_uncertainty_weights_settle_at_one_over_the_loss() -> None:
-    schedule = Uncertainty(lr=0.1)
+    schedule = Uncertainty(terms=["bce1", "bce2"], lr=0.1)
     raw = {"bce1": torch.tensor(0.25), "bce2": torch.tensor(2.0)}
     for _ in range(500):
         schedule.move(nn.Identity(), raw, BASE)
@@ -47,7 +47,7 @@ def test_uncertainty_weights_settle_at_one_over_the_loss() -> None:
     # The same s as PyTorch finds by descending the whole of the published loss.
     s = torch.zeros(2, requires_grad=True)
     descent, losses = torch.optim.SGD([s], lr=0.1), torch.tensor([0.25, 2.0])
-    fresh = Uncertainty(lr=0.1)
+    fresh = Uncertainty(terms=["bce1", "bce2"], lr=0.1)
     for _ in range(20):
         descent.zero_grad()
         (torch.exp(-s) * losses + s).sum().backward()
@@ -59,7 +59,7 @@ def test_uncertainty_weights_settle_at_one_over_the_loss() -> None:
 def test_gradient_norms_become_equal_and_the_slower_term_gets_more() -> None:
     model = TwoLines()
     places = {"bce1": "encoder1", "bce2": "encoder2"}
-    equal = GradientNorm(places=places, alpha=0.0, every=1)
+    equal = GradientNorm(places=places, alpha=0.0, every=1, memory=0.9)
     equal.move(model, model.raw(), BASE)
     weights = equal.weights(0, 1, BASE)
     assert weights == pytest.approx({"bce1": 0.2, "bce2": 0.8})
@@ -78,7 +78,7 @@ def test_gradient_norms_become_equal_and_the_slower_term_gets_more() -> None:
 
 def test_nothing_moves_while_a_part_is_frozen_or_between_measurements() -> None:
     model = TwoLines()
-    schedule = GradientNorm(places={"bce1": "encoder1", "bce2": "encoder2"}, every=3)
+    schedule = GradientNorm(places={"bce1": "encoder1", "bce2": "encoder2"}, alpha=0.5, every=3, memory=0.9)
     model.encoder2.requires_grad_(False)
     schedule.move(model, model.raw(), BASE)
     assert schedule.factors == {"bce1": 1.0, "bce2": 1.0}
@@ -135,19 +135,19 @@ def test_the_falling_weight(config: Config) -> None:
 def test_what_cannot_be_balanced() -> None:
     module: Any = SimpleNamespace(loss=SimpleNamespace(weights={"bce1": 0.7, "bce2": 0.0}), model=TwoLines())
     with pytest.raises(ConfigError, match=r"loss\.bce2 is 0 or unknown"):
-        Uncertainty().follow(module)
+        Uncertainty(terms=["bce1", "bce2"], lr=0.1).follow(module)
     with pytest.raises(ConfigError, match=r"schedule\.places\.bce1=encoder: the model has no such part; did you mean"):
-        GradientNorm(places={"bce1": "encoder", "bce2": "encoder2"}).follow(module)
+        GradientNorm(places={"bce1": "encoder", "bce2": "encoder2"}, alpha=0.5, every=10, memory=0.9).follow(module)
     module.model.encoder2 = nn.Identity()
     with pytest.raises(ConfigError, match="has no parameters"):
-        GradientNorm(places={"bce1": "encoder1", "bce2": "encoder2"}).follow(module)
+        GradientNorm(places={"bce1": "encoder1", "bce2": "encoder2"}, alpha=0.5, every=10, memory=0.9).follow(module)
     with pytest.raises(ConfigError, match="needs terms of 0 or more"):
-        Uncertainty(terms=["gain_variance"]).move(nn.Identity(), {"gain_variance": torch.tensor(-1.0)}, BASE)
+        Uncertainty(terms=["gain_variance"], lr=0.1).move(nn.Identity(), {"gain_variance": torch.tensor(-1.0)}, BASE)
     with pytest.raises(ConfigError, match=r"lr=0"):
-        Uncertainty(lr=0)
+        Uncertainty(terms=["bce1"], lr=0)
     with pytest.raises(ConfigError, match="once"):
-        Uncertainty(terms=["bce1", "bce1"])
+        Uncertainty(terms=["bce1", "bce1"], lr=0.1)
     with pytest.raises(ConfigError, match="two terms or more"):
-        GradientNorm(places={"bce1": "encoder1"})
+        GradientNorm(places={"bce1": "encoder1"}, alpha=0.5, every=10, memory=0.9)
     with pytest.raises(ConfigError, match="every=0"):
-        GradientNorm(places={"bce1": "encoder1", "bce2": "encoder2"}, every=0)
+        GradientNorm(places={"bce1": "encoder1", "bce2": "encoder2"}, alpha=0.5, every=0, memory=0.9)

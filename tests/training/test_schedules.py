@@ -6,6 +6,7 @@ from gainkt.errors import ConfigError
 from gainkt.training.schedules import AlignmentWarmup, Constant, Knots, Phases, TwoPhase, phase_of
 
 BASE = {"bce1": 0.7, "bce2": 0.3}
+NAMES = ("encoder2_first", "joint")
 
 
 def test_constant() -> None:
@@ -15,7 +16,7 @@ def test_constant() -> None:
 
 @pytest.mark.parametrize(("split", "switch"), [(0.4, 12), (0.5, 15), (0.6, 18)])
 def test_inverse_warm_up_switches_once(split: float, switch: int) -> None:
-    schedule = TwoPhase(split=split, first={"bce1": 0.0, "bce2": 1.0})
+    schedule = TwoPhase(split=split, names=NAMES, first={"bce1": 0.0, "bce2": 1.0})
     for epoch in range(30):
         expected = {"bce1": 0.0, "bce2": 1.0} if epoch < switch else BASE
         assert schedule.weights(epoch, 30, BASE) == expected
@@ -44,7 +45,7 @@ def test_piecewise_jumps() -> None:
 
 
 def test_one_epoch_is_enough_for_a_ramp() -> None:
-    assert Knots({"bce1": [[0.0, 0.8], [1.0, 0.3]]}).weights(0, 1, BASE)["bce1"] == 0.8
+    assert Knots({"bce1": [[0.0, 0.8], [1.0, 0.3]]}, shape="linear").weights(0, 1, BASE)["bce1"] == 0.8
 
 
 def test_phases_that_do_not_cover_the_epochs() -> None:
@@ -52,9 +53,9 @@ def test_phases_that_do_not_cover_the_epochs() -> None:
     with pytest.raises(ConfigError, match="do not cover the epochs"):
         Phases(short)
     with pytest.raises(ConfigError, match="no epoch"):
-        TwoPhase(split=0.5, first={}).phases(1)
+        TwoPhase(split=0.5, names=NAMES, first={}).phases(1)
     with pytest.raises(ConfigError, match=r"split=1\.5"):
-        TwoPhase(split=1.5, first={})
+        TwoPhase(split=1.5, names=NAMES, first={})
     with pytest.raises(ConfigError, match="same name"):
         Phases([{"name": "a", "share": 0.5, "weights": {}}] * 2)
     with pytest.raises(ConfigError, match="name, share and weights"):
@@ -63,20 +64,20 @@ def test_phases_that_do_not_cover_the_epochs() -> None:
 
 def test_bad_knots() -> None:
     with pytest.raises(ConfigError, match="moments"):
-        Knots({"bce1": [[0.5, 1.0], [0.2, 0.0]]})
+        Knots({"bce1": [[0.5, 1.0], [0.2, 0.0]]}, shape="linear")
     with pytest.raises(ConfigError, match="shape"):
         Knots({"bce1": [[0.0, 1.0]]}, shape="square")
 
 
 def test_phases_freeze_what_they_name() -> None:
-    schedule = TwoPhase(split=0.5, first={"bce1": 0.0}, frozen={"joint": ["encoder2", "gain_head"]})
+    schedule = TwoPhase(split=0.5, names=NAMES, first={"bce1": 0.0}, frozen={"joint": ["encoder2", "gain_head"]})
     assert [list(schedule.frozen(epoch, 4)) for epoch in range(4)] == [[], [], *[["encoder2", "gain_head"]] * 2]
     plain = {"share": 0.5, "weights": {}}
     phases = Phases([{"name": "a", "frozen": ["encoder1"], **plain}, {"name": "b", **plain}])
     assert [list(phases.frozen(epoch, 2)) for epoch in range(2)] == [["encoder1"], []]
     assert not Constant().frozen(0, 2)
     with pytest.raises(ConfigError, match=r"frozen\.join: no such phase; did you mean 'joint'"):
-        TwoPhase(split=0.5, first={}, frozen={"join": ["encoder1"]})
+        TwoPhase(split=0.5, names=NAMES, first={}, frozen={"join": ["encoder1"]})
 
 
 def test_alignment_comes_in_as_encoder1_yields() -> None:

@@ -124,7 +124,7 @@ class SharedStream(nn.Module):
 class LSTMStream(nn.Module):
     """History to state by an LSTM over embeddings of the interactions; its output is context and value at once."""
 
-    def __init__(self, num_skills: int, size: Size, *, has_items: bool, num_layers: int = 1) -> None:
+    def __init__(self, num_skills: int, size: Size, *, has_items: bool, num_layers: int) -> None:
         """Build the embedding and `num_layers` layers of width D."""
         super().__init__()
         self.embedding = SkillEmbedding(num_skills, size.d_model, variants=2, has_items=has_items)

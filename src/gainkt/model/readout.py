@@ -41,7 +41,7 @@ class ThresholdReadout(nn.Module):
         *,
         threshold: BoundedFactory,
         temperature: BoundedFactory,
-        reduce: str = "minimum",
+        reduce: str,
     ) -> None:
         """Build the parameters.
 
@@ -64,9 +64,7 @@ class GuessSlipReadout(nn.Module):
     Mastery is read as the probability to know the skill, as in Bayesian knowledge tracing (Corbett & Anderson, 1995).
     """
 
-    def __init__(
-        self, num_skills: int, *, guess: BoundedFactory, slip: BoundedFactory, reduce: str = "minimum"
-    ) -> None:
+    def __init__(self, num_skills: int, *, guess: BoundedFactory, slip: BoundedFactory, reduce: str) -> None:
         """Build the parameters.
 
         Raises:
@@ -88,7 +86,7 @@ class MasteryReadout(nn.Module):
     As in the Rasch model, where a student of ability theta masters a skill of difficulty b with sigmoid(theta - b).
     """
 
-    def __init__(self, num_skills: int, *, reduce: str = "mean") -> None:
+    def __init__(self, num_skills: int, *, reduce: str) -> None:
         """Keep how the skills of one step combine: minimum, soft_minimum or mean of their logits.
 
         Raises:

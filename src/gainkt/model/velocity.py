@@ -18,7 +18,7 @@ class StudentVelocity(nn.Module):
 
     inferred = False
 
-    def __init__(self, num_students: int, d_model: int, *, mean: float = 1.1) -> None:
+    def __init__(self, num_students: int, d_model: int, *, mean: float) -> None:
         """Start every student at `mean`."""
         super().__init__()
         self.gamma = Bounded(max(num_students, 1), mean=mean, low=0.0)
@@ -35,7 +35,7 @@ class FixedVelocity(nn.Module):
     inferred = False
     gamma: Tensor
 
-    def __init__(self, num_students: int, d_model: int, *, mean: float = 1.0) -> None:
+    def __init__(self, num_students: int, d_model: int, *, mean: float) -> None:
         super().__init__()
         self.register_buffer("gamma", torch.tensor(mean), persistent=False)
 
@@ -52,7 +52,7 @@ class InferredVelocity(nn.Module):
 
     inferred = True
 
-    def __init__(self, num_students: int, d_model: int, *, slowest: float = 0.0625, fastest: float = 16.0) -> None:
+    def __init__(self, num_students: int, d_model: int, *, slowest: float, fastest: float) -> None:
         """Start with w = 0 and b such that gamma = 1.
 
         Raises:

@@ -99,7 +99,7 @@ class Uncertainty(Balancing):
 
     learnt = ("factors", "s")
 
-    def __init__(self, *, terms: Sequence[str] = ("bce1", "bce2"), lr: float = 0.01) -> None:
+    def __init__(self, *, terms: Sequence[str], lr: float) -> None:
         """Keep the terms to balance and the step of s, in (0, 1).
 
         Raises:
@@ -141,7 +141,7 @@ class GradientNorm(Balancing):
 
     learnt = ("factors", "means", "seen")
 
-    def __init__(self, *, places: Mapping[str, str], alpha: float = 0.5, every: int = 10, memory: float = 0.9) -> None:
+    def __init__(self, *, places: Mapping[str, str], alpha: float, every: int, memory: float) -> None:
         """Keep the rule.
 
         Raises:

@@ -127,9 +127,9 @@ class TwoPhase(Phases):
     def __init__(
         self,
         *,
-        split: float = 0.5,
+        split: float,
         first: Weights,
-        names: Sequence[str] = ("encoder2_first", "joint"),
+        names: Sequence[str],
         frozen: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         """Keep the phases.
@@ -194,7 +194,7 @@ class Knots(Constant):
     knot the weight stays.
     """
 
-    def __init__(self, knots: Mapping[str, Sequence[Sequence[float]]], *, shape: str = "linear") -> None:
+    def __init__(self, knots: Mapping[str, Sequence[Sequence[float]]], *, shape: str) -> None:
         """Keep the knots.
 
         Raises:

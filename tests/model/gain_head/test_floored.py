@@ -112,7 +112,7 @@ def test_the_floor_counts_all_skills_on_either_axis() -> None:
 
 def test_the_floor_takes_any_head(config: Config) -> None:
     batch = random_batch(num_skills=K)
-    assert FlooredGain(K, SIZE, head=ScalarGain)(value_of(batch), all_skills(batch, K), batch).std() > 0.04
+    assert FlooredGain(K, SIZE, head=ScalarGain, floor=0.05)(value_of(batch), all_skills(batch, K), batch).std() > 0.04
     inner = "model.gain_head.head._target_=gainkt.model.gain_head.linear.MLPGain"
     cfg = config("v1_per_skill", "model/gain_head=floored", inner, "model.gain_head.floor=0.2")
     check_keys(cfg)

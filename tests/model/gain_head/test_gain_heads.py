@@ -16,8 +16,7 @@ from gainkt.model.axis import SkillAxis, all_skills, met_skills
 from gainkt.model.gain_head.base import gains_for
 from gainkt.model.gain_head.experts import ExpertGain, GroupedGain, MixtureGain
 from gainkt.model.gain_head.linear import LinearGain
-from gainkt.model.gain_head.own_table import OwnTableGain
-from gainkt.model.gain_head.q_matrix import QMatrixGain
+from gainkt.model.gain_head.own import OwnTableGain, QMatrixGain
 from gainkt.model.gain_head.scalar import NoGain
 from gainkt.model.size import Size
 
@@ -215,7 +214,7 @@ def test_gains_start_on_the_q_matrix(strength: float) -> None:
 def test_the_q_matrix_may_be_left_again() -> None:
     batch = random_batch(num_skills=K)
     axis = all_skills(batch, K)
-    head = QMatrixGain(K, SIZE)
+    head = QMatrixGain(K, SIZE, strength=2.0)
     practised = axis.practised(batch.has_skill_BTS)
     optimizer = torch.optim.Adam(head.parameters(), lr=0.1)
     for _ in range(60):
@@ -254,7 +253,7 @@ def test_without_gains_practice_stays_at_nothing() -> None:
 
 
 def test_a_table_gives_a_skill_one_gain_a_response() -> None:
-    head, batch = OwnTableGain(K, SIZE, right_bias=1.0, wrong_bias=-2.0), random_batch(num_skills=K)
+    head, batch = OwnTableGain(K, SIZE, right_bias=1.0, wrong_bias=-2.0, transfer_bias=-4.0), random_batch(num_skills=K)
     with torch.no_grad():
         head.table += torch.randn(2, K)
     gains = head(value_of(batch), all_skills(batch, K), batch)

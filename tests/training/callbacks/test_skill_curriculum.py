@@ -35,7 +35,7 @@ def test_easiest_first() -> None:
 
 
 def test_the_share_grows_to_all_skills() -> None:
-    curriculum, loss = SkillCurriculum(knots=[[0.0, 0.25], [0.5, 1.0]]), loss_with(bce2=1.0)
+    curriculum, loss = SkillCurriculum(knots=[[0.0, 0.25], [0.5, 1.0]], shape="linear"), loss_with(bce2=1.0)
     expected = [{1, 6}, {1, 6, 3, 7, 4}, set(range(8)), set(range(8)), set(range(8))]
     for epoch, skills in enumerate(expected):
         logged = at(epoch, curriculum, loss)
@@ -46,7 +46,7 @@ def test_the_share_grows_to_all_skills() -> None:
 def test_hard_skills_give_encoder2_no_gradient_at_first_and_encoder1_theirs() -> None:
     batch = random_batch(s=2)
     batch.skills_BTS = torch.where(batch.has_skill_BTS, torch.tensor([2, 5]), 0)
-    curriculum, loss = SkillCurriculum(knots=[[0.0, 0.25], [0.5, 1.0]]), loss_with(bce1=1.0, bce2=1.0)
+    curriculum, loss = SkillCurriculum(knots=[[0.0, 0.25], [0.5, 1.0]], shape="linear"), loss_with(bce1=1.0, bce2=1.0)
     sizes = []
     for epoch in (0, 4):
         at(epoch, curriculum, loss)
@@ -65,7 +65,7 @@ def test_a_step_of_an_easy_and_a_hard_skill_waits_for_the_hard_one() -> None:
     batch.has_skill_BTS = batch.valid_BT[..., None].expand(-1, -1, 2)
     batch.skills_BTS = torch.where(batch.has_skill_BTS, torch.tensor([1, 5]), 0)
     loss = loss_with(bce2=1.0)
-    at(0, SkillCurriculum(knots=[[0.0, 0.25], [1.0, 1.0]]), loss)
+    at(0, SkillCurriculum(knots=[[0.0, 0.25], [1.0, 1.0]], shape="linear"), loss)
     assert float(loss(output_for(batch, 8), batch, loss.weights)["bce2"]) == 0
 
 
@@ -84,10 +84,10 @@ def test_validation_is_over_all_skills(config: Config) -> None:
 
 def test_bad_knots() -> None:
     with pytest.raises(ConfigError, match="never be learnt"):
-        SkillCurriculum(knots=[[0.0, 0.2], [1.0, 0.8]])
+        SkillCurriculum(knots=[[0.0, 0.2], [1.0, 0.8]], shape="linear")
     with pytest.raises(ConfigError, match="over 0"):
-        SkillCurriculum(knots=[[0.0, 0.0], [1.0, 1.0]])
+        SkillCurriculum(knots=[[0.0, 0.0], [1.0, 1.0]], shape="linear")
     with pytest.raises(ConfigError, match="moments"):
-        SkillCurriculum(knots=[[0.5, 0.2], [0.2, 1.0]])
+        SkillCurriculum(knots=[[0.5, 0.2], [0.2, 1.0]], shape="linear")
     with pytest.raises(ConfigError, match="shape=square"):
         SkillCurriculum(knots=[[0.0, 1.0]], shape="square")

@@ -30,15 +30,25 @@ def gains_for(head: nn.Module, num_skills: int, value_BTD: Tensor, axis: SkillAx
 class SkillOutput(nn.Module):
     """A linear map to one logit a skill, computed for the columns in use only."""
 
-    def __init__(self, width: int, num_skills: int, weight_std: float | None, bias_std: float) -> None:
+    def __init__(
+        self,
+        width: int,
+        num_skills: int,
+        weight_std: float | None = None,
+        bias_std: float = 0.0,
+        *,
+        bias: float | None = None,
+    ) -> None:
         super().__init__()
         self.linear = nn.Linear(width, num_skills)
         if weight_std is not None:
             nn.init.normal_(self.linear.weight, std=weight_std)
-        # std 0 gives zeros: the same draw for every setting, so that a seed means the same model.
+        # The same draw for every setting, so that a seed means the same model.
         nn.init.normal_(self.linear.bias)
         with torch.no_grad():
             self.linear.bias.mul_(bias_std)
+        if bias is not None:
+            nn.init.constant_(self.linear.bias, bias)
 
     def forward(self, x_BTD: Tensor, axis: SkillAxis) -> Tensor:
         """Logits of the columns' skills, [B, T, C]."""

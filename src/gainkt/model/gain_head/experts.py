@@ -32,7 +32,7 @@ class ExpertGain(nn.Module):
     The hidden layers of all columns are held at once: `hidden` times the memory of a linear head.
     """
 
-    def __init__(self, num_skills: int, size: Size, *, hidden: int = 8) -> None:
+    def __init__(self, num_skills: int, size: Size, *, hidden: int) -> None:
         """Build K experts with `hidden` hidden units each.
 
         Raises:
@@ -61,7 +61,7 @@ class MixtureGain(nn.Module):
     gate[t] = softmax(U v[t] + u) over the experts, the same for every skill.
     """
 
-    def __init__(self, num_skills: int, size: Size, *, experts: int = 4) -> None:
+    def __init__(self, num_skills: int, size: Size, *, experts: int) -> None:
         """Build the gate and `experts` experts, each as LinearGain starts.
 
         Raises:
@@ -88,7 +88,7 @@ class GroupedGain(nn.Module):
     q is linear, one output a group; a[k] = softmax(z[k]) says to which groups skill k belongs; s shifts a skill.
     """
 
-    def __init__(self, num_skills: int, size: Size, *, groups: int = 8) -> None:
+    def __init__(self, num_skills: int, size: Size, *, groups: int) -> None:
         """Build the groups, and skills that start at random between them: z from N(0, 1), s = 0.
 
         Raises:

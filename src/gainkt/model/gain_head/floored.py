@@ -26,9 +26,7 @@ class FlooredGain(nn.Module):
 
     needs_every_skill = True
 
-    def __init__(
-        self, num_skills: int, size: Size, *, head: Callable[[int, Size], nn.Module], floor: float = 0.05
-    ) -> None:
+    def __init__(self, num_skills: int, size: Size, *, head: Callable[[int, Size], nn.Module], floor: float) -> None:
         """Build the other head.
 
         Raises:

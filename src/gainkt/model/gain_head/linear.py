@@ -47,7 +47,7 @@ class MLPGain(nn.Module):
         """Build a hidden layer of `size.d_ff`."""
         super().__init__()
         self.hidden = nn.Sequential(nn.Linear(size.d_model, size.d_ff), nn.ReLU(), nn.Dropout(size.dropout))
-        self.output = SkillOutput(size.d_ff, num_skills, None, 0.0)
+        self.output = SkillOutput(size.d_ff, num_skills)
 
     def forward(self, value_BTD: Tensor, axis: SkillAxis, batch: Batch) -> Tensor:
         """Gains in [0, 1], [B, T, C]."""

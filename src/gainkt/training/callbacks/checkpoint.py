@@ -30,7 +30,7 @@ class WholeCheckpointIO(TorchCheckpointIO):
 class PhaseCheckpoint(Watch, Checkpoint):
     """Keeps `last.ckpt` and, for every phase, `best-<phase>.ckpt` by an unweighted validation metric."""
 
-    def __init__(self, *, monitor: str, mode: str = "max") -> None:
+    def __init__(self, *, monitor: str, mode: str) -> None:
         super().__init__(monitor, mode)
         self.dirpath = Path("checkpoints")
 

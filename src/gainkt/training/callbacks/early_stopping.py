@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from lightning import Callback, LightningModule, Trainer
 
 from gainkt.errors import ConfigError
@@ -16,7 +14,7 @@ class PhaseEarlyStopping(Watch, Callback):
     A phase that others follow runs its length: what comes after it was planned for.
     """
 
-    def __init__(self, *, monitor: str, mode: str = "max", patience: int = 10, min_delta: float = 0.0) -> None:
+    def __init__(self, *, monitor: str, mode: str, patience: int, min_delta: float = 0.0) -> None:
         if patience < 1:
             raise ConfigError(f"patience={patience}: must be 1 epoch or more")
         super().__init__(monitor, mode)

@@ -24,7 +24,7 @@ class SkillCurriculum(Callback):
     predicted, and so every figure on training and validation students, is of all skills throughout.
     """
 
-    def __init__(self, *, knots: Sequence[Sequence[float]], shape: str = "linear") -> None:
+    def __init__(self, *, knots: Sequence[Sequence[float]], shape: str) -> None:
         """Keep the course of the share.
 
         Raises:
