@@ -69,7 +69,6 @@ def test_it_follows_by_hand(external: Path) -> None:
 def test_a_run_is_aligned_with_it(
     external: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trusted = ["trust=[mykt]"] if "trust" in (DOCS.parent / "conf" / "train.yaml").read_text() else []
-    run(training, monkeypatch, *TINY, *trusted, "experiment=l23_per_step", "reference=moving", "trainer.max_epochs=1")
+    run(training, monkeypatch, *TINY, "experiment=l23_per_step", "reference=moving", "trainer.max_epochs=1")
     said = capsys.readouterr()
     assert "MovingAverage" in said.out, said.err
