@@ -1,7 +1,7 @@
 r"""Train on simulated students and say how far each model recovers the truth: `python scripts/recovery.py`.
 
-Writes recovery.json, recovery.md and recovery.png into the output folder, beside the simulation, the spoilt logs of the
-negative controls and the runs. An experiment may carry overrides of its own behind `+`, all others stand at the end:
+Writes recovery.json, recovery.md and recovery.png into the output folder, beside the simulation, the corrupted logs of
+the negative controls and the runs. An experiment may carry overrides of its own behind `+`, all others stand at the end:
 
     python scripts/recovery.py --students 2000 --output outputs/recovery \
         --experiments v4_belief,v4_belief+model/gain_head=own_matrix,v4_monotone trainer.accelerator=cpu
@@ -27,6 +27,15 @@ from gainkt.config import conf_dir, one_line, register_resolvers, user_errors
 from gainkt.console import make_console
 from gainkt.errors import ConfigError
 from gainkt.files import write_json, write_whole
+from gainkt.recovery.agreement import (
+    Compared,
+    Rows,
+    Source,
+    compare,
+    label_control_rows,
+    q_matrix_control_rows,
+    transfer_rows,
+)
 from gainkt.recovery.estimates import (
     follow_bayes,
     follow_bkt,
@@ -36,15 +45,6 @@ from gainkt.recovery.estimates import (
     truth_of,
 )
 from gainkt.recovery.report import recovery_figure, recovery_markdown
-from gainkt.recovery.tables import (
-    Compared,
-    Rows,
-    Source,
-    compare,
-    label_control_rows,
-    q_matrix_control_rows,
-    transfer_rows,
-)
 from gainkt.reporting.figures import save_figure
 from gainkt.runs.folder import build_datamodule
 from gainkt.simulation.simulate import shuffle_labels, shuffle_q_matrix, simulate_with_truth
@@ -118,8 +118,8 @@ class Study:
             for row in self.control(name, models[0], f"{number}/{total}")
         ]
         figure = recovery_figure(
-            [source.estimates for source in (self.best, *models, self.peers[0])],
-            self.truth.estimates,
+            [self.best, *models, self.peers[0]],
+            self.truth,
             self.cells.step_L - self.cells.log.offsets[self.cells.student_L],
             self.cells.courses(),
         )
@@ -144,18 +144,18 @@ class Study:
         }
 
     def control(self, name: str, model: Source, progress: str) -> Rows:
-        """Train the first experiment, and fit BKT, on a spoilt log; set its figures beside those of the true one."""
-        spoilt = CONTROLS[name](self.simulation.log, self.options.seed)
+        """Train the first experiment, and fit BKT, on a corrupted log; set its metrics beside those of the true one."""
+        corrupted = CONTROLS[name](self.simulation.log, self.options.seed)
         folder = name.replace(" ", "-")
-        spoilt.save(self.output / "data" / folder)
-        cells = Compared.of(spoilt, self.cells.split)
+        corrupted.save(self.output / "data" / folder)
+        cells = Compared.of(corrupted, self.cells.split)
         pairs = [
             (model, self.train(self.specs[0], cells, folder, progress)),
             (self.peers[0], follow_bkt(cells, forgets=self.forgets)),
         ]
         if name == "shuffled labels":
             return label_control_rows(pairs, self.cells, cells)
-        true = self.truth.estimates.mastery_before_L
+        true = self.truth.mastery_before_L
         assert true is not None
         named = mastery_of_named_skills(self.simulation.truth, cells)
         return q_matrix_control_rows(pairs, self.cells, true, cells, named)

@@ -1,4 +1,4 @@
-"""Figures of recovery against made-up estimates whose worth is known, and references."""
+"""Metrics of recovery against made-up estimates whose quality is known, and references."""
 
 import numpy as np
 import pandas as pd
@@ -8,20 +8,23 @@ from sklearn.metrics import roc_auc_score
 from gainkt.data.splits import SeededFolds
 from gainkt.evaluation.statistics.correlation import spearman
 from gainkt.recovery.agreement import (
-    Estimates,
+    Compared,
+    Source,
     agreement,
     auc_of,
+    compare,
     edge_recovery,
     first_opportunities,
+    label_control_rows,
     less_receivers_mean,
     mean_by,
     parameter_rows,
+    q_matrix_control_rows,
     students_from_curves,
     with_shares,
 )
 from gainkt.recovery.estimates import follow_bayes, truth_of
 from gainkt.recovery.report import recovery_figure, recovery_markdown
-from gainkt.recovery.tables import Compared, Source, compare, label_control_rows, q_matrix_control_rows
 from gainkt.simulation.simulate import shuffle_q_matrix, simulate_with_truth
 
 
@@ -113,7 +116,10 @@ def test_velocity_and_readiness_are_read_off_the_curves(rng: np.random.Generator
 
 def test_parameters_stand_in_order_with_what_they_mean() -> None:
     truth = {"saturation": np.array([1.0, 2, 3, 4]), "velocity": np.array([1.0, 2, 3, 4])}
-    rows = parameter_rows("model", {"velocity": np.array([1, np.nan, 2, 9]), "saturation": -truth["saturation"]}, truth)
+    said = {"velocity": np.array([1, np.nan, 2, 9]), "saturation": -truth["saturation"]}
+    rows = parameter_rows(
+        *(Source(name, np.zeros(1), parameters=p) for name, p in (("model", said), ("oracle", truth)))
+    )
     assert [(r["parameter"], r["spearman"], r["over"], r["identified"]) for r in rows] == [
         ("saturation", pytest.approx(-1), 4, False),
         ("velocity", pytest.approx(1), 3, True),
@@ -155,7 +161,11 @@ def study() -> tuple:
     cells = Compared.of(simulation.log, SeededFolds(num_folds=5, test_share=0.3, seed=0).split(simulation.log, 0))
     steps = simulation.truth.steps
     truth = Source(
-        Estimates("oracle", steps.oracle_M, steps.mastery_before_L, steps.mastery_after_L, steps.gain_L),
+        "oracle",
+        steps.oracle_M,
+        steps.mastery_before_L,
+        steps.mastery_after_L,
+        steps.gain_L,
         parameters={"mastery at first opportunity": cells.at_first_opportunity(steps.mastery_before_L)},
     )
     return simulation, cells, truth
@@ -173,16 +183,17 @@ def test_cells_are_the_scored_ones_of_test_students(study: tuple) -> None:
         assert np.all(np.diff(cells.step_L[slots]) > 0)
 
 
-def test_a_report_compares_all_sources_and_finds_the_spoilt_one(study: tuple, rng: np.random.Generator) -> None:
-    simulation, cells, truth = study
-    true = truth.estimates
+def test_a_report_compares_all_sources_and_finds_the_corrupted_one(study: tuple, rng: np.random.Generator) -> None:
+    simulation, cells, true = study
     noise = rng.random(len(true.mastery_before_L))
     model = Source(
-        Estimates("model", rng.random(len(true.probability_M)), noise),
-        parameters=truth.parameters,
-        encoder1=Estimates("model, Encoder 1", true.probability_M),
+        "model",
+        rng.random(len(true.probability_M)),
+        noise,
+        parameters=true.parameters,
+        encoder1_M=true.probability_M,
     )
-    content = compare(cells, truth, truth, [model], [])
+    content = compare(cells, true, true, [model], [])
     predictions = {row["source"]: row for row in content["predictions"]}
     assert predictions["oracle"]["auc_share"] == predictions["model, Encoder 1"]["auc_share"] == 1
     assert abs(predictions["model"]["auc_share"]) < 0.3
@@ -192,7 +203,7 @@ def test_a_report_compares_all_sources_and_finds_the_spoilt_one(study: tuple, rn
     assert content["logits"] == [], "the study says nothing of them"
     made = truth_of(simulation, cells)
     steepness = simulation.truth.world.steepness_K[simulation.log.skills]
-    np.testing.assert_allclose(made.estimates.logits_L, true.gain_L * steepness)
+    np.testing.assert_allclose(made.logits_L, true.gain_L * steepness)
     whole = compare(cells, made, follow_bayes(simulation, cells, 50), [], [])
     assert [row["source"] for row in whole["logits"]] == ["Bayes filter"]
     assert 0.3 < whole["logits"][0]["spearman"] < 1
@@ -200,14 +211,13 @@ def test_a_report_compares_all_sources_and_finds_the_spoilt_one(study: tuple, rn
     assert before["oracle"]["spearman"] == pytest.approx(1)
     assert abs(before["model"]["spearman"]) < 0.15
 
-    spoilt = Compared.of(shuffle_q_matrix(simulation.log), cells.split)
-    good = Source(true)
+    corrupted = Compared.of(shuffle_q_matrix(simulation.log), cells.split)
     content["controls"] = label_control_rows([(model, model)], cells, cells) + q_matrix_control_rows(
-        [(good, Source(Estimates("spoilt", true.probability_M, rng.random(len(spoilt.log.skills)))))],
+        [(true, Source("corrupted", true.probability_M, rng.random(len(corrupted.log.skills))))],
         cells,
         true.mastery_before_L,
-        spoilt,
-        rng.random(len(spoilt.log.skills)),
+        corrupted,
+        rng.random(len(corrupted.log.skills)),
     )
     assert [row["figure"] for row in content["controls"]][:2] == ["AUC", "AUC"]
     assert content["controls"][2]["true_data"] == pytest.approx(1)
@@ -219,6 +229,6 @@ def test_a_report_compares_all_sources_and_finds_the_spoilt_one(study: tuple, rn
         assert expected in text
     assert "## Transfer" not in text
     assert "nan" not in text
-    sources = [true, model.estimates]
+    sources = [true, model]
     step = cells.step_L - simulation.log.offsets[cells.student_L]
     assert len(recovery_figure(sources, true, step, cells.courses()).axes) == 8

@@ -1,24 +1,32 @@
 """Recovery: how far estimates of simulated students agree with the truth, beside the best that can be attained.
 
-All functions take arrays or tables; M steps, L slots (a slot is one skill of one step), K skills.
+M steps, L slots (a slot is one skill of one step), K skills.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from gainkt.evaluation.statistics.bootstrap import Array
+from gainkt.data.log import InteractionLog
+from gainkt.data.splits import Split
+from gainkt.evaluation.statistics.bootstrap import Array, StudentBootstrap
 from gainkt.evaluation.statistics.breakdowns import concordance
-from gainkt.evaluation.statistics.correlation import spearman
+from gainkt.evaluation.statistics.correlation import ranks, spearman
 from gainkt.evaluation.statistics.practice import worth
+from gainkt.simulation.world import World
+
+Rows = list[dict[str, Any]]
 
 MIN_CELLS = 30
 """Slots that a skill needs for a correlation of its own."""
+RESAMPLES = 500
+"""Resamples of students for an interval."""
 _LEVEL_EDGE = 1e-3
 """Distance from 0 and 1 at which a level's logit is still to be trusted in float32."""
 
@@ -33,16 +41,23 @@ PARAMETERS: dict[str, tuple[bool, str]] = {
     "ability": (True, "of students, up to a shift"),
 }
 """What is compared, whether responses identify its order over skills or students, and why."""
+COMPARED = {
+    "mastery_before": "mastery_before_L",
+    "mastery_after": "mastery_after_L",
+    "gains": "gain_L",
+    "logits": "logits_L",
+}
+"""Sections of the report and the estimates they compare."""
 
 
 @dataclass(frozen=True, eq=False)
-class Estimates:
-    """What one source says, aligned with the log's flat arrays; NaN where it says nothing."""
+class Source:
+    """What one source says about the test students, aligned with the log's flat arrays; NaN where it says nothing."""
 
     name: str
     """The source, as it appears in tables."""
     probability_M: Array
-    """Chance of a right response, before it is seen."""
+    """Chance of a right response, before it is seen; of a trained model, by Encoder 2."""
     mastery_before_L: Array | None = None
     """Mastery of the slot's skill before the step, in [0, 1]."""
     mastery_after_L: Array | None = None
@@ -52,6 +67,174 @@ class Estimates:
     logits_L: Array | None = None
     """What the step moved the average student's curve by, in logits: steepness x gain, where practice does not wear
     off. Responses tell this; how it is shared between gain and steepness they do not."""
+    encoder1_M: Array | None = None
+    """Chance of a right response by Encoder 1."""
+    parameters: dict[str, Array] = field(default_factory=dict)
+    """Over skills [K] or students [N], by names of PARAMETERS."""
+    transfer: dict[str, Array] = field(default_factory=dict)
+    """[K, K] scores of edges, by what they are."""
+
+    @property
+    def predictions(self) -> dict[str, Array]:
+        """What it predicts, by the name that stands in tables."""
+        first = {} if self.encoder1_M is None else {f"{self.name}, Encoder 1": self.encoder1_M}
+        return {**first, self.name: self.probability_M}
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """A log, and which of its steps and slots are compared: the scored ones of test students."""
+
+    log: InteractionLog
+    split: Split
+    step_L: Array
+    """Flat step of each slot."""
+    student_L: Array
+    """Student of each slot."""
+    scored_M: Array
+    scored_L: Array
+
+    @classmethod
+    def of(cls, log: InteractionLog, split: Split) -> Compared:
+        """Compare every step of the test students but the first of each."""
+        step = np.repeat(np.arange(log.num_steps), np.diff(log.skill_offsets))
+        student = np.repeat(np.arange(log.num_students), log.lengths)
+        scored = np.isin(student, split.test)
+        scored[log.offsets[split.test]] = False
+        return cls(log, split, step, student[step], scored, scored[step])
+
+    @cached_property
+    def bootstrap(self) -> StudentBootstrap:
+        """Resamples of the test students."""
+        return StudentBootstrap(len(self.split.test), RESAMPLES)
+
+    def auc(self, probability_M: Array) -> dict[str, Any]:
+        """AUC over the scored steps, with its 95 % interval over students."""
+        at, student = self.scored_M, np.repeat(np.arange(self.log.num_students), self.log.lengths)
+        place = np.searchsorted(self.split.test, student[at])
+        found = self.bootstrap.auc(place, probability_M[at], self.log.responses[at])
+        return {"auc": found.value, "auc_interval": found.interval}
+
+    def agreement(self, estimate_L: Array, truth_L: Array) -> dict[str, Any]:
+        """Agreement over the scored slots, with the 95 % interval over students of its rank correlation."""
+        at = self.scored_L
+        place = np.searchsorted(self.split.test, self.student_L[at])
+        found = agreement(estimate_L[at], truth_L[at], np.asarray(self.log.skills)[at])
+        # Ranks are those among all students: cheaper than to rank each resample anew, and as good.
+        interval = self.bootstrap.correlation(place, ranks(estimate_L[at]), ranks(truth_L[at])).interval
+        return {**found, "spearman_interval": interval}
+
+    def at_first_opportunity(self, mastery_L: Array) -> Array:
+        """Mean over the test students of a skill's mastery before they first practise it, [K]."""
+        first = first_opportunities(self.student_L, self.log.skills) & np.isfinite(mastery_L)
+        first &= np.isin(self.student_L, self.split.test)
+        return mean_by(mastery_L[first], self.log.skills[first], self.log.num_skills)
+
+    def courses(self, count: int = 4, longest: int = 25) -> list[tuple[str, Array]]:
+        """Slots of the skills practised most often (up to `longest` times) by different test students, with titles."""
+        slots = pd.DataFrame({"student": self.student_L, "skill": self.log.skills})
+        pairs = slots[np.isin(self.student_L, self.split.test)].groupby(["student", "skill"]).groups
+        times = {pair: len(at) if len(at) <= longest else 0 for pair, at in pairs.items()}
+        best = sorted(pairs, key=lambda pair: -times[pair])  # a stable sort: by student and skill where equal
+        chosen = pd.DataFrame(best, columns=["student", "skill"]).drop_duplicates("student").head(count)
+        names = (self.log.students, self.log.skill_names)
+        return [
+            (f"{names[0][who]}, {names[1][skill]}", pairs[who, skill].to_numpy())
+            for who, skill in chosen.itertuples(index=False)
+        ]
+
+
+def compare(
+    cells: Compared, truth: Source, best: Source, models: Sequence[Source], peers: Sequence[Source]
+) -> dict[str, Rows]:
+    """Return predictions, mastery before and after, gains and parameters of every source, beside the best attainable.
+
+    Args:
+        cells: what is compared.
+        truth: the truth in the form of a source.
+        best: the yardstick of which shares are taken.
+        models: trained models, whose Encoder 1 is compared in its predictions.
+        peers: other sources.
+    """
+    sources = [best, *models, *peers]
+    found = [(name, cells.auc(p_M)) for source in (truth, *sources) for name, p_M in source.predictions.items()]
+    limit = cells.auc(best.probability_M)
+    sections = {"predictions": [{"source": name, **with_shares(auc, limit)} for name, auc in found]}
+    for section, name in COMPARED.items():
+        true, said = getattr(truth, name), [(source.name, getattr(source, name)) for source in sources]
+        found = [(s, cells.agreement(said_L, true)) for s, said_L in said if said_L is not None and true is not None]
+        attained = dict(found).get(best.name)
+        sections[section] = [{"source": source, **with_shares(x, attained)} for source, x in found]
+    sections["parameters"] = [row for source in sources for row in parameter_rows(source, truth)]
+    return sections
+
+
+def parameter_rows(source: Source, truth: Source) -> Rows:
+    """Compare parameters over skills or students, in the order of PARAMETERS; those not estimated are left out."""
+    return [
+        {
+            "source": source.name,
+            "parameter": name,
+            "spearman": spearman(source.parameters[name], truth.parameters[name]),
+            "over": int((np.isfinite(source.parameters[name]) & np.isfinite(truth.parameters[name])).sum()),
+            "identified": identified,
+            "note": note,
+        }
+        for name, (identified, note) in PARAMETERS.items()
+        if name in source.parameters
+    ]
+
+
+def transfer_rows(models: Sequence[Source], world: World) -> Rows:
+    """How well each model's scores find the edges of the transfer graph."""
+    return [
+        {"source": model.name, "score": score, **edge_recovery(values, world.transfer_KK, world.order_K)}
+        for model in models
+        for score, values in model.transfer.items()
+    ]
+
+
+def label_control_rows(pairs: Sequence[tuple[Source, Source]], cells: Compared, corrupted: Compared) -> Rows:
+    """AUC of sources trained on shuffled labels, beside what the same sources reach on the true ones.
+
+    Args:
+        pairs: each source on the true data, and on the corrupted.
+        cells: of the true data.
+        corrupted: of the corrupted.
+    """
+    return [
+        _control("shuffled labels", name, "AUC", corrupted.auc(now_M)["auc"], cells.auc(was_M)["auc"], "about .5")
+        for was, now in pairs
+        for (name, was_M), now_M in zip(was.predictions.items(), now.predictions.values(), strict=True)
+    ]
+
+
+def q_matrix_control_rows(
+    pairs: Sequence[tuple[Source, Source]], cells: Compared, true_L: Array, corrupted: Compared, named_L: Array
+) -> Rows:
+    """Agreement with true mastery before each step by sources trained on a shuffled Q-matrix.
+
+    Args:
+        pairs: each source on the true data, and on the corrupted.
+        cells: of the true data.
+        true_L: true mastery of each of its slots.
+        corrupted: cells of the corrupted data.
+        named_L: true mastery of the skill that each of its slots names.
+    """
+    rows = []
+    for was, now in pairs:
+        assert was.mastery_before_L is not None
+        assert now.mastery_before_L is not None
+        then, found = cells.agreement(was.mastery_before_L, true_L), corrupted.agreement(now.mastery_before_L, named_L)
+        for key, label in (("spearman", "Spearman"), ("spearman_within_skill", "within skill")):
+            what = f"mastery before, {label}"
+            rows.append(_control("shuffled Q-matrix", was.name, what, found[key], then[key], "lower"))
+    return rows
+
+
+def _control(control: str, source: str, metric: str, value: float, true: float, expected: str) -> dict[str, Any]:
+    row = {"control": control, "source": source, "figure": metric, "value": value}
+    return {**row, "true_data": true, "expected": expected}
 
 
 def agreement(estimate_N: Array, truth_N: Array, skill_N: Array, min_cells: int = MIN_CELLS) -> dict[str, float]:
@@ -74,45 +257,43 @@ def agreement(estimate_N: Array, truth_N: Array, skill_N: Array, min_cells: int 
     bad = int((~np.isfinite(estimate_N)).sum())
     if bad:
         raise ValueError(f"{bad} of {len(estimate_N)} estimates are missing or not finite")
-    within = []
-    for skill in np.flatnonzero(np.bincount(skill_N) >= min_cells):
-        cells = skill_N == skill
-        within.append(spearman(estimate_N[cells], truth_N[cells]))
-    known = [value for value in within if np.isfinite(value)]
+    often = np.flatnonzero(np.bincount(skill_N) >= min_cells)
+    within = np.array([spearman(estimate_N[cells], truth_N[cells]) for cells in (skill_N == k for k in often)])
+    known = within[np.isfinite(within)]
     return {
         "spearman": spearman(estimate_N, truth_N),
         "rmse": float(np.sqrt(np.mean((estimate_N - truth_N) ** 2))),
-        "spearman_within_skill": float(np.mean(known)) if known else float("nan"),
+        "spearman_within_skill": float(known.mean()) if len(known) else float("nan"),
         "skills": len(known),
         "cells": len(estimate_N),
     }
+
+
+def with_shares(found: Mapping[str, Any], best: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Add what each metric is of the best attainable one, 1 for as good; nothing where that is unknown.
+
+    Correlations: metric / best. AUC: (AUC - .5) / (best - .5). RMSE: best / metric.
+    """
+    shares = {}
+    for name in (name for name in found if name in (best or {})):
+        assert best is not None
+        if name == "auc":
+            shares["auc_share"] = _ratio(found[name] - 0.5, best[name] - 0.5)
+        elif name == "rmse":
+            shares["rmse_share"] = _ratio(best[name], found[name])
+        elif name in ("spearman", "spearman_within_skill"):
+            shares[f"{name}_share"] = _ratio(found[name], best[name])
+    return {**found, **shares}
+
+
+def _ratio(x: float, y: float) -> float:
+    return x / y if y else float("nan")
 
 
 def auc_of(probability_N: Array, response_N: Array) -> float:
     """AUC, ties as half; nan where only one class occurs."""
     concordant, pairs = concordance(np.zeros(len(response_N), dtype=np.int64), probability_N, response_N, 1)
     return float(concordant[0] / pairs[0]) if pairs[0] else float("nan")
-
-
-def with_shares(figures: Mapping[str, Any], best: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Add what each figure is of the best attainable one, 1 for as good; nothing where that is unknown.
-
-    Correlations: figure / best. AUC: (AUC - .5) / (best - .5). RMSE: best / figure.
-    """
-    shares = {}
-    for name in figures.keys() & (best or {}).keys():
-        assert best is not None
-        if name == "auc":
-            shares["auc_share"] = _ratio(figures[name] - 0.5, best[name] - 0.5)
-        elif name == "rmse":
-            shares["rmse_share"] = _ratio(best[name], figures[name])
-        elif name in ("spearman", "spearman_within_skill"):
-            shares[f"{name}_share"] = _ratio(figures[name], best[name])
-    return {**figures, **shares}
-
-
-def _ratio(x: float, y: float) -> float:
-    return x / y if y else float("nan")
 
 
 def first_opportunities(student_L: Array, skill_L: Array) -> Array:
@@ -154,24 +335,6 @@ def students_from_curves(trajectories: pd.DataFrame, skills: pd.DataFrame) -> pd
     ability = (rows["logit"] - student.map(velocity).fillna(0.0) * rows["x"]).groupby(student).mean()
     # Mastery is kept in float32: what varies less than this is the same for all.
     return pd.DataFrame({"velocity": velocity, "ability": ability}).round(3)
-
-
-def parameter_rows(
-    source: str, estimated: Mapping[str, Array], truth: Mapping[str, Array]
-) -> list[dict[str, str | float | bool]]:
-    """Compare parameters over skills or students, in the order of PARAMETERS; those not estimated are left out."""
-    return [
-        {
-            "source": source,
-            "parameter": name,
-            "spearman": spearman(estimated[name], truth[name]),
-            "over": int((np.isfinite(estimated[name]) & np.isfinite(truth[name])).sum()),
-            "identified": identified,
-            "note": note,
-        }
-        for name, (identified, note) in PARAMETERS.items()
-        if name in estimated
-    ]
 
 
 def edge_recovery(score_KK: Array, transfer_KK: Array, order_K: Array) -> dict[str, float]:

@@ -10,9 +10,7 @@ from gainkt.evaluation.statistics.bootstrap import Array
 from gainkt.evaluation.statistics.practice import worth
 from gainkt.model.gain_head.own import OwnAndMatrixGain
 from gainkt.model.readout import probability
-from gainkt.recovery import agreement as recovery
-from gainkt.recovery.agreement import Estimates
-from gainkt.recovery.tables import Compared, Source
+from gainkt.recovery.agreement import Compared, Source, less_receivers_mean, mean_by, students_from_curves
 from gainkt.references import BKT
 from gainkt.simulation.bayes_filter import bayes_filter
 from gainkt.simulation.truth import Simulation, Truth
@@ -58,26 +56,29 @@ def follow_model(name: str, result: RunResult, cells: Compared) -> Source:
     after[place] = own["mastery"]
 
     skills = skills.set_index("skill").loc[list(map(str, log.skill_names))].astype(np.float64)
-    of_students = recovery.students_from_curves(trajectories, skills.reset_index()).reindex(
-        list(map(str, log.students))
-    )
+    of_students = students_from_curves(trajectories, skills.reset_index()).reindex(list(map(str, log.students)))
     beta_L, experience_L = (skills[name].to_numpy()[log.skills] for name in ("beta", "experience"))
     logits = beta_L * (worth(practice, experience_L) - worth(practice - gain, experience_L))
     mean_gain = np.divide(given, counted, out=np.zeros_like(given), where=counted > 0)
     transfer = {
         "mean gain of others": mean_gain,
-        "the same less receiver's mean": recovery.less_receivers_mean(mean_gain),
+        "the same less receiver's mean": less_receivers_mean(mean_gain),
     }
     if isinstance(model.gain_head, OwnAndMatrixGain):
         transfer = {"learnt matrix": model.gain_head.transfer().numpy(), **transfer}
     told = np.isfinite(logits)
     return Source(
-        Estimates(name, p2, before, after, gain, logits),
-        encoder1=Estimates(f"{name}, Encoder 1", p1),
+        name,
+        p2,
+        before,
+        after,
+        gain,
+        logits,
+        encoder1_M=p1,
         parameters={
             "mastery at first opportunity": cells.at_first_opportunity(before),
             "initial mastery": (skills["saturation"] / (1 + np.exp(skills["offset"]))).to_numpy(),
-            "steepness x gain": recovery.mean_by(logits[told], log.skills[told], size),
+            "steepness x gain": mean_by(logits[told], log.skills[told], size),
             "steepness": skills["beta"].to_numpy(),
             "gain": skills["gain_practised_mean"].to_numpy(),
             "saturation": skills["saturation"].to_numpy(),
@@ -93,11 +94,14 @@ def follow_bkt(cells: Compared, *, forgets: bool = False) -> Source:
     bkt = BKT.fit(cells.log, cells.split.train, forgets=forgets)
     found = bkt.predict(cells.log, cells.split.test)
     return Source(
-        Estimates("BKT", found.probability_M, found.mastery_before_L, found.mastery_after_L),
+        "BKT",
+        found.probability_M,
+        found.mastery_before_L,
+        found.mastery_after_L,
         parameters={
             "mastery at first opportunity": cells.at_first_opportunity(found.mastery_before_L),
-            "initial mastery": bkt.parameters.prior.numpy(),
-            "steepness x gain": bkt.parameters.learn.numpy(),
+            "initial mastery": bkt.parameters["prior"].to_numpy(),
+            "steepness x gain": bkt.parameters["learn"].to_numpy(),
         },
     )
 
@@ -105,24 +109,22 @@ def follow_bkt(cells: Compared, *, forgets: bool = False) -> Source:
 def follow_nobody(cells: Compared) -> Source:
     """The floor: each skill's share of right responses in training, whoever practises it and however long."""
     log, at = cells.log, np.isin(cells.student_L, cells.split.train)
-    rate = recovery.mean_by(log.responses[cells.step_L[at]], log.skills[at], log.num_skills)
+    rate = mean_by(log.responses[cells.step_L[at]], log.skills[at], log.num_skills)
     rate = np.where(np.isfinite(rate), rate, log.responses[cells.step_L[at]].mean())[log.skills]
-    return Source(Estimates("share right of skill", np.minimum.reduceat(rate, log.skill_offsets[:-1]), rate, rate))
+    return Source("share right of skill", np.minimum.reduceat(rate, log.skill_offsets[:-1]), rate, rate)
 
 
 def follow_bayes(simulation: Simulation, cells: Compared, num_particles: int) -> Source:
     """The best attainable: an observer who knows all parameters, but no student."""
     belief = bayes_filter(simulation.log, simulation.truth, num_particles=num_particles, students=cells.split.test)
-    after = belief.mastery_after_L
+    logits = belief.gain_L * simulation.truth.world.steepness_K[simulation.log.skills]
     return Source(
-        Estimates(
-            "Bayes filter",
-            belief.probability_M,
-            belief.mastery_L,
-            after,
-            belief.gain_L,
-            belief.gain_L * simulation.truth.world.steepness_K[simulation.log.skills],
-        ),
+        "Bayes filter",
+        belief.probability_M,
+        belief.mastery_L,
+        belief.mastery_after_L,
+        belief.gain_L,
+        logits,
         parameters={
             "mastery at first opportunity": cells.at_first_opportunity(belief.mastery_L),
             "velocity": belief.velocity_N,
@@ -135,16 +137,14 @@ def truth_of(simulation: Simulation, cells: Compared) -> Source:
     """The truth in the same form; its probability is the oracle's, who sees the states."""
     steps, world, students = simulation.truth.steps, simulation.truth.world, simulation.truth.students
     at = np.isin(cells.student_L, cells.split.test)
-    gain = recovery.mean_by(steps.gain_L[at], steps.skills[at], cells.log.num_skills)
+    gain = mean_by(steps.gain_L[at], steps.skills[at], cells.log.num_skills)
     return Source(
-        Estimates(
-            "oracle",
-            steps.oracle_M,
-            steps.mastery_before_L,
-            steps.mastery_after_L,
-            steps.gain_L,
-            steps.gain_L * world.steepness_K[steps.skills],
-        ),
+        "oracle",
+        steps.oracle_M,
+        steps.mastery_before_L,
+        steps.mastery_after_L,
+        steps.gain_L,
+        steps.gain_L * world.steepness_K[steps.skills],
         parameters={
             "mastery at first opportunity": cells.at_first_opportunity(steps.mastery_before_L),
             "initial mastery": world.saturation_K / (1 + np.exp(world.offset_K)),

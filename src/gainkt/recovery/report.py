@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from gainkt.evaluation.statistics.bootstrap import Array
-from gainkt.recovery.agreement import PARAMETERS, Estimates
+from gainkt.recovery.agreement import PARAMETERS, Source
 from gainkt.reporting.figures import MARKERS, STYLES
 
 Row = Mapping[str, Any]
@@ -27,7 +27,7 @@ _AGREEMENT = {
 }
 _PARAMETERS = (
     "Spearman over skills; over students for velocity and ability. Not identified: responses do not settle it alone, "
-    "so that a low figure is no failure, and a high one no merit."
+    "so that a low correlation is no failure, and a high one no merit."
 )
 SECTIONS: dict[str, tuple[str, str, dict[str, str]]] = {
     "predictions": (
@@ -67,12 +67,12 @@ SECTIONS: dict[str, tuple[str, str, dict[str, str]]] = {
     ),
     "controls": (
         "Negative controls",
-        "Trained and scored on spoilt data; beside it the same figure on the true data.",
+        "Trained and scored on corrupted data; beside it the same metric on the true data.",
         {
             "control": "control",
             "source": "source",
-            "figure": "figure",
-            "value": "spoilt",
+            "figure": "metric",
+            "value": "corrupted data",
             "true_data": "true data",
             "expected": "expected",
         },
@@ -86,7 +86,7 @@ def recovery_markdown(content: Mapping[str, Any]) -> str:
     lines = [
         "# Recovery of simulated students",
         "",
-        f"{about['students']} students, {about['skills']} skills, seed {about['seed']}; figures over "
+        f"{about['students']} students, {about['skills']} skills, seed {about['seed']}; metrics over "
         f"{about['test_students']} test students, {about['steps']} scored steps, {about['cells']} (step, skill) cells. "
         "Share: of what the Bayes filter attains, which knows all parameters; 1 is as good.",
     ]
@@ -106,8 +106,8 @@ def _parameter_table(rows: Sequence[Row]) -> list[str]:
     wide = []
     for parameter in sorted(parameters, key=list(PARAMETERS).index):
         identified, note = PARAMETERS[parameter]
-        figures = {source: found.get((parameter, source), {}).get("spearman") for source in sources}
-        wide.append({"parameter": parameter, "identified": identified, **figures, "note": note})
+        by_source = {source: found.get((parameter, source), {}).get("spearman") for source in sources}
+        wide.append({"parameter": parameter, "identified": identified, **by_source, "note": note})
     names = {source: source for source in sources}
     return _table(wide, {"parameter": "parameter", "identified": "identified", **names, "note": "note"})
 
@@ -129,7 +129,7 @@ def _cell(value: Any) -> str:
 
 
 def recovery_figure(
-    sources: Sequence[Estimates], truth: Estimates, step_L: Array, curves: Sequence[tuple[str, Array]]
+    sources: Sequence[Source], truth: Source, step_L: Array, curves: Sequence[tuple[str, Array]]
 ) -> Figure:
     """Estimated against true mastery by source, above the course of some skills of some students.
 

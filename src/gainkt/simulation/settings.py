@@ -115,9 +115,9 @@ def _plain(key: str, value: Any, kind: type, low: float, high: float) -> int | f
                 f"{key}: found {list(ends)}; give [lowest, highest], rising and within [{low:g}, {high:g}]"
             )
         return float(ends[0]), float(ends[1])
-    right, wanted = (Integral, "a whole number") if kind is int else (Real, "a number")
-    if isinstance(value, bool) or not isinstance(value, right):
-        raise ConfigError(f"{key}: found {value!r}; give {wanted}")
+    right = isinstance(value, Integral if kind is int else Real)
+    if isinstance(value, bool) or not right:
+        raise ConfigError(f"{key}: found {value!r}; give {'a whole number' if kind is int else 'a number'}")
     if not isfinite(value) or not low <= value <= high:
         wanted = f"at least {low:g}" if high == inf else f"in [{low:g}, {high:g}]"
         raise ConfigError(f"{key}: found {value!r}; give a value {wanted}")

@@ -42,7 +42,7 @@ def simulate(**settings: Any) -> InteractionLog:
 
 for _function in (simulate_with_truth, simulate):
     # What may be set stands in one place; configs are checked against it.
-    _function.__signature__ = inspect.signature(Settings)  # type: ignore[attr-defined]
+    _function.__signature__ = inspect.signature(Settings)  # type: ignore[union-attr]
 
 
 def _run(settings: Settings) -> Simulation:
