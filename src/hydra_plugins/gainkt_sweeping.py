@@ -1,7 +1,7 @@
 """What Hydra may use of gainkt as sweeper and launchers: it takes these from the package hydra_plugins alone."""
 
 from gainkt.sweeping.grids import Grid
-from gainkt.sweeping.launchers import Local, Ray, Slurm
+from gainkt.sweeping.launchers import Ray, Submitit
 
 
 class GridSweeper(Grid):
@@ -12,9 +12,13 @@ class RayLauncher(Ray):
     """hydra/launcher=ray."""
 
 
-class SlurmLauncher(Slurm):
-    """hydra/launcher=submitit_slurm."""
+class SlurmLauncher(Submitit):
+    """hydra/launcher=submitit_slurm: jobs of a Slurm array."""
+
+    cluster = "slurm"
 
 
-class LocalLauncher(Local):
-    """hydra/launcher=submitit_local."""
+class LocalLauncher(Submitit):
+    """hydra/launcher=submitit_local: processes on this machine."""
+
+    cluster = "local"

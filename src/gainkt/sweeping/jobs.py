@@ -84,7 +84,7 @@ class Job:
             self.write(
                 **BLANK | {"state": "running", "started": _now(), "gpu": gpu, "threads": torch.get_num_threads()}
             )
-            state, error = "failed", INTERRUPTED
+            ended: dict[str, Any] = {"state": "failed", "error": INTERRUPTED}
             try:
                 with (
                     (self.folder / "output.txt").open("w", buffering=1) as out,
@@ -92,13 +92,13 @@ class Job:
                     redirect_stderr(out),
                 ):
                     value = task()
-                state, error = "done", None
+                ended = {"state": "done"}
                 return value
             except Exception as fault:
-                state, error = "pruned" if type(fault).__name__ == "TrialPruned" else "failed", said(fault)
+                ended = {"state": "pruned" if type(fault).__name__ == "TrialPruned" else "failed", "error": said(fault)}
                 raise
             finally:
-                self.write(state=state, error=error, ended=_now(), seconds=round(time.monotonic() - start, 3))
+                self.write(**ended, ended=_now(), seconds=round(time.monotonic() - start, 3))
 
 
 def said(error: Exception) -> str:

@@ -183,9 +183,10 @@ def _run_on_ray(work: Work, overrides: Sequence[str], num_cpus: float, num_gpus:
 
 
 class Submitit(SlotLauncher):
-    """Jobs as submitit sends them to Slurm, or starts them here."""
+    """Jobs as submitit sends them to Slurm, or starts them as processes on this machine."""
 
     cluster: str
+    """`slurm` or `local`."""
 
     def __init__(self, **settings: Any) -> None:
         """Take submitit's settings; those that are null are left to it."""
@@ -229,18 +230,6 @@ class Submitit(SlotLauncher):
             for job in running.values():
                 job.cancel()
         return []
-
-
-class Slurm(Submitit):
-    """Jobs of a Slurm array."""
-
-    cluster = "slurm"
-
-
-class Local(Submitit):
-    """Processes on this machine."""
-
-    cluster = "local"
 
 
 def _need(module: str, extra: str) -> Any:

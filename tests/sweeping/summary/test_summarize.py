@@ -2,7 +2,6 @@
 
 import json
 import runpy
-import subprocess
 import sys
 from collections.abc import Sequence
 from itertools import product
@@ -303,9 +302,12 @@ def test_a_share_of_the_loss_and_parts_of_the_users_own_are_parameters_and_metri
     assert found.moving_together == {f"loss.bce{n}": "loss.bce_loss_weight" for n in (1, 2)}
 
 
-def test_the_command_writes_heat_maps_of_a_grid(tmp_path: Path) -> None:
+def test_the_command_writes_heat_maps_of_a_grid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = grid(tmp_path / "g")
-    done = subprocess.run([sys.executable, str(SCRIPT), str(folder), "--alpha", "2"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    monkeypatch.setattr(sys, "argv", ["summarize_sweep", str(folder), "--alpha", "2"])
+    assert runpy.run_path(str(SCRIPT))["main"]() == 0
+    assert f"report: {folder / 'report.md'}" in capsys.readouterr().out
     assert (folder / "figures" / "heatmap_model.curve.beta_model.curve.level.png").stat().st_size > 5000
     assert "Ranking by E1 + 2 E2" in (folder / "report.md").read_text()

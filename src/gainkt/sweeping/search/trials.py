@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -180,8 +181,8 @@ class Search:
         table = self.table()
         done = table[table.state == "complete"]
         front = done[pareto_front(done[[E1, E2]])].sort_values(E1, ascending=False)
-        for name, content in (("trials", table), ("pareto", front)):
-            write_whole(self.folder / f"{name}.csv", lambda building, rows=content: rows.to_csv(building, index=False))
+        write_whole(self.folder / "trials.csv", partial(table.to_csv, index=False))
+        write_whole(self.folder / "pareto.csv", partial(front.to_csv, index=False))
         return table, front
 
     def table(self) -> pd.DataFrame:
@@ -192,14 +193,14 @@ class Search:
         rows = []
         for trial in counted(self.study):
             seen = trial.user_attrs
-            figures = {name: float(seen.get(name, nan)) for name in (E1, E2, *TEST)}
+            metrics = {name: float(seen.get(name, nan)) for name in (E1, E2, *TEST)}
             rows.append(
                 {
                     "number": trial.number,
                     "state": "failed" if trial.state == TrialState.FAIL else trial.state.name.lower(),
                     **{key: seen.get("settings", trial.params).get(key) for key in self.space.entries},
-                    self.score: figures[E1] + self.settings.alpha * figures[E2],
-                    **figures,
+                    self.score: metrics[E1] + self.settings.alpha * metrics[E2],
+                    **metrics,
                     "epochs": seen.get("epochs"),
                     "seconds": trial.duration.total_seconds() if trial.duration else None,
                     "error": seen.get("error"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from textwrap import wrap
@@ -23,7 +24,7 @@ FORMATS = ("png", "pdf")
 ENCODERS = (("Encoder 1", E1, TEST[0]), ("Encoder 2", E2, TEST[1]))
 GREYS = LinearSegmentedColormap.from_list("greys", ["white", "0.55"])
 BEST_MARKS = ("*", "P", "X", "p")
-HOLLOW = {"markerfacecolor": "none", "markeredgecolor": "black"}
+HOLLOW: dict[str, Any] = {"markerfacecolor": "none", "markeredgecolor": "black"}
 MOST_LEVELS = 12
 """Levels of a parameter that a heat map or a list of names has room for."""
 MOST_PAIRS = 15
@@ -63,7 +64,7 @@ def save_both(figure: Figure, path: Path) -> None:
     """Write a figure as PNG and PDF, each whole or not at all; `path` has no ending."""
     for kind in FORMATS:
         target = path.with_name(f"{path.name}.{kind}")
-        write_whole(target, lambda building, kind=kind: figure.savefig(building, format=kind, dpi=130))
+        write_whole(target, partial(figure.savefig, format=kind, dpi=130))
 
 
 def tradeoff_figure(runs: Runs, key: str, alphas: Sequence[float]) -> Figure:
@@ -164,9 +165,9 @@ def importance_figure(shares: pd.DataFrame) -> Figure:
         at = np.arange(len(wide)) + 0.4 - height * (number + 0.5)
         colour, hatch = looks[number % 4]
         ax.barh(at, wide[metric], height, label=metric, color=colour, hatch=hatch, edgecolor="black", linewidth=0.6)
-    at = np.arange(len(wide))
-    ax.vlines(chance, at - 0.45, at + 0.45, linestyles=":", color="black", label="by chance")
-    ax.set_yticks(at, list(wide.index))
+    rows = np.arange(len(wide))
+    ax.vlines(chance, rows - 0.45, rows + 0.45, linestyles=":", color="black", label="by chance")
+    ax.set_yticks(rows, list(wide.index))
     ax.set(xlim=(0, 1.02), xlabel="share of the variance between runs that its level means explain")
     ax.legend(fontsize=8)
     return figure

@@ -25,7 +25,7 @@ SHORT: dict[Any, str] = {E1: "E1 val", E2: "E2 val", TEST[0]: "E1 test", TEST[1]
 def summarize(folder: Path, alpha: float = 0.5) -> None:
     """Write runs.csv, runs.json, report.md and figures/ into a sweep's folder; a sweep half done will do.
 
-    Runs are ranked by E1 + alpha E2 and by E1 + E2, both AUCs on validation; test figures are reported beside them.
+    Runs are ranked by E1 + alpha E2 and by E1 + E2, both AUCs on validation; test metrics are reported beside them.
 
     Args:
         folder: of a sweep (with sweep.json or without), a search, or any folder that holds runs.
@@ -105,7 +105,7 @@ def write_report(title: str, runs: Runs, found: dict[str, Any], alphas: Sequence
     varied = ", ".join(f"`{key}` ({runs.levels(key).nunique()} values)" for key in runs.parameters) or "nothing"
     follows = [f"`{later}` follows from `{first}` and is left aside." for later, first in runs.moving_together.items()]
     parts.append(" ".join([f"Varied: {varied}.", *follows]))
-    parts.append("Runs are selected on validation; test figures are shown and decide nothing.")
+    parts.append("Runs are selected on validation; test metrics are shown and decide nothing.")
     for alpha in alphas:
         titles = SHORT | {score_name(alpha, part): f"{score_title(alpha)} {part}" for part in ("val", "test")}
         ranking = found["ranking"][f"{alpha:g}"].rename(columns=titles)

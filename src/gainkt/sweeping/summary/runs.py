@@ -22,7 +22,8 @@ NO_PARAMETERS = (
     *("hydra", "run", "sweep", "logger", "trajectories", "callbacks.report"),
     *("gradient_every", "dataset.path", "diagnose"),
 )
-"""Settings that change no figure; they are listed but count as no parameter."""
+"""Settings that change no metric; they are listed but count as no parameter."""
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 FIRST = ("number", "folder", "state", "error", "seconds", "name")
 
 
@@ -35,7 +36,7 @@ class Runs:
     settings: list[str]
     """Columns that hold overrides, by their dotted key; `seed` and `dataset.fold` are always among them."""
     metrics: list[str]
-    """Columns that hold figures: val/encoder1_auc, test/encoder2_auc, scorecard/gain_std, loss/bce1, ..."""
+    """Columns that hold metrics: val/encoder1_auc, test/encoder2_auc, scorecard/gain_std, loss/bce1, ..."""
 
     @cached_property
     def done(self) -> pd.DataFrame:
@@ -44,7 +45,7 @@ class Runs:
 
     @cached_property
     def parameters(self) -> list[str]:
-        """Settings that differ between finished runs; repeats come last, those that change no figure are left out."""
+        """Settings that differ between finished runs; repeats come last, those that change no metric are left out."""
         varied = [key for key in self.settings if self.done[key].astype(str).nunique() > 1 and _is_parameter(key)]
         return sorted(varied, key=lambda key: key in REPEATS)
 
@@ -162,7 +163,7 @@ def _read(root: Path, number: int, path: Path, overrides: Sequence[str] | None =
 
 
 def _metrics(path: Path) -> dict[str, float]:
-    """Figures of the selected checkpoint, loss terms and weights of its epoch, and the scorecard's values."""
+    """Metrics of the selected checkpoint, loss terms and weights of its epoch, and the scorecard's values."""
     results = _read_json(path / "results.json")
     try:
         chosen = results["phases"][results["selected"]]
@@ -239,9 +240,12 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _read_yaml(path: Path) -> Any:
-    """Plain content: what a config from disk says is read, not resolved."""
+    """Plain content: what a config from disk says is read, not resolved; a few nested aliases would fill any memory."""
     try:
-        return yaml.load(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}
+        text = path.read_text()
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=LOADER)):
+            raise yaml.YAMLError("aliases are not read from disk")
+        return yaml.load(text, Loader=LOADER) or {}
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{path}: is not YAML ({reason}); remove it and run that job again") from error

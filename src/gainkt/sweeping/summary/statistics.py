@@ -35,7 +35,7 @@ def score_title(alpha: float) -> str:
 
 def add_scores(runs: Runs, alphas: Sequence[float]) -> Runs:
     """Add the columns E1 + alpha E2 of both AUCs, on validation and on test."""
-    scores = {}
+    scores: dict[str, pd.Series | float] = {}
     for part in ("val", "test"):
         one, two = (runs.table.get(f"{part}/encoder{n}_auc", np.nan) for n in (1, 2))
         scores |= {score_name(alpha, part): one + alpha * two for alpha in alphas}
@@ -43,7 +43,7 @@ def add_scores(runs: Runs, alphas: Sequence[float]) -> Runs:
 
 
 def rank(runs: Runs, alpha: float) -> pd.DataFrame:
-    """Finished runs, best first by E1 + alpha E2 on validation; test figures stand beside it and decide nothing."""
+    """Finished runs, best first by E1 + alpha E2 on validation; test metrics stand beside it and decide nothing."""
     ordered = runs.done.sort_values([score_name(alpha), "number"], ascending=[False, True], kind="stable")
     columns = ["number", *runs.parameters, score_name(alpha), E1, E2, score_name(alpha, "test"), *TEST]
     return ordered[columns].reset_index(drop=True)
@@ -88,7 +88,7 @@ def sensitivity(runs: Runs, alpha: float, share: float = BEST_SHARE) -> pd.DataF
         values = ", ".join(f"{v} ({n})" for v, n in chosen.value_counts(sort=False).sort_index().items())
         row: dict[str, object] = {"parameter": key, "best": len(best), "values": values}
         if runs.is_numeric(key):
-            row |= chosen.agg(["mean", "std", "min", "max"]).to_dict()
+            row |= {name: chosen.agg(name) for name in ("mean", "std", "min", "max")}
             row["share_of_range"] = np.ptp(chosen) / np.ptp(levels) if np.ptp(levels) else np.nan
         rows.append(row)
     return pd.DataFrame(rows, columns=["parameter", "best", "values", "mean", "std", "min", "max", "share_of_range"])
@@ -127,7 +127,7 @@ def pareto_front(values: pd.DataFrame) -> pd.Series:
     """Tell which rows no other row beats: none is at least as high in every column and higher in one.
 
     Args:
-        values: figures to be maximised, one column each; rows with a missing one are never on the front.
+        values: metrics to be maximised, one column each; rows with a missing one are never on the front.
     """
     points = values.to_numpy(dtype=float)
     known = points[np.isfinite(points).all(1)]
