@@ -120,7 +120,7 @@ def test_a_command_can_be_run(run: Run) -> None:
         ],
         ["experiment=v4_monotone", "schedule=ramp", "schedule.knots.bce1=[[0.0,0.9],[1.0,0.1]]", "dataset.seed=9"],
         ["experiment=v4_items", "model/curve=per_skill", "~optimizer.lr_scale.curve", "model/readout=learnt"],
-        ["experiment=v4_monotone", "model.velocity.mean=0.5", "+model.curve.beta.learn=false"],
+        ["experiment=v4_monotone", "model.velocity.mean=0.5", "++model.curve.beta.learn=false"],
         ["experiment=v1_per_skill", "dataset=assist2015", "dataset.path=/a b/{x}", "logger=[wandb,tensorboard]"],
         ["experiment=v1_per_skill", "dataset=csv", "dataset.path=x.csv", "dataset.read.separator=','"],
     ],
@@ -187,13 +187,13 @@ def test_saved_overrides_bring_in_no_code(run: Run, tmp_path: Path) -> None:
 
 
 def test_one_run_of_a_grid_is_run_without_the_grid() -> None:
-    cfg = compose_train(["experiment=[v4_belief,sweep_bce_weight]", "loss.bce1=0.4"])
+    cfg = compose_train(["experiment=[v4_belief,sweep_bce_weight]", "loss.bce_loss_weight=0.4"])
     plain = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
     assert isinstance(plain, DictConfig)
-    again = recompose(plain, ["experiment=[v4_belief,sweep_bce_weight]", "loss.bce1=0.4"])
+    again = recompose(plain, ["experiment=[v4_belief,sweep_bce_weight]", "loss.bce_loss_weight=0.4"])
     composed = compose_train(again, hydra=True)
     assert not composed.hydra.sweeper.params
-    assert composed.loss.bce1 == 0.4
+    assert composed.loss.bce_loss_weight == 0.4
     assert not settings(again)[1:], "the weight is all that a person set"
 
 
@@ -204,7 +204,7 @@ def run_train(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
 
 
 def test_a_job_of_a_sweep_keeps_its_own_overrides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = ["loss.bce1=0.3", *TINY, f"run.root={tmp_path}"]
+    own = ["loss.bce_loss_weight=0.3", *TINY, f"run.root={tmp_path}"]
     run_train(monkeypatch, "-m", "experiment=sweep_bce_weight", *own)
     (job,) = tmp_path.glob("sweep_bce_weight/*/0")
     run = load_run(job)
