@@ -20,7 +20,7 @@ from gainkt.evaluation.check import Measured, Need, judge
 from gainkt.evaluation.statistics.breakdowns import auc
 from gainkt.evaluation.statistics.correlation import CONSTANT, group_means, mean_within, pearson, spearman
 from gainkt.evaluation.statistics.measurable import ModelFault, Unmeasurable
-from gainkt.files import plain, write_json
+from gainkt.files import plain
 
 Floats = NDArray[np.floating]
 
@@ -275,8 +275,3 @@ def training_course(metrics: Path) -> list[dict[str, Any]]:
             entry[f"gradient_share{ending}"] = {name: x / total for name, x in norms.items() if total}
         course.append(entry)
     return course
-
-
-def write_alignment(content: Mapping[str, Any], path: str | Path) -> None:
-    """Write a report as JSON, whole or not at all."""
-    write_json(path, content)

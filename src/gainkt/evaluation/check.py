@@ -55,8 +55,8 @@ Levels = Mapping[str, tuple[Need, ...]]
 class Measured:
     """What was found."""
 
-    value: float | bool
-    """The number that is judged."""
+    value: float | bool | None
+    """The number that is judged; None only in a check."""
     reading: str
     """One sentence for a person."""
     interval: tuple[float, float] | None = None
@@ -76,23 +76,19 @@ class Measured:
         return cls(found.value, reading, found.interval, **more)
 
 
-@dataclass(frozen=True)
-class Check:
+@dataclass(frozen=True, kw_only=True)
+class Check(Measured):
     """A judged measurement, as it stands in scorecard.json."""
 
     name: str
     title: str
-    thresholds: dict[str, list[dict[str, Any]]]
-    """By level, its needs as dicts (of, relation, bound)."""
-    reading: str
-    group: str = ""
+    group: str
     """One of MAY_MISS in a scorecard."""
     value: float | bool | None = None
     """None where there is none: not measurable, or undefined through the model's fault (a fail)."""
-    interval: tuple[float, float] | None = None
-    ceiling: float | None = None
-    ceiling_reason: str = ""
-    ceiling_is_bound: bool = True
+    reading: str = ""
+    thresholds: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """By level, its needs as dicts (of, relation, bound)."""
     verdict: str = FAIL
     """PASS at minimum or better; else OUT_OF_REACH where the minimum itself is; NOT_MEASURABLE where the data define
     no value; else FAIL."""
@@ -100,7 +96,6 @@ class Check:
     """The highest level all of whose needs, and those of all levels below, hold; or "none"."""
     out_of_reach: dict[str, str] = field(default_factory=dict)
     """By level not met, the arithmetic that shows its threshold to lie beyond the ceiling."""
-    further: dict[str, Any] = field(default_factory=dict)
 
     def reaches(self, level: str, leave_aside: bool = True) -> bool:
         """Tell whether the check holds at a level.
@@ -125,10 +120,10 @@ def judge(name: str, title: str, levels: Levels, measure: Callable[[], Measured]
         group: of the check.
     """
     thresholds = {level: [asdict(need) for need in needs] for level, needs in levels.items()}
-    blank = Check(name, title, thresholds, "", group)
+    blank = Check(name=name, title=title, group=group, thresholds=thresholds)
     try:
         found = measure()
-        if not isfinite(found.value):
+        if found.value is None or not isfinite(found.value):
             raise ModelFault(f"the value is {found.value}")
     except ModelFault as error:
         return replace(blank, reading=f"No value: {error}.")

@@ -12,8 +12,9 @@ import torch
 from omegaconf import DictConfig
 
 from gainkt.data.datamodule import KTDataModule
-from gainkt.evaluation.alignment import ReferenceTables, alignment, training_course, write_alignment
-from gainkt.evaluation.diagnosis.diagnosis import diagnose, write_diagnosis
+from gainkt.evaluation.alignment import ReferenceTables, alignment, training_course
+from gainkt.evaluation.diagnosis.diagnosis import diagnose
+from gainkt.files import write_json
 from gainkt.runs.folder import Run, build_datamodule, load_run
 from gainkt.runs.leakage_probe import check_leakage
 from gainkt.runs.predict import pick_device
@@ -88,7 +89,7 @@ def diagnose_run(
         content["leakage"] = check_leakage(model, datamodule, tables["predictions"], part=part, device=device)
     content["protocol"] |= _protocol(run, datamodule, part, phase)
     folder = folder or folder_for(run, datamodule, part, phase)
-    write_diagnosis(content, folder / "diagnosis.json")
+    write_json(folder / "diagnosis.json", content)
     return Report(content, folder, tables)
 
 
@@ -125,7 +126,7 @@ def align_run(
     content["training"] = training_course(run.directory.metrics)
     content["protocol"] = {"reference": reference.name, **_protocol(run, datamodule, part, phase)}
     folder = folder or folder_for(run, datamodule, part, phase)
-    write_alignment(content, folder / "alignment.json")
+    write_json(folder / "alignment.json", content)
     return Report(content, folder, tables)
 
 

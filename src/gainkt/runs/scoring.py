@@ -13,7 +13,8 @@ import torch
 from omegaconf import DictConfig
 
 from gainkt.data.datamodule import KTDataModule
-from gainkt.evaluation.scorecard.scorecard import scorecard, write_scorecard
+from gainkt.evaluation.scorecard.scorecard import scorecard
+from gainkt.files import write_json
 from gainkt.model import GainKT
 from gainkt.runs.checks import added_rules, step_columns
 from gainkt.runs.folder import Run, read_checkpoint
@@ -107,7 +108,7 @@ def judge(
         added=added,
     )
     card["protocol"] |= {"name": run.config.name, "data": datamodule.protocol, "split": part}
-    write_scorecard(card, folder / "scorecard.json")
+    write_json(folder / "scorecard.json", card)
     return card
 
 

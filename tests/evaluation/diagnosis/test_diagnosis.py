@@ -14,9 +14,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss as sk_log_loss
 from sklearn.metrics import roc_auc_score
 
-from gainkt.evaluation.diagnosis.diagnosis import QUESTIONS, changes, diagnose, write_diagnosis
+from gainkt.evaluation.diagnosis.diagnosis import QUESTIONS, changes, diagnose
 from gainkt.evaluation.diagnosis.headroom import Tables
 from gainkt.evaluation.statistics.logistic import fit_logistic, log_loss, sigmoid
+from gainkt.files import write_json
 from gainkt.reporting.diagnosis_figures import FIGURES, save_figures
 from gainkt.reporting.diagnosis_table import diagnosis_view
 
@@ -294,7 +295,7 @@ def test_report_and_figures(tmp_path: Path, metrics: Path) -> None:
     made.predictions["saturated_practised"] = 1.0
     made.predictions["gain_mean"] = made.predictions["gain_practised"]
     found = diagnose(made.predictions, made.trajectories, made.skills, metrics)
-    write_diagnosis(found, tmp_path / "diagnosis.json")
+    write_json(tmp_path / "diagnosis.json", found)
     assert json.loads((tmp_path / "diagnosis.json").read_text()) == found
     console = Console(width=100, record=True, file=(tmp_path / "printed").open("w"))
     console.print(diagnosis_view(found))

@@ -17,8 +17,9 @@ from gainkt.errors import ConfigError
 from gainkt.evaluation.check import LEVELS, MAY_MISS, NOT_MEASURABLE, Check, Measured, Rule, above, level_reached
 from gainkt.evaluation.evidence import Evidence
 from gainkt.evaluation.scorecard.immediate_checks import IMMEDIATE
-from gainkt.evaluation.scorecard.scorecard import scorecard, write_scorecard
+from gainkt.evaluation.scorecard.scorecard import scorecard
 from gainkt.evaluation.scorecard.trajectory_checks import TRAJECTORY
+from gainkt.files import write_json
 from gainkt.reporting.scorecard_table import scorecard_view
 
 NAMES = [rule.name for rule in (*IMMEDIATE, *TRAJECTORY)]
@@ -246,8 +247,6 @@ def checks(levels: str, out: tuple[tuple[int, str], ...] = (), immediate: int = 
         Check(
             name=str(i),
             title="",
-            thresholds={},
-            reading="",
             group="immediate" if i < immediate else "trajectory",
             verdict=NOT_MEASURABLE if letter == "-" else "pass",
             level=names[letter],
@@ -558,7 +557,7 @@ def test_same_seed_same_card(tmp_path: Path) -> None:
     assert card == tables.card(seed=3)
     assert card["checks"][0]["interval"] != tables.card(seed=4)["checks"][0]["interval"]
     assert tables.predictions.equals(before)
-    write_scorecard(card, tmp_path / "scorecard.json")
+    write_json(tmp_path / "scorecard.json", card)
     assert json.loads((tmp_path / "scorecard.json").read_text()) == card
 
 

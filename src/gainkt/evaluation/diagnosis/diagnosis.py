@@ -11,7 +11,7 @@ import pandas as pd
 from gainkt.evaluation.diagnosis import causes, gain_causes, training_causes
 from gainkt.evaluation.diagnosis.findings import CAUSE, Question
 from gainkt.evaluation.diagnosis.headroom import Tables
-from gainkt.files import plain, write_json
+from gainkt.files import plain
 
 QUESTIONS = (
     Question("reachable_range", "Which probabilities can Encoder 2 say at all?", causes.reachable_range),
@@ -94,8 +94,3 @@ def _weight(change: Mapping[str, Any]) -> tuple[float, float]:
     if change["auc"] is None:
         return (-1.0, -1.0)
     return (round(max(change["auc"], 0.0), 3), max(change["nats"], 0.0))
-
-
-def write_diagnosis(diagnosis: Mapping[str, Any], path: str | Path) -> None:
-    """Write a diagnosis as JSON, whole or not at all."""
-    write_json(path, diagnosis)

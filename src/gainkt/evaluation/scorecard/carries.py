@@ -5,8 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from gainkt.evaluation.evidence import Evidence
-from gainkt.evaluation.statistics.logistic import logit_of
+from gainkt.evaluation.statistics.bootstrap import Array
 from gainkt.evaluation.statistics.measurable import Unmeasurable, column_of, or_reason
 
 PARTS = {
@@ -37,10 +39,15 @@ def _fall(evidence: Evidence, column: str) -> dict[str, Any]:
         raise Unmeasurable("the model has no such part")
     with_it, without = evidence.auc("p2"), evidence.auc(column)
     fall = with_it - without
-    logit, logit_without = (logit_of(column_of(evidence.scored, name), LOGIT_LIMIT) for name in ("p2", column))
+    logit, logit_without = (_logit(column_of(evidence.scored, name)) for name in ("p2", column))
     return {
         "auc_without": without.value,
         "fall": fall.value,
         "interval": fall.interval,
         "share_of_logit": (logit - logit_without).var() / logit.var() if logit.std() > 1e-7 else None,
     }
+
+
+def _logit(p: Array) -> Array:
+    p = np.clip(p, LOGIT_LIMIT, 1 - LOGIT_LIMIT)
+    return np.log(p) - np.log1p(-p)

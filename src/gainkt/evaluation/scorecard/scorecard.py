@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -16,7 +15,7 @@ from gainkt.evaluation.scorecard.comparison import comparison
 from gainkt.evaluation.scorecard.immediate_checks import IMMEDIATE
 from gainkt.evaluation.scorecard.trajectory_checks import TRAJECTORY
 from gainkt.evaluation.statistics.bootstrap import CONFIDENCE
-from gainkt.files import plain, write_json
+from gainkt.files import plain
 
 BUILT_IN = (*IMMEDIATE, *TRAJECTORY)
 
@@ -72,11 +71,6 @@ def scorecard(
             "protocol": _protocol(evidence),
         }
     )
-
-
-def write_scorecard(card: Mapping[str, Any], path: str | Path) -> None:
-    """Write a scorecard as JSON, whole or not at all."""
-    write_json(path, card)
 
 
 def _protocol(evidence: Evidence) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def sigmoid(x: Array) -> Array:
     return 0.5 * (1 + np.tanh(0.5 * x))
 
 
-def logit_of(p: Array | float, limit: float = 1e-7) -> Array:
-    """log(p / (1 - p)), with p kept `limit` from 0 and 1."""
-    p = np.clip(p, limit, 1 - limit)
+def logit_of(p: Array | float) -> Array:
+    """log(p / (1 - p)), with p kept 1e-7 from 0 and 1."""
+    p = np.clip(p, 1e-7, 1 - 1e-7)
     return np.log(p / (1 - p))
