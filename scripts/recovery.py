@@ -1,7 +1,7 @@
 r"""Train on simulated students and say how far each model recovers the truth: `python scripts/recovery.py`.
 
 Writes recovery.json, recovery.md and recovery.png into the output folder, beside the simulation, the corrupted logs of
-the negative controls and the runs. An experiment may carry overrides of its own behind `+`, all others stand at the end:
+the negative controls and the runs. An experiment may carry overrides of its own behind `+`, all others stand last:
 
     python scripts/recovery.py --students 2000 --output outputs/recovery \
         --experiments v4_belief,v4_belief+model/gain_head=own_matrix,v4_monotone trainer.accelerator=cpu

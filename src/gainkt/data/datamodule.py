@@ -144,7 +144,7 @@ class KTDataModule(LightningDataModule):
 
     def loader(self, part: str, *, shuffle: bool = False) -> DataLoader[Batch]:
         """Return batches over a part; in a fixed order, from long to short, unless shuffled."""
-        shuffle = shuffle and not (self.trainer and self.trainer.overfit_batches)  # the same batch in every epoch
+        shuffle = shuffle and not getattr(self.trainer, "overfit_batches", 0)  # the same batch in every epoch
         windows = self.windows(part)
         rank, num_ranks = (self.trainer.global_rank, self.trainer.world_size) if self.trainer and shuffle else (0, 1)
         sampler = TokenBudgetSampler(
