@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import inspect
 import os
+import pkgutil
 import re
 import sys
 import uuid
@@ -181,9 +181,9 @@ def _targets(node: Any, path: str) -> Iterator[tuple[str, DictConfig]]:
 
 
 def _locate(target: str, path: str) -> Callable[..., Any]:
-    module, _, name = target.rpartition(".")
+    """Return what a `_target_` names: a class, a function, or a method of a class (`my_package.models.Mine.fit`)."""
     try:
-        return getattr(importlib.import_module(module), name)
+        return pkgutil.resolve_name(target)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(f"{path}._target_={target}: cannot be imported ({error})") from error
 
