@@ -181,8 +181,9 @@ def _targets(node: Any, path: str) -> Iterator[tuple[str, DictConfig]]:
 
 
 def _locate(target: str, path: str) -> Callable[..., Any]:
+    """Return what a `_target_` names: a class, a function, or a method of a class (`my_package.models.Mine.fit`)."""
     try:
-        return pkgutil.resolve_name(target)  # a method of a class, too: Rasch.fit
+        return pkgutil.resolve_name(target)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(f"{path}._target_={target}: cannot be imported ({error})") from error
 
