@@ -41,7 +41,7 @@ def test_a_frozen_part_does_not_move_though_adam_has_momentum_and_decay(config: 
 
 def test_a_part_thaws_and_what_its_config_fixes_stays_fixed(config: Config) -> None:
     result = train(
-        config(*BOTH, "+schedule.frozen.encoder2_first=[encoder2,curve]", "+model.curve.saturation.learn=false")
+        config(*BOTH, "+schedule.frozen.encoder2_first=[encoder2,curve]", "model.curve.saturation.learn=false")
     )
     assert {"encoder2", "curve"} <= moved(result, "encoder2_first")
     curve = result.module.model.curve
