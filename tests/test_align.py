@@ -16,7 +16,7 @@ from gainkt.console import make_console
 from gainkt.errors import ConfigError
 from gainkt.evaluation.alignment import training_course
 from gainkt.references import BKT
-from gainkt.references.tables import reference_rows
+from gainkt.references.tables import reference_tables
 from gainkt.reporting.alignment_report import alignment_view
 from gainkt.runs.folder import load_run
 from gainkt.train import RunResult, train
@@ -105,7 +105,7 @@ def test_rows_of_a_reference_are_those_of_its_students(config: Config) -> None:
     datamodule.setup()
     log, students = datamodule.log_, datamodule.split.test[::-1]
     bkt = BKT.fit(log, datamodule.split.train)
-    rows = reference_rows(bkt, log, students)
+    rows = reference_tables(bkt, log, students).rows
     assert not rows.isna().any(axis=None)
     one = students[3]
     own = rows[rows["student"] == str(log.students[one])]

@@ -13,7 +13,6 @@ from omegaconf import DictConfig, OmegaConf
 from gainkt.config import check_keys, conf_dir, one_line_errors, register_resolvers, run_main
 from gainkt.console import make_console
 from gainkt.errors import ConfigError
-from gainkt.references.cache import fit_of
 from gainkt.references.scoring import Scored, score
 from gainkt.reporting.figures import save_figure
 from gainkt.reporting.reference_view import reference_figure, reference_view
@@ -23,21 +22,16 @@ from gainkt.runs.folder import build_datamodule
 def score_reference(cfg: DictConfig) -> Scored:
     """Score the reference model of a config composed from conf/reference.yaml, as `score` does; draw reference.png."""
     check_keys(cfg)
-    fit_of(cfg.reference)
     if cfg.skills < 0:
         raise ConfigError(f"skills={cfg.skills}: give 0 or more skills to show")
-    datamodule = build_datamodule(cfg.dataset)
-    datamodule.setup()
-    done = score(cfg, datamodule)
+    done = score(cfg, build_datamodule(cfg.dataset))
     save_figure(reference_figure(done.content, done.parameters), done.folder / "reference.png")
     return done
 
 
 def as_reference(arguments: Sequence[str]) -> list[str]:
-    """Reword `model=bkt settings.strength=10` as Hydra knows it: `reference=bkt ++reference.strength=10`.
-
-    `++`, so that a setting that the model does not know gets as far as the check that names the nearest one.
-    """
+    """Reword `model=bkt settings.strength=10` as Hydra knows it: `reference=bkt ++reference.strength=10`."""
+    # ++ lets a setting that the model does not know get as far as the check that names the nearest one.
     return [re.sub(r"^settings\.", "++reference.", re.sub(r"^model=", "reference=", given)) for given in arguments]
 
 

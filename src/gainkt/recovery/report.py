@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gainkt.evaluation.statistics.bootstrap import Array
@@ -139,46 +140,37 @@ def recovery_figure(
         step_L: number of each slot's step in its student's history.
         curves: title and slots of each course.
     """
-    assert truth.mastery_before_L is not None
-    across = max(len(sources), len(curves), 1)
+    true = np.asarray(truth.mastery_before_L)
+    said = {source.name: np.asarray(source.mastery_before_L) for source in sources}
+    across = max(len(said), len(curves), 1)
     figure = Figure(figsize=(2.9 * across, 6.2), layout="constrained")
     upper, lower = figure.subplots(2, across, squeeze=False)
-    for axes in (*upper[len(sources) :], *lower[len(curves) :]):
+    for axes in (*upper[len(said) :], *lower[len(curves) :]):
         axes.set_axis_off()
-    edges = np.linspace(0, 1, 11)
-    for axes, source in zip(upper, sources, strict=False):
-        assert source.mastery_before_L is not None
-        known = np.isfinite(source.mastery_before_L)
-        x, y = truth.mastery_before_L[known], source.mastery_before_L[known]
-        axes.hexbin(x, y, gridsize=28, extent=(0, 1, 0, 1), cmap="Greys", bins="log", linewidths=0.1)
-        place = np.clip(np.digitize(x, edges) - 1, 0, 9)
-        filled = [b for b in range(10) if (place == b).sum() >= 10]
-        mean = [y[place == b].mean() for b in filled]
-        axes.plot(edges[filled] + 0.05, mean, "o-", color="black", markerfacecolor="white", linewidth=1.2)
-        axes.plot([0, 1], [0, 1], "--", color="black", linewidth=0.8)
-        axes.set(title=source.name, xlim=(0, 1), ylim=(0, 1), xlabel="true mastery before the step")
-        axes.title.set_fontsize(9)
+    for axes, (name, mastery) in zip(upper, said.items(), strict=False):
+        _draw_agreement(axes, true[np.isfinite(mastery)], mastery[np.isfinite(mastery)])
+        axes.set_title(name, fontsize=9)
     upper[0].set_ylabel("estimated")
     for axes, (title, slots) in zip(lower, curves, strict=False):
-        axes.plot(step_L[slots], truth.mastery_before_L[slots], color="black", linewidth=2.2, label="truth")
-        for number, source in enumerate(sources):
-            assert source.mastery_before_L is not None
-            shade = str(0.15 + 0.5 * number / max(len(sources), 1))
-            style, marker = STYLES[number % len(STYLES)], MARKERS[number % len(MARKERS)]
-            axes.plot(
-                step_L[slots],
-                source.mastery_before_L[slots],
-                style,
-                marker=marker,
-                markersize=3,
-                color=shade,
-                linewidth=1,
-                label=source.name,
-            )
-        axes.set(title=title, ylim=(0, 1), xlabel="step")
-        axes.title.set_fontsize(9)
+        axes.plot(step_L[slots], true[slots], color="black", linewidth=2.2, label="truth")
+        for number, (name, mastery) in enumerate(said.items()):
+            look = {"linestyle": STYLES[number % len(STYLES)], "marker": MARKERS[number % len(MARKERS)]}
+            shade = str(0.15 + 0.5 * number / len(said))
+            axes.plot(step_L[slots], mastery[slots], **look, markersize=3, color=shade, linewidth=1, label=name)
+        axes.set(ylim=(0, 1), xlabel="step")
+        axes.set_title(title, fontsize=9)
         axes.grid(alpha=0.3)
     lower[0].set_ylabel("mastery of the skill before the step")
     handles, labels = lower[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 6), fontsize=8)
     return figure
+
+
+def _draw_agreement(axes: Axes, x: Array, y: Array) -> None:
+    """Density of estimates y over truth x, and their mean in tenths of x that hold 10 cells or more."""
+    axes.hexbin(x, y, gridsize=28, extent=(0, 1, 0, 1), cmap="Greys", bins="log", linewidths=0.1)
+    tenth = np.clip(np.digitize(x, np.linspace(0, 1, 11)) - 1, 0, 9)
+    means = [(0.1 * b + 0.05, y[tenth == b].mean()) for b in range(10) if (tenth == b).sum() >= 10]
+    axes.plot(*np.reshape(means, (-1, 2)).T, "o-", color="black", markerfacecolor="white", linewidth=1.2)
+    axes.plot([0, 1], [0, 1], "--", color="black", linewidth=0.8)
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="true mastery before the step")

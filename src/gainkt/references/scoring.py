@@ -43,7 +43,7 @@ def score(cfg: DictConfig, datamodule: KTDataModule) -> Scored:
 
     Args:
         cfg: composed from conf/reference.yaml.
-        datamodule: its data and their split.
+        datamodule: its data, read here.
 
     Raises:
         ConfigError: a setting that cannot be used, or a model that returns what cannot be.
@@ -51,7 +51,9 @@ def score(cfg: DictConfig, datamodule: KTDataModule) -> Scored:
         OSError: a folder cannot be written.
     """
     folder = Path(cfg.run.dir)
-    fit, log, started = fit_of(cfg.reference), datamodule.log_, time.perf_counter()
+    fit = fit_of(cfg.reference)  # what is wrong with a setting is said before the data is read
+    datamodule.setup()
+    log, started = datamodule.log_, time.perf_counter()
     reference, source = fitted(cfg.reference, datamodule, cfg.run.cache)
     seconds = time.perf_counter() - started
     students = {name: datamodule.students(part) for name, part in PARTS.items()}

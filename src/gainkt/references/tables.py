@@ -11,22 +11,15 @@ from gainkt.references.base import Reference, Students, ask
 
 
 def reference_tables(reference: Reference, log: InteractionLog, students: Students) -> ReferenceTables:
-    """Ask a reference about each step of some students of a log, and about its skills."""
-    names, rates = list(map(str, log.skill_names)), reference.learn_rates(log)
-    return ReferenceTables(
-        reference.name,
-        reference_rows(reference, log, students),
-        pd.Series(reference.difficulties(log), index=names),
-        None if rates is None else pd.Series(rates, index=names),
-    )
+    """Ask a reference about each step of some students of a log, and about its skills.
 
-
-def reference_rows(reference: Reference, log: InteractionLog, students: Students) -> pd.DataFrame:
-    """What a reference says of each step of some students, as `gainkt.evaluation.alignment` wants it."""
-    told, steps = ask(reference, log, students), log.steps_of(students)
+    Raises:
+        ConfigError: the reference returns what cannot be used.
+    """
+    told, steps, names = ask(reference, log, students), log.steps_of(students), list(map(str, log.skill_names))
     student = np.repeat(students, log.lengths[students])
     minimum_M = np.minimum.reduceat(told.prediction.mastery_before_L, log.skill_offsets[:-1])
-    return pd.DataFrame(
+    rows = pd.DataFrame(
         {
             "student": log.students[student].astype(object),
             "step": (steps - log.offsets[student]).astype(np.int32),
@@ -36,3 +29,5 @@ def reference_rows(reference: Reference, log: InteractionLog, students: Students
             "reference_mastery": minimum_M[steps],
         }
     )
+    rates = None if told.learn_rate_K is None else pd.Series(told.learn_rate_K, index=names)
+    return ReferenceTables(reference.name, rows, pd.Series(told.difficulty_K, index=names), rates)
