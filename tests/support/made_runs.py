@@ -10,6 +10,7 @@ from made_tables import good_tables
 from omegaconf import OmegaConf
 
 from gainkt.evaluation.advice.advise import Report, advise
+from gainkt.evaluation.advice.run_state import RunState
 from gainkt.evaluation.diagnosis.diagnosis import diagnose
 from gainkt.overrides import compose_train
 
@@ -49,8 +50,7 @@ def config_of(experiment: str) -> dict[str, Any]:
 
 
 def ask(run: Run) -> Report:
-    more = {name: run[name] for name in ("results", "metrics", "num_items")}
-    return advise(run["card"], run["diagnosis"], run["config"], **more)
+    return advise(RunState(**run))
 
 
 def corrupted(good: Run, experiment: str, *corruptions: Callable[[Run], None]) -> Run:

@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 
 from gainkt.errors import ConfigError, DataError
 from gainkt.evaluation.advice.advise import Advice, advise
+from gainkt.evaluation.advice.run_state import RunState
 from gainkt.files import write_json
 from gainkt.overrides import another, changed, command_line, recompose, settings
 from gainkt.runs.folder import Run, build_datamodule
@@ -59,7 +60,7 @@ def advise_run(
     diagnosis, silent = _diagnosis(run, make, device, trust)
     metrics = pd.read_csv(run.directory.metrics) if run.directory.metrics.is_file() else None
     config: Any = OmegaConf.to_container(run.config)
-    report = advise(card, diagnosis, config, results=run.results, metrics=metrics, num_items=run.sizes.num_items)
+    report = advise(RunState(card, diagnosis, config, run.results, metrics, run.sizes.num_items))
     base, is_known = _base(run, trust)
     content = report.plain()
     for entry, advice in zip(content["advice"], report.advice, strict=True):

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from gainkt.evaluation.advice.advise import advise
 from gainkt.evaluation.advice.rules import STAGES
+from gainkt.evaluation.advice.run_state import RunState
 from gainkt.overrides import command_line
 from gainkt.reporting.advice_view import advice_view, command_lines
 
@@ -95,7 +96,7 @@ def test_what_has_nothing_at_stake_comes_late(good: Run) -> None:
 
 def test_without_diagnosis_and_metrics_the_scorecard_still_speaks(good: Run) -> None:
     run = corrupted(good, "v1_per_skill", WEAK, lead(0.72, 0.15))
-    report = advise(run["card"], None, run["config"])
+    report = advise(RunState(run["card"], None, run["config"]))
     assert [advice.stage for advice in report.advice][:2] == ["starved", "structure"]
 
 

@@ -263,7 +263,7 @@ def test_experiments_name_only_what_exists(good: Run) -> None:
             assert one.experiment is None or one.experiment in names
             assert one.label or one.experiment or one.sweep or one.module != "train", f"{rule.name}: a run needs a name"
     run = corrupted(good, "v1_per_skill", steer)
-    seen = RunState(run["card"], run["diagnosis"], run["config"], run["results"], run["metrics"])
+    seen = RunState(**run)
     for one in {id(one): one for rule in RULES for one in rule.experiments}.values():
         if one.module == "train" and not one.sweep:
             compose_train([f"experiment={one.experiment or 'v1_per_skill'}", *one.settings(seen)])

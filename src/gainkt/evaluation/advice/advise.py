@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
-
-import pandas as pd
 
 from gainkt.evaluation.advice.rules import RULES, STAGES, Rule
 from gainkt.evaluation.advice.run_state import RunState
@@ -89,31 +87,12 @@ class Report:
         return asdict(self)
 
 
-def advise(
-    card: Mapping[str, Any],
-    diagnosis: Mapping[str, Any] | None,
-    config: Mapping[str, Any],
-    *,
-    results: Mapping[str, Any] | None = None,
-    metrics: pd.DataFrame | None = None,
-    num_items: int = 0,
-    rules: Sequence[Rule] = RULES,
-) -> Report:
-    """Name the experiments to run after this one.
+def advise(run: RunState, rules: Sequence[Rule] = RULES) -> Report:
+    """Name the experiments to run after a run.
 
     Rules that name the same experiment are one piece of advice. While training or tables are not sound, nothing but
     that is advised: what else was measured cannot be read.
-
-    Args:
-        card: scorecard.json.
-        diagnosis: diagnosis.json; rules that need it stay silent without.
-        config: the run's resolved config.
-        results: results.json; rules about epochs stay silent without it and metrics.
-        metrics: metrics.csv.
-        num_items: items seen in training; 0 where the data has none.
-        rules: of the decision tree.
     """
-    run = RunState(card, diagnosis, config, results or {}, metrics, num_items)
     found: dict[tuple[Any, ...], Advice] = {}
     unanswered = []
     for rule in rules:
@@ -145,7 +124,7 @@ def advise(
     unsound = [one for one in advice if one.stage == "sound"]
     if unsound:
         advice, unanswered = unsound, []
-    return Report(tuple(advice), tuple(unanswered), tuple(_not_worth_chasing(run)), card["level"])
+    return Report(tuple(advice), tuple(unanswered), tuple(_not_worth_chasing(run)), run.card["level"])
 
 
 def _is_nothing(found: Symptom | Advice) -> bool:

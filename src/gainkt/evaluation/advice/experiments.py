@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import ceil, inf
+from typing import Any
 
 from gainkt.evaluation.advice.run_state import RunState
 from gainkt.evaluation.advice.symptoms import MIN_FALL, only_counting
 
-V4_GAIN_HEADS = ("OwnAndTransferGain", "OwnAndMatrixGain", "OwnTableGain")
 V4_GAIN_RATE = 5.0
 """V4's factor on the gain head's learning rate."""
 MAX_DROPOUT = 0.4
@@ -64,9 +64,9 @@ def has(part: str, *classes: str) -> Condition:
     return lambda run: run.has(part, *classes)
 
 
-def lacks(part: str, *classes: str) -> Condition:
-    """Ask whether a part of the model is of none of some classes."""
-    return lambda run: not run.has(part, *classes)
+def equals(path: str, value: Any, otherwise: Any = None) -> Condition:
+    """Ask whether a setting has a value; `otherwise`: what it is where it is not set."""
+    return lambda run: run.setting(path, otherwise) == value
 
 
 def below(path: str, bound: float, otherwise: float) -> Condition:
@@ -79,29 +79,26 @@ def every(*conditions: Condition) -> Condition:
     return lambda run: all(condition(run) for condition in conditions)
 
 
-def is_v4(run: RunState) -> bool:
-    """Tell whether the gain head is one of V4's."""
-    return run.has("gain_head", *V4_GAIN_HEADS)
+def no(*conditions: Condition) -> Condition:
+    """Ask whether none of some conditions holds."""
+    return lambda run: not any(condition(run) for condition in conditions)
 
 
-def is_v1_to_v3(run: RunState) -> bool:
-    """Tell whether gains are of each skill, by a gain head of gainkt without the structure of V4."""
-    known = str(run.setting("model.gain_head._target_", "")).startswith("gainkt.")
-    return known and not is_v4(run) and not run.has("gain_head", "ScalarGain")
-
-
-def has_own_curves(run: RunState) -> bool:
-    """Tell whether skills start at an initial mastery of their own."""
-    return run.setting("model.curve.offset.per_skill") is not False
-
-
-def reads_wide(run: RunState) -> bool:
-    """Tell whether the threshold is learnt and the temperature fixed, low enough."""
-    return (
-        run.setting("model.readout.threshold.learn") is not False
-        and run.setting("model.readout.temperature.learn") is False
-        and run.number("model.readout.temperature.mean", inf) <= WIDE_TEMPERATURE + EPSILON
-    )
+is_v4 = has("gain_head", "OwnAndTransferGain", "OwnAndMatrixGain", "OwnTableGain")
+is_v1_to_v3 = every(
+    lambda run: str(run.setting("model.gain_head._target_")).startswith("gainkt."),
+    no(is_v4, has("gain_head", "ScalarGain")),
+)
+has_own_curves = no(equals("model.curve.offset.per_skill", False))
+reads_by_threshold = has("readout", "ThresholdReadout")
+is_temperature_fixed = equals("model.readout.temperature.learn", False)
+reads_wide = every(
+    no(equals("model.readout.threshold.learn", False)),
+    is_temperature_fixed,
+    below("model.readout.temperature.mean", WIDE_TEMPERATURE + EPSILON, otherwise=inf),
+)
+knows_items = every(lambda run: run.num_items > 0, has("item_difficulty", "RaschDifficulty"))
+is_distance_attention = no(equals("model.encoder1.distance", None))
 
 
 def lower_temperature(run: RunState) -> float:
@@ -127,16 +124,6 @@ def readiness_leads(run: RunState) -> bool:
     falls = [fall for part in ("gains", "gain_sizes") if (fall := run.fall(part)) is not None]
     readiness = run.fall("readiness")
     return readiness is not None and bool(falls) and readiness > min(falls)
-
-
-def knows_items(run: RunState) -> bool:
-    """Tell whether the model has difficulties of items, and the data items."""
-    return run.num_items > 0 and run.has("item_difficulty", "RaschDifficulty")
-
-
-def is_distance_attention(run: RunState) -> bool:
-    """Tell whether Encoder 1 is attention that fades with distance."""
-    return run.setting("model.encoder1.distance") is not None
 
 
 def distance_attention(run: RunState) -> str:
@@ -179,42 +166,40 @@ def steering_term(run: RunState) -> str:
 # fmt: off
 OWN_GAIN = Experiment(
     "own-gain", "a gain head that gives the practised skills a gain of their own and others little, with a penalty",
-    "model/gain_head=own_transfer model/receivers=all loss=sparse", lacks("gain_head", *V4_GAIN_HEADS))
+    "model/gain_head=own_transfer model/receivers=all loss=sparse", no(is_v4))
 SPARSER = Experiment(
     "sparser", "three times the penalty on gains of skills that a step does not practise",
     lambda run: f"loss.gain_sparsity={3 * run.number('loss.gain_sparsity', 0.0) or 0.003:.2g}")
 OWN_CURVE = Experiment(
     "own-curve", "an initial mastery, steepness and level of its own for every skill",
-    "model/curve=per_skill", lambda run: not has_own_curves(run))
+    "model/curve=per_skill", no(has_own_curves))
 ONE_UNIT = Experiment(
     "one-unit", "a unit of practice that is the same for all skills, so that gains alone say which are learnt slowly",
     "++model.curve.beta.per_skill=false",
-    every(is_v4, has_own_curves, lambda run: run.setting("model.curve.beta.per_skill", True) is not False))
+    every(is_v4, has_own_curves, no(equals("model.curve.beta.per_skill", False))))
 POWER_CURVE = Experiment(
     "power-curve", "practice that is worth less the more came before it, as the power law of practice has it",
     # Strictly monotone curves bend less often along it (docs/results.md).
-    "model/curve=power", every(is_v4, has("curve", "SigmoidCurve"), lacks("readiness", "FirstContactReadiness")))
+    "model/curve=power", every(is_v4, has("curve", "SigmoidCurve"), no(has("readiness", "FirstContactReadiness"))))
 LEARNT_READOUT = Experiment(
     "learnt-readout", "threshold and temperature learnt, from values between which p2 reaches what students reach",
-    "model/readout=learnt",
-    lambda run: run.setting("model.readout.temperature.learn") is False and not reads_wide(run))
+    "model/readout=learnt", every(is_temperature_fixed, no(reads_wide)))
 WIDE_READOUT = Experiment(
     "wide-readout", "a temperature so high that mastery must use its whole range, and fixed", "model/readout=wide",
-    every(is_v4, has("readout", "ThresholdReadout"),
-          lambda run: run.setting("model.readout.temperature.learn") is not False))
+    every(is_v4, reads_by_threshold, no(is_temperature_fixed)))
 LOWER_TEMPERATURE = Experiment(
     "lower-temperature", "two thirds of the temperature, so that mastery says more",
     lambda run: f"model.readout.temperature.mean={lower_temperature(run):.2g}",
-    every(has("readout", "ThresholdReadout"), reads_wide, lambda run: lower_temperature(run) >= MIN_TEMPERATURE))
+    every(reads_by_threshold, reads_wide, lambda run: lower_temperature(run) >= MIN_TEMPERATURE))
 INFERRED_VELOCITY = Experiment(
     "inferred-velocity", "learning velocity inferred from the history, and revised with it",
-    "model/velocity=inferred", lacks("velocity", "InferredVelocity"))
+    "model/velocity=inferred", no(has("velocity", "InferredVelocity")))
 FIXED_VELOCITY = Experiment(
     "fixed-velocity", "one velocity for everybody, so that only gains and readiness can carry the history",
     "model/velocity=fixed", has("velocity", "InferredVelocity"))
 SLOWER = Experiment(
     "slower", "half the velocity, so that gains must be larger to move mastery as far",
-    slower, lambda run: run.setting("model.velocity.mean") is not None)
+    slower, no(equals("model.velocity.mean", None)))
 MORE_DROPOUT = Experiment(
     "more-dropout", "more dropout", lambda run: f"model.size.dropout={run.number('model.size.dropout', 0.0) + 0.1:.2g}",
     below("model.size.dropout", MAX_DROPOUT - 0.1 + EPSILON, otherwise=1.0))
@@ -232,7 +217,7 @@ BELIEF = Experiment(
     "", "V4: own gains, curves of their own along which practice wears off, and a belief that may be revised",
     # A readiness fixed at first contact is no belief that a failure can revise.
     open=has("readiness", "NoReadiness", "FirstContactReadiness"), experiment="v4_belief")
-ALL_AT_ONCE = replace(BELIEF, open=lambda run: not is_v4(run))
+ALL_AT_ONCE = replace(BELIEF, open=no(is_v4))
 SKILL_BELIEF = Experiment(
     "", "a readiness for every skill", experiment="v4_belief_skill",
     # Where gains carry too little already, a richer belief would take the rest from them.
@@ -254,7 +239,7 @@ FASTER_GAINS = Experiment(
     every(is_v4, below("optimizer.lr_scale.gain_head", V4_GAIN_RATE, otherwise=1.0)))
 LOWER_RATE = Experiment(
     "lower-lr", "a third of the learning rate", lambda run: f"optimizer.lr={run.number('optimizer.lr', 0.0) / 3:.2g}",
-    lambda run: run.number("optimizer.lr", 0.0) > 0)
+    no(below("optimizer.lr", EPSILON, otherwise=0.0)))
 GUARDS = Experiment(
     "", "the diagnosis again, with the leakage guards; report what it says", "leakage=true", module="diagnose")
 NO_DECAY = Experiment("no-decay", "the same without weight decay", "optimizer.weight_decay=0")
@@ -262,21 +247,21 @@ BCE2_LEADS = Experiment(
     "bce2-leads", "without the pull of the other terms", steering_term, lambda run: steering_term(run) != "")
 BOTH_SELECT = Experiment(
     "both-select", "the epoch chosen by both encoders", "callbacks.select.monitor=val/combined_score",
-    lambda run: run.setting("callbacks.select.monitor") == "val/encoder2_auc")
+    equals("callbacks.select.monitor", "val/encoder2_auc"))
 LSTM = Experiment(
     "lstm", "an LSTM as Encoder 1, and V4's sizes for both", "model/encoder1=lstm model/size=lstm",
-    lambda run: not run.has("encoder1", "LSTMStream") and not is_distance_attention(run))
+    no(has("encoder1", "LSTMStream"), is_distance_attention))
 DISTANCE_ATTENTION = Experiment(
     "distance-attention", "attention that fades with distance as Encoder 1, for data with items", distance_attention,
-    lambda run: knows_items(run) and not is_distance_attention(run))
+    every(knows_items, no(is_distance_attention)))
 OVER_FOLDS_AND_SEEDS = Experiment("", "the same over folds and seeds", folds_and_seeds, sweep=True)
 TRY_GAIN_FLOOR = Experiment(
-    "", "V1 with gains that cannot be uniform", open=every(is_v1_to_v3, lacks("gain_head", "FlooredGain")),
+    "", "V1 with gains that cannot be uniform", open=every(is_v1_to_v3, no(has("gain_head", "FlooredGain"))),
     experiment="try_gain_floor")
 TRY_Q_MATRIX = Experiment(
-    "", "V1 started on the Q-matrix", open=every(is_v1_to_v3, lacks("gain_head", "QMatrixGain")),
+    "", "V1 started on the Q-matrix", open=every(is_v1_to_v3, no(has("gain_head", "QMatrixGain"))),
     experiment="try_q_matrix")
 TRY_GAIN_RESPONSE = Experiment(
     "", "V1 with a loss term for gains that go with the response", experiment="try_gain_response",
-    open=every(is_v1_to_v3, lambda run: not run.setting("loss.gain_response_correlation", 0.0)))
+    open=every(is_v1_to_v3, equals("loss.gain_response_correlation", 0.0, otherwise=0.0)))
 # fmt: on

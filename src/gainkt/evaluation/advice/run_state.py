@@ -7,7 +7,7 @@ and the rules that ask for it stay silent.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -23,18 +23,17 @@ class RunState:
 
     Attributes:
         card: scorecard.json.
-        diagnosis: diagnosis.json; None where there is none.
+        diagnosis: diagnosis.json; None where there is none: rules that need it stay silent.
         config: the resolved config.
-        results: results.json.
-        metrics: metrics.csv; None where there is none.
+        results, metrics: results.json and metrics.csv; rules about epochs stay silent without them.
         num_items: items seen in training; 0 where the data has none.
     """
 
     card: Mapping[str, Any]
     diagnosis: Mapping[str, Any] | None
     config: Mapping[str, Any]
-    results: Mapping[str, Any]
-    metrics: pd.DataFrame | None
+    results: Mapping[str, Any] = field(default_factory=dict)
+    metrics: pd.DataFrame | None = None
     num_items: int = 0
 
     def check(self, name: str) -> Mapping[str, Any] | None:
