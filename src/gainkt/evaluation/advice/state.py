@@ -118,5 +118,5 @@ def can_stop_earlier(run: Seen) -> bool:
 def folds(run: Seen) -> str:
     """All folds of the run's data; "" where they are not told."""
     told = re.search(r"(\d+) (?:given )?folds", run.card["protocol"].get("data", ""))
-    count = int(run.setting("dataset.split.num_folds", told[1] if told else 1))
+    count = int((told[1] if told else None) or run.setting("dataset.split.num_folds") or 1)
     return f"dataset.fold={','.join(map(str, range(count)))}" if count > 1 else ""
