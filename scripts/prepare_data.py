@@ -2,8 +2,8 @@
 
     python scripts/prepare_data.py <dataset> <source> <target> [--setting value ...]
 
-<dataset> is an option of conf/dataset (csv, pykt, akt, assist2012, ...), the settings are those of its reader. The log keeps
-the source's folds and test set, and the account of what was left out and folded.
+<dataset> is an option of conf/dataset (csv, pykt, akt, assist2012, ...), the settings are those of its reader. The log
+keeps the source's folds and test set, and the account of what was left out and folded.
 
 Examples:
     python scripts/prepare_data.py pykt ../shared/data/assist2015_pykt data/assist2015

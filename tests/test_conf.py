@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from gainkt.config import conf_dir
 from gainkt.train import train
@@ -54,4 +54,12 @@ def test_only_experiments_are_global_and_leaves_have_no_defaults() -> None:
     for path in CONF.rglob("*.yaml"):
         text = path.read_text()
         assert ("@package _global_" in text) == (path.parent.name == "experiment"), path
-        assert ("defaults:" in text) == (path.parent in (CONF, CONF / "experiment")), path
+        entries = OmegaConf.load(path).get("defaults", [])
+        if path.parent not in (CONF, CONF / "experiment"):
+            beside = [
+                entry if isinstance(entry, str) else f"{next(iter(entry))}/{next(iter(entry.values()))}"
+                for entry in entries
+            ]
+            assert all(entry == "_self_" or (path.parent / f"{entry}.yaml").is_file() for entry in beside), path
+        else:
+            assert entries, path

@@ -94,7 +94,10 @@ def train(cfg: DictConfig) -> RunResult:
     """
     resume = cfg.run.resume
     if resume:
+        moved = None if OmegaConf.is_missing(cfg.dataset, "path") else cfg.dataset.get("path")
         cfg = load_run(resume).config
+        if moved is not None:
+            cfg.dataset.path = str(Path(moved).expanduser().resolve())
         cfg.run.dir, cfg.run.resume = str(Path(resume).expanduser().resolve()), resume
     check_keys(cfg)
     if not 0 <= cfg.seed < 2**32:
@@ -183,6 +186,7 @@ def _score_phases(run: Run, datamodule: KTDataModule, trainer: Trainer) -> tuple
     results = {
         "name": run.config.name,
         "protocol": datamodule.protocol,
+        "account": datamodule.account,
         "selected": run.phases[-1],
         "phases": phases,
     }
@@ -227,11 +231,12 @@ def _refuse_what_hydra_cannot_do(cfg: DictConfig) -> None:
     require_one_device(cfg.trainer, sweep=sweep)
     if not sweep:
         refuse_a_grid_alone(cfg, hydra_cfg)
-    extra = [o for o in hydra_cfg.overrides.task if not o.lstrip("+").startswith("run.resume=")]
+    may = ("run.resume=", "dataset.path=")
+    extra = [o for o in hydra_cfg.overrides.task if not o.lstrip("+").startswith(may)]
     if cfg.run.resume and extra:
         raise ConfigError(
             f"run.resume={cfg.run.resume}: a resumed run keeps the settings it was started with; leave out "
-            f"{' '.join(extra)}, or start a new run"
+            f"{' '.join(extra)} (dataset.path alone may follow the data), or start a new run"
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +20,6 @@ from gainkt.data.splits import AllStudents, AutoSplit, SplitRule
 from gainkt.data.windows import Windows, cut_windows
 from gainkt.errors import ConfigError, DataError, nearest
 
-_logger = logging.getLogger(__name__)
 PARTS = ("train", "valid", "test")
 PSEUDO_STEPS = 2
 """Responses at the mean rate that a skill's rate starts from."""
@@ -58,7 +56,6 @@ class KTDataModule(LightningDataModule):
         tokens_per_batch: int = 4096,
         seed: int = 0,
         unknown_skills: str = "fail",
-        published: Mapping[str, int] | None = None,
     ) -> None:
         """Keep the settings; nothing is read before `setup`.
 
@@ -73,7 +70,6 @@ class KTDataModule(LightningDataModule):
             seed: of the order of batches.
             unknown_skills: steps on skills that a trained model does not know, when it is scored on this data: `fail`,
                 or `skip` them.
-            published: counts that the data set is known to have, by name as in the account; others are warned of.
 
         Raises:
             ConfigError: unknown_skills is neither.
@@ -85,7 +81,7 @@ class KTDataModule(LightningDataModule):
         self.tokens_per_batch = tokens_per_batch
         if unknown_skills not in ("fail", "skip"):
             raise ConfigError(f"dataset.unknown_skills={unknown_skills}: must be fail or skip")
-        self.unknown_skills, self.published = unknown_skills, dict(published or {})
+        self.unknown_skills = unknown_skills
         self._log: InteractionLog | None = None
 
     def setup(self, stage: str | None = None) -> None:
@@ -98,14 +94,6 @@ class KTDataModule(LightningDataModule):
         seen = np.unique(log.items[log.steps_of(self.split.train)]) if log.num_items else np.empty(0, np.int64)
         self.trained_item = _rank_of(seen, log.num_items)
         self._log = log
-        differ = {
-            what: (log.account[what], count)
-            for what, count in self.published.items()
-            if log.account.get(what, count) != count
-        }
-        if differ:
-            told = ", ".join(f"{found:,} {what} ({known:,} published)" for what, (found, known) in differ.items())
-            _logger.warning("%s: %s; is it the whole file, of the same version?", log.name, told)
 
     @property
     def log_(self) -> InteractionLog:
@@ -242,6 +230,7 @@ def told(account: Mapping[str, Any]) -> list[str]:
     if account.get("folded"):
         said.append(f"{account['folded']:,} rows folded into steps of several skills")
     said += [f"{count:,} {what}" for what, count in account.get("converted", {}).items() if count]
+    said += [f"{found:,} {what} ({known:,} published)" for what, (found, known) in account.get("differs", {}).items()]
     if account.get("row_expansion"):
         said.append("row-expanded items kept apart")
     return said

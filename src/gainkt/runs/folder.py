@@ -91,6 +91,7 @@ def provenance(cfg: DictConfig, datamodule: KTDataModule) -> dict[str, Any]:
             "name": datamodule.log_.name,
             "digest": datamodule.log_.digest,
             "protocol": datamodule.protocol,
+            "account": datamodule.account,
         },
         "seed": cfg.seed,
         "command": " ".join([Path(sys.executable).name, *sys.orig_argv[1:]]),

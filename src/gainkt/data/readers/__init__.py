@@ -11,6 +11,9 @@ from typing import Any
 from gainkt.data.log import InteractionLog
 from gainkt.data.readers.akt import AktReader
 from gainkt.data.readers.download import DownloadReader
+from gainkt.data.readers.ednet import EdnetReader
+from gainkt.data.readers.eedi import EediReader
+from gainkt.data.readers.matrix import MatrixReader
 from gainkt.data.readers.pykt import PyktReader
 from gainkt.data.readers.saved import read_log
 from gainkt.data.readers.table import TableReader
@@ -18,6 +21,9 @@ from gainkt.data.readers.table import TableReader
 __all__ = [
     "AktReader",
     "DownloadReader",
+    "EdnetReader",
+    "EediReader",
+    "MatrixReader",
     "PyktReader",
     "TableReader",
     "read",

@@ -234,6 +234,8 @@ def _parts(cell: str, separator: str | None) -> list[str]:
 
 def listed(cell: str) -> list[str]:
     """Return the entries of a list as Python, JSON or NumPy write it: [3, 71], ['a', 'b'], [3 71]."""
+    if re.search(r"(['\"])\s+\1", cell):  # as NumPy writes strings, which Python would run together
+        return [part for _, part in re.findall(r"(['\"])(.*?)\1", cell)]
     try:
         value = ast.literal_eval(cell)
         return [_spelled(one) for one in value] if isinstance(value, list | tuple | set) else [_spelled(value)]

@@ -94,7 +94,8 @@ class DownloadReader(TableReader):
                 return super().__call__(named[0])
         form = format_of(path)
         if form in ("pykt", "akt"):
-            shared = {one.name: getattr(self, one.name) for one in fields(Options) if one.name != "separator"}
+            shared = {one.name: getattr(self, one.name) for one in fields(Options)}
+            shared = {key: value for key, value in shared.items() if key not in ("separator", "published")}
             return (PyktReader if form == "pykt" else AktReader)(**shared)(path)
         if path.is_dir():
             found = ", ".join(sorted(p.name for p in path.iterdir())[:5]) or "nothing"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ from gainkt.data.readers.expansion import alike, step_starts, suspected_expansio
 from gainkt.data.readers.text import ReadError
 from gainkt.errors import ConfigError, nearest
 
+_logger = logging.getLogger(__name__)
 KEY = "dataset.read"
 """Where a reader's settings stand in a run's config, for messages."""
 _CHOICES = {
@@ -68,6 +70,8 @@ class Options:
     """Words that say a cell is empty, exactly; the common ones in any case by default."""
     date_format: str | None = None
     """How times are written, such as "%m/%d/%Y %I:%M:%S %p"; numbers and ISO 8601 by default."""
+    published: Mapping[str, int] | None = None
+    """Counts that the data set is known to have, by name as in the account; others are warned of and recorded."""
     name: str | None = None
     """Name of the data set in results; the file's or folder's by default."""
 
@@ -374,6 +378,12 @@ class _Rows:
         }
         if self.options.row_expansion == "keep":
             account["row_expansion"] = "keep"
+        known = {what: (account[what], count) for what, count in (self.options.published or {}).items()}
+        differs = {what: list(counts) for what, counts in known.items() if counts[0] != counts[1]}
+        if differs:
+            account["differs"] = differs
+            listed = ", ".join(f"{found:,} {what} ({count:,} published)" for what, (found, count) in differs.items())
+            _logger.warning("%s: %s; is it the whole file, of the same version?", name, listed)
         return InteractionLog(
             name=name,
             offsets=offsets_of(lengths),
