@@ -197,11 +197,11 @@ def _composition(error: BaseException) -> str:
     """Reword Hydra's errors about unknown options and keys."""
     text = str(error)
     if isinstance(error, OverrideParseException):
-        key, _, value = error.override.partition("=")
+        name, _, value = error.override.partition("=")
         shown = quoted(value).replace("'", '"') if "'" not in value else quoted(value)
         return (
             f"{error.override}: Hydra's grammar does not take this value; quote it, for the shell as well: "
-            f"'{key}={shown}'"
+            f"'{name}={shown}'"
         )
     option = re.search(r"Could not find '([^']+)/([^'/]+)'\s+Available options in '[^']+':\s+(.*)", text, re.S)
     if option:

@@ -104,7 +104,7 @@ def _try(finding: Finding) -> None:
         node = compose_train([f"dataset={finding.dataset}"]).dataset.read
         OmegaConf.set_struct(node, False)
         try:
-            finding.log = build(OmegaConf.merge(node, finding.settings))(finding.path)
+            finding.log = build(OmegaConf.create({**node, **finding.settings}))(finding.path)
             return
         except ReadError as error:
             finding.problems.append(str(error))
@@ -124,7 +124,7 @@ def _table(path: Path) -> Finding:
     try:
         source = _Source(path, reader, [])
     except ReadError as error:  # its encoding is another
-        reader = TableReader(encoding=error.settings.get("encoding"))
+        reader = TableReader(encoding=str(error.settings.get("encoding")))
         source = _Source(path, reader, [])
     header = source.header
     for name in NAMED:
@@ -137,7 +137,8 @@ def _table(path: Path) -> Finding:
     for role, pattern in ROLES.items():
         fits = [column for column in dict.fromkeys(header) if re.fullmatch(pattern, column.strip().lower())]
         fits = [column for column in fits if column not in settings.values()]
-        good, bad = [], []
+        good: list[str] = []
+        bad: list[str] = []
         for column in fits:
             objection = _objection(role, column, path, reader)
             (bad if objection else good).append(column if not objection else f"{column} ({objection})")

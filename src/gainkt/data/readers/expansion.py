@@ -7,8 +7,6 @@ from numpy.typing import NDArray
 
 MINIMUM = 20
 """Pairs of steps that a pair of skills needs before its agreement says anything."""
-CHANCE = 1e-9
-"""Chance at which agreement is no longer one."""
 
 
 def alike(*columns: NDArray) -> NDArray[np.bool_]:
@@ -64,10 +62,13 @@ def step_starts(
 def suspected_expansion(student: NDArray, skill: NDArray, response: NDArray) -> NDArray[np.bool_]:
     """Return which steps look like the step before them, once more for another skill: no item is needed to see it.
 
-    Two skills of one item always follow one another with the same response. For each ordered pair (a, b) of skills,
-    let n be the number of steps on a that a step on b of the same student follows, with w wrong and n - w right
-    responses to a. If all n responses to b agree, which by chance has probability (1 - r_b)^w r_b^(n-w), with r_b the
-    rate of right responses to b drawn half of the way to agreement (students differ), the steps on b are suspected.
+    Two skills a, b of one item come as a b or, of several items, as a b a b: alternating runs of even length, in which
+    each second step repeats the response of the first. For each pair of skills let n be the number of such twos and k that
+    of those whose responses agree. They are suspected where k / n is .98 or more and lies 6 standard deviations over
+    the agreement (1 + q) / 2, with q = r_a r_b + (1 - r_a)(1 - r_b) that of independent responses, r being the rates of
+    right responses: half of the way up to full agreement, since students differ.
+    On ASSISTments 2009 read apart, the commonest pair agrees at all of 4,086 twos and 13,474 steps are
+    suspected; folded none is, nor in ASSISTments 2015 and 2017.
 
     Args:
         student: [M] in the order of the log.
@@ -75,23 +76,25 @@ def suspected_expansion(student: NDArray, skill: NDArray, response: NDArray) -> 
         response: [M].
     """
     suspects = np.zeros(len(student), dtype=np.bool_)
-    follows = np.flatnonzero((student[1:] == student[:-1]) & (skill[1:] != skill[:-1])) + 1
-    if len(follows) < MINIMUM:
+    linked = np.zeros(len(student), dtype=np.bool_)
+    linked[1:] = (student[1:] == student[:-1]) & (skill[1:] != skill[:-1])
+    alternates = linked.copy()
+    alternates[2:] &= ~linked[1:-1] | (skill[2:] == skill[:-2])
+    starts = np.flatnonzero(~alternates)
+    lengths = np.diff(np.append(starts, len(student)))
+    place = np.arange(len(student)) - np.repeat(starts, lengths)
+    second = np.flatnonzero(np.repeat(lengths % 2 == 0, lengths) & (place % 2 == 1))
+    if len(second) < MINIMUM:
         return suspects
     width = int(skill.max()) + 1
-    right = np.bincount(skill, weights=response, minlength=width)
-    rate = (right + 1) / (np.bincount(skill, minlength=width) + 2)
-    pair = skill[follows - 1].astype(np.int64) * width + skill[follows]
-    pairs = np.arange(width**2)
-    if width > 1_000:
-        pairs, pair = np.unique(pair, return_inverse=True)
-    before, after = response[follows - 1].astype(bool), response[follows].astype(bool)
-    count = np.bincount(pair, minlength=len(pairs))
-    wrong = np.bincount(pair, weights=~before, minlength=len(pairs))
-    agreeing = np.bincount(pair, weights=before == after, minlength=len(pairs))
-    r = rate[pairs % width]
-    log_chance = wrong * np.log((1 + (1 - r)) / 2) + (count - wrong) * np.log((1 + r) / 2)
-    # A few rows apart (a pair may also be met by chance) do not hide thousands together.
-    suspect = (count >= MINIMUM) & (agreeing >= 0.995 * count) & (wrong > 0) & (log_chance < np.log(CHANCE))
-    suspects[follows] = suspect[pair] & (before == after)
+    low, high = (side(skill[second - 1], skill[second]).astype(np.int64) for side in (np.minimum, np.maximum))
+    pairs, pair = np.unique(low * width + high, return_inverse=True)
+    agree = response[second] == response[second - 1]
+    count, agreeing = np.bincount(pair), np.bincount(pair, weights=agree)
+    rate = np.bincount(skill, weights=response, minlength=width) / np.maximum(np.bincount(skill, minlength=width), 1)
+    one, other = rate[pairs // width], rate[pairs % width]
+    expected = (1 + one * other + (1 - one) * (1 - other)) / 2
+    deviation = np.sqrt(count * expected * (1 - expected))
+    suspect = (count >= MINIMUM) & (agreeing >= 0.98 * count) & (agreeing - count * expected > 6 * deviation)
+    suspects[second] = suspect[pair] & agree
     return suspects
