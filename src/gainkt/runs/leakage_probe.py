@@ -118,7 +118,8 @@ def answers_once(predictions: pd.DataFrame) -> Guard:
         "answers_once",
         found == 0,
         {"suspected_rows": found, "rows": len(steps)},
-        f"{found} of {len(steps)} steps repeat the response before them for another skill, always, for their pair of skills"
+        f"{found} of {len(steps)} steps "
+        "repeat the response before them for another skill, as all steps of their pair of skills do"
         + (
             ": rows of one answer are read apart, and the label leaks; read the data with its item column"
             if found
