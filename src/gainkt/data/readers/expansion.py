@@ -62,11 +62,12 @@ def step_starts(
 def suspected_expansion(student: NDArray, skill: NDArray, response: NDArray) -> NDArray[np.bool_]:
     """Return which steps look like the step before them, once more for another skill: no item is needed to see it.
 
-    Two skills a, b of one item come as a b or, of several items, as a b a b: alternating runs of even length, in which
-    each second step repeats the response of the first. For each pair of skills let n be the number of such twos and k that
-    of those whose responses agree. They are suspected where k / n is .98 or more and lies 5 standard deviations over the
-    agreement (1 + q) / 2, with q = r_a r_b + (1 - r_a)(1 - r_b) that of independent responses, r being the rates of
-    right responses: half of the way up to full agreement, since students differ.
+    Two skills a, b of one item come as a b or, of several items, as a b a b: alternating runs of even length,
+    in which each second step repeats the response of the first. For each pair of skills let n be the number of
+    such twos and k that of those whose responses agree. They are suspected where k / n is .98 or more and lies
+    5 standard deviations over the agreement (1 + q) / 2, with q = r_a r_b + (1 - r_a)(1 - r_b) that of
+    independent responses, r being the rates of right responses: half of the way up to full agreement, since
+    students differ.
     ASSISTments 2009 read apart is found so at thousands of steps; folded it is not, nor are 2015 and 2017.
 
     Args:
