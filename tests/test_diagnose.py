@@ -24,6 +24,8 @@ GUARDS = {
     "shuffled_labels_p1",
     "shuffled_labels_p2",
     "students_apart",
+    "histories_apart",
+    "answers_once",
     "scored_once",
     "kt_audit_p1",
     "kt_audit_p2",

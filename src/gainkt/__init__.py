@@ -6,12 +6,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gainkt.data.readers import read
     from gainkt.simulation.simulate import simulate, simulate_with_truth
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "simulate", "simulate_with_truth"]
+__all__ = ["__version__", "read", "simulate", "simulate_with_truth"]
 
 _PLACES = {
+    "read": "gainkt.data.readers",
     "simulate": "gainkt.simulation.simulate",
     "simulate_with_truth": "gainkt.simulation.simulate",
 }

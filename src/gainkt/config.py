@@ -26,6 +26,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from gainkt.arguments import quote_text, quoted
 from gainkt.errors import ConfigError, DataError, nearest
 
 T = TypeVar("T")
@@ -210,11 +211,11 @@ def run_main(main: Callable[[], None], arguments: Callable[[Sequence[str]], list
     # Hydra would print a report of its own and exit; with this it lets the exception through.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     if _debugging():
-        sys.argv[1:] = arguments(sys.argv[1:])
+        sys.argv[1:] = quote_text(arguments(sys.argv[1:]))
         main()
         return
     try:
-        sys.argv[1:] = arguments(sys.argv[1:])
+        sys.argv[1:] = quote_text(arguments(sys.argv[1:]))
         main()
     except user_errors() as error:
         _fail(error)
@@ -260,6 +261,13 @@ def one_line(error: BaseException) -> str:
 def _composition(error: BaseException) -> str:
     """Reword Hydra's errors about unknown options and keys."""
     text = str(error)
+    if isinstance(error, OverrideParseException):
+        name, _, value = error.override.partition("=")
+        shown = quoted(value).replace("'", '"') if "'" not in value else quoted(value)
+        return (
+            f"{error.override}: Hydra's grammar does not take this value; quote it, for the shell as well: "
+            f"'{name}={shown}'"
+        )
     option = re.search(r"Could not find '([^']+)/([^'/]+)'\s+Available options in '[^']+':\s+(.*)", text, re.S)
     if option:
         group, name, listed = option.groups()
@@ -272,13 +280,19 @@ def _composition(error: BaseException) -> str:
 
 
 def known_keys() -> list[str]:
-    """Return every key of the default config, dotted, and every config group."""
+    """Return every key, dotted, of the config that the command line composes."""
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
     GlobalHydra.instance().clear()
+    command = Path(sys.argv[0]).stem
+    name = command if Path(conf_dir(), f"{command}.yaml").is_file() else "train"
+    groups = [word for word in sys.argv[1:] if Path(conf_dir(), word.partition("=")[0]).is_dir() and "=" in word]
     with initialize_config_dir(conf_dir(), version_base="1.3"):
-        cfg = compose("train")
+        try:
+            cfg = compose(name, groups)
+        except (HydraException, OmegaConfBaseException):
+            cfg = compose(name)
 
     def walk(node: Any, path: str) -> Iterator[str]:
         if path:

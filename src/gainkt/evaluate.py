@@ -59,6 +59,7 @@ def evaluate(cfg: DictConfig) -> Evaluation:
     results = {
         "name": run.config.name,
         "protocol": datamodule.protocol,
+        "account": datamodule.account,
         "selected": phase,
         "phases": {phase: {"epoch": epoch, "figures": {cfg.split: figures}}},
     }

@@ -36,7 +36,10 @@ def test_errors_take_one_line(run, tmp_path):
     (tmp_path / "a.csv").write_text("student,skill,correct\n1,x,2\n1,y,1\n")
     done = run("csv", "a.csv", "log")
     assert done.returncode == 1
-    assert done.stderr == "a.csv: line 2: response is '2', not 0 or 1; correct it or leave the row out\n"
+    assert done.stderr == (
+        "a.csv: line 2: response is '2', not 0 or 1 (1 of 2 rows: '2' in 1); correct them, or say what the words mean: "
+        "'dataset.read.responses={2:?}' (null leaves such rows out)\n"
+    )
     assert done.stdout == ""
     assert not (tmp_path / "log").exists()
 

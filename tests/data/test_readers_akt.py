@@ -67,7 +67,6 @@ def test_twelve_lines_are_told_apart(akt):
         (ANN + "2,bob\n8,8\n3,NaN\n0,1\n", "line 7 (student 'bob', number 2): skill is 'NaN'"),
         (ANN + "2,bob\n,8\n3,3\n0,1\n", "line 6 (student 'bob', number 1): item is ''"),
         (ANN + "2,\n8,8\n3,3\n0,1\n", "line 5: student is ''"),
-        ("1,ann\n7,7\n1,2\n1,1\n", "every student has one step only"),
         (ANN.encode() + b"2,b\xf6b\n8,8\n3,3\n0,1\n", "line 5, byte 4 is 0xf6, not UTF-8"),
     ],
 )

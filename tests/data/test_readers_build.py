@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from gainkt.data.readers.frame import natural_key, step_starts
+from gainkt.data.readers.expansion import step_starts
+from gainkt.data.readers.frame import natural_key
 
 
 def greedy(student, item, response, skill_sets):

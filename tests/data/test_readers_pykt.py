@@ -97,7 +97,6 @@ def test_windows_and_padding(folder):
             "test.csv: line 2 (student '5', response 2): response is '?'",
         ),
         (HEADER + '0,1,"-1,-1","-1,-1"\n', None, "nothing but padding"),
-        (HEADER + '0,1,"1","1"\n0,2,"1","1"\n', None, "every student has one step only"),
         (HEADER.encode() + b'0,1,"1,\xb1","1,0"\n', None, "line 2, byte 8 is 0xb1, not UTF-8"),
     ],
 )

@@ -66,12 +66,16 @@ def test_a_run_without_it_is_the_same_to_the_bit(result: RunResult, config: Conf
 def test_the_tables_serve_others_and_evaluation_asks_again(result: RunResult) -> None:
     folder = result.run.directory.path
     assert are_recorded(folder)
-    found = tables_of(load_run(folder, ["made_checks"]), result.datamodule, "test", "train", ("predictions",))["predictions"]
+    found = tables_of(load_run(folder, ["made_checks"]), result.datamodule, "test", "train", ("predictions",))[
+        "predictions"
+    ]
     assert "confidence" in found
 
     def score(*overrides: str) -> list[str]:
         with initialize_config_dir(conf_dir(), version_base="1.3"):
-            done = evaluate(compose("evaluate", [f"run={folder}", "split=valid", "device=cpu", "trust=[made_checks]", *overrides]))
+            done = evaluate(
+                compose("evaluate", [f"run={folder}", "split=valid", "device=cpu", "trust=[made_checks]", *overrides])
+            )
         assert done.scorecard is not None
         return [check["name"] for check in done.scorecard["checks"] if check["name"] in ("sure", "other")]
 

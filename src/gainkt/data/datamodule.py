@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from lightning import LightningDataModule
@@ -14,8 +15,8 @@ from torch.utils.data import DataLoader
 
 from gainkt.data.batch import Batch
 from gainkt.data.loader import TokenBudgetSampler, WindowDataset, make_loader
-from gainkt.data.log import InteractionLog
-from gainkt.data.splits import SplitRule
+from gainkt.data.log import InteractionLog, offsets_of
+from gainkt.data.splits import AllStudents, AutoSplit, SplitRule
 from gainkt.data.windows import Windows, cut_windows
 from gainkt.errors import ConfigError, DataError, nearest
 
@@ -54,6 +55,7 @@ class KTDataModule(LightningDataModule):
         window_context: int = 256,
         tokens_per_batch: int = 4096,
         seed: int = 0,
+        unknown_skills: str = "fail",
     ) -> None:
         """Keep the settings; nothing is read before `setup`.
 
@@ -66,12 +68,20 @@ class KTDataModule(LightningDataModule):
             window_context: steps that a later window of the same history repeats, unscored.
             tokens_per_batch: cells of a batch, padding included.
             seed: of the order of batches.
+            unknown_skills: steps on skills that a trained model does not know, when it is scored on this data: `fail`,
+                or `skip` them.
+
+        Raises:
+            ConfigError: unknown_skills is neither.
         """
         super().__init__()
         self.read, self.rule, self.fold, self.seed = read, split, fold, seed
         self.path = None if path is None else Path(os.path.expandvars(path)).expanduser()
         self.window_length, self.window_context = window_length, window_context
         self.tokens_per_batch = tokens_per_batch
+        if unknown_skills not in ("fail", "skip"):
+            raise ConfigError(f"dataset.unknown_skills={unknown_skills}: must be fail or skip")
+        self.unknown_skills = unknown_skills
         self._log: InteractionLog | None = None
 
     def setup(self, stage: str | None = None) -> None:
@@ -125,7 +135,13 @@ class KTDataModule(LightningDataModule):
             if longest <= self.window_length
             else f"windows of {self.window_length} steps, {self.window_context} of context"
         )
-        return f"{log.name}, {self.split.description}, {cut}"
+        return ", ".join([log.name, self.split.description, cut, *told(log.account)])
+
+    @property
+    def account(self) -> dict[str, Any]:
+        """What reading and cutting did to the data, counted; see `InteractionLog.account`."""
+        cut = int(np.count_nonzero(self.log_.lengths > self.window_length))
+        return {**self.log_.account, "histories_cut": cut}
 
     def students(self, part: str) -> np.ndarray:
         """Return the student numbers of a part: train, valid or test.
@@ -136,7 +152,12 @@ class KTDataModule(LightningDataModule):
         if part not in PARTS:
             raise ConfigError(f"split={part}: no such part of the data{nearest(part, PARTS)}")
         self.setup()
-        return getattr(self.split, part)
+        found = getattr(self.split, part)
+        if not len(found):
+            raise DataError(
+                f"{self.log_.name}, {self.split.description}: the {part} part is empty; choose another part"
+            )
+        return found
 
     def windows(self, part: str) -> Windows:
         """Return the windows of a part."""
@@ -171,26 +192,75 @@ class KTDataModule(LightningDataModule):
         return self.loader("test")
 
     def conform(self, skill_names: tuple[str, ...], item_names: tuple[str, ...]) -> None:
-        """Number skills and items as a trained model does, so that it can be scored on this data.
+        """Number skills and items as a trained model does, so that it can be scored on this data, whole unless asked.
 
         All students count as new: that a name recurs in another data set does not make it the same student.
 
         Raises:
-            DataError: a skill of this data is unknown to the model.
+            DataError: a skill of this data is unknown to the model, and unknown_skills is not `skip`.
         """
+        if isinstance(self.rule, AutoSplit) and not self.rule.asked:
+            self.rule = AllStudents()
         log = self.log_
-        known = {name: number for number, name in enumerate(skill_names)}
-        number_of = np.array([known.get(str(name), -1) for name in log.skill_names], dtype=np.int32)
-        if (number_of < 0).any():
-            name = str(log.skill_names[int(np.argmin(number_of))])
+        number_of = _numbers(log.skill_names, skill_names)
+        unknown = number_of < 0
+        if unknown.any() and self.unknown_skills == "fail":
+            name = str(log.skill_names[int(np.argmax(unknown))])
+            slots = int(np.count_nonzero(unknown[log.skills]))
             raise DataError(
-                f"{log.name}: skill {name!r} is unknown to the model, which knows {len(known)} skills"
-                f"{nearest(name, known)}; score it on data with the same skill names"
+                f"{log.name}: skill {name!r} is unknown to the model, which knows {len(skill_names)} skills (so are "
+                f"{int(unknown.sum())} of {len(unknown)}, in {slots} of {len(log.skills)} places)"
+                f"{nearest(name, skill_names)}; score it on data with the same skill names, or "
+                "leave such steps out with dataset.unknown_skills=skip"
             )
-        self._log = replace(log, skills=number_of[log.skills], skill_names=np.array(skill_names))
-        item_number = {name: number for number, name in enumerate(item_names)}
-        self.trained_item = np.array([item_number.get(str(name), -1) for name in log.item_names], dtype=np.int64)
+        log = replace(log, skills=number_of[log.skills], skill_names=np.array(skill_names))
+        if unknown.any():
+            log = _without_unknown(log)
+        self._log, self.split = log, self.rule.split(log, self.fold)
+        self.trained_item = _numbers(log.item_names, item_names).astype(np.int64)
         self.trained_student = np.full(log.num_students, -1, dtype=np.int64)
+
+
+def told(account: Mapping[str, Any]) -> list[str]:
+    """Return what an account has to tell in a line: what was left out, folded and converted."""
+    left = {reason: count for reason, count in account.get("left_out", {}).items() if count}
+    said = []
+    if left:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in left.items())
+        said.append(f"{sum(left.values()):,} of {account['rows']:,} rows left out ({reasons})")
+    if account.get("folded"):
+        said.append(f"{account['folded']:,} rows folded into steps of several skills")
+    said += [f"{count:,} {what}" for what, count in account.get("converted", {}).items() if count]
+    said += [f"{found:,} {what} ({known:,} published)" for what, (found, known) in account.get("differs", {}).items()]
+    if account.get("row_expansion"):
+        said.append("row-expanded items kept apart")
+    return said
+
+
+def _numbers(names: NDArray[np.str_], known: Sequence[str]) -> NDArray[np.int32]:
+    """Return the number of each name among the known ones, -1 for an unknown one; 1.0 is 1 where only one is known."""
+    number = {name: at for at, name in enumerate(known)}
+    whole = {name.removesuffix(".0"): at for name, at in number.items()}
+    return np.array([number.get(str(n), whole.get(str(n).removesuffix(".0"), -1)) for n in names], dtype=np.int32)
+
+
+def _without_unknown(log: InteractionLog) -> InteractionLog:
+    """Return a log without skills numbered -1, and without steps that have no other."""
+    known = log.skills >= 0
+    owner = np.repeat(np.arange(log.num_steps), np.diff(log.skill_offsets))
+    counts = np.bincount(owner[known], minlength=log.num_steps)
+    kept = counts > 0
+    student = np.repeat(np.arange(log.num_students), log.lengths)
+    left_out = {**log.account.get("left_out", {}), "steps on skills unknown to the model": int((~kept).sum())}
+    return replace(
+        log,
+        offsets=offsets_of(np.bincount(student[kept], minlength=log.num_students)),
+        responses=log.responses[kept],
+        skill_offsets=offsets_of(counts[kept]),
+        skills=log.skills[known],
+        items=log.items[kept],
+        account={"rows": log.num_steps, **log.account, "left_out": left_out, "steps": int(kept.sum())},
+    )
 
 
 def _rank_of(members: np.ndarray, size: int) -> np.ndarray:

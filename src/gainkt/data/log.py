@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,8 @@ from numpy.typing import NDArray
 from gainkt.errors import DataError
 
 FORMAT = "gainkt-log-1"
+TEST, NO_FOLD, TRAIN, VALID = -1, -2, -3, -4
+"""Folds that are no numbered training fold: a held-out test set, none given, and the parts of a split in words."""
 _ARRAYS = (
     "offsets",
     "responses",
@@ -57,7 +61,9 @@ class InteractionLog:
     item_names: NDArray[np.str_]
     """[I], the items' names in the source; empty where the data has none."""
     folds: NDArray[np.int16]
-    """[N], fold given by the source: 0.. for training folds, -1 for a held-out test set, -2 for none."""
+    """[N], fold given by the source: 0.. for training folds, or TEST, TRAIN, VALID, NO_FOLD; [N, F] of F splits."""
+    account: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """What reading did: rows, left_out (by reason), converted, folded, steps, students, .. ; not part of the digest."""
 
     def __post_init__(self) -> None:
         """Check that the arrays fit together (cheap checks only: a mapped file is not read through)."""
@@ -68,7 +74,7 @@ class InteractionLog:
         assert self.skill_offsets.shape == (m + 1,), "skill_offsets must have one entry more than steps"
         assert int(self.skill_offsets[-1]) == len(self.skills), "skill_offsets must end at the number of skill slots"
         assert self.items.shape == (m,), "items must be as many as responses"
-        assert self.folds.shape == (n,), "folds must be as many as students"
+        assert self.folds.shape[:1] == (n,), "folds must be as many as students"
 
     @property
     def num_students(self) -> int:
@@ -133,6 +139,22 @@ class InteractionLog:
             folds=self.folds[students],
         )
 
+    @property
+    def histories(self) -> NDArray[np.uint64]:
+        """[N], a hash of each student's steps (skills, items and responses by name): of the same history the same."""
+        names = [_hashed(self.skill_names), _hashed(self.item_names)]
+        first = self.skill_offsets[:-1]
+        step = np.add.reduceat(names[0][self.skills], first) if len(first) else np.empty(0, np.uint64)
+        step = step * np.uint64(3) + self.responses.astype(np.uint64)
+        if self.num_items:
+            step = step * np.uint64(5) + names[1][self.items]
+        # A polynomial in the place of a step; unsigned integers wrap around, which is what a hash is to do.
+        place = np.arange(int(self.lengths.max(initial=0)) + 1, dtype=np.uint64)
+        weight = np.cumprod(np.full(len(place), 0x9E3779B97F4A7C15, dtype=np.uint64) | np.uint64(1))
+        step *= weight[np.arange(self.num_steps) - np.repeat(self.offsets[:-1], self.lengths)]
+        sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(step, dtype=np.uint64)])
+        return sums[self.offsets[1:]] - sums[self.offsets[:-1]] + self.lengths.astype(np.uint64)
+
     def save(self, directory: str | Path) -> Path:
         """Write the log as a folder of .npy files and a meta.json; appears whole or not at all.
 
@@ -152,6 +174,7 @@ class InteractionLog:
             for field in _ARRAYS:
                 np.save(building / f"{field}.npy", getattr(self, field))
             meta = {"format": FORMAT, "name": self.name, "digest": self.digest, "max_slots": self.max_slots}
+            meta |= {"account": self.account}
             (building / "meta.json").write_text(json.dumps(meta, indent=1))
             building.rename(directory)
         except OSError as error:
@@ -174,7 +197,7 @@ class InteractionLog:
             if meta["format"] != FORMAT:
                 raise DataError(f"{directory}: format {meta['format']!r}, this version reads {FORMAT!r}; {again}")
             arrays = {field: np.load(directory / f"{field}.npy", mmap_mode="r") for field in _ARRAYS}
-            log = cls(name=meta["name"], **arrays)
+            log = cls(name=meta["name"], account=meta.get("account", {}), **arrays)
             # Known since it was saved: to find them again would mean to read every step.
             log.__dict__.update(digest=meta["digest"], max_slots=meta["max_slots"])
         except DataError:
@@ -199,6 +222,11 @@ def spans(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.i
     ends = np.cumsum(lengths)
     total = int(ends[-1]) if len(ends) else 0
     return np.arange(total) + np.repeat(starts - (ends - lengths), lengths)
+
+
+def _hashed(names: NDArray[np.str_]) -> NDArray[np.uint64]:
+    hashes = [int.from_bytes(hashlib.blake2b(str(name).encode(), digest_size=8).digest()) for name in names]
+    return np.array(hashes, dtype=np.uint64)
 
 
 def _pieces(array: NDArray, size: int = 1 << 22, overlap: int = 0) -> list[NDArray]:

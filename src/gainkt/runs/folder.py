@@ -91,6 +91,7 @@ def provenance(cfg: DictConfig, datamodule: KTDataModule, overrides: Sequence[st
             "name": datamodule.log_.name,
             "digest": datamodule.log_.digest,
             "protocol": datamodule.protocol,
+            "account": datamodule.account,
         },
         "seed": cfg.seed,
         "overrides": None if overrides is None else list(overrides),

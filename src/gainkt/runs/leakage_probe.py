@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gainkt.data.batch import Batch
 from gainkt.data.datamodule import PARTS, KTDataModule
+from gainkt.data.log import InteractionLog
+from gainkt.data.readers.expansion import suspected_expansion
 from gainkt.evaluation.leakage import (
     AUDIT_ROWS,
     Guard,
@@ -32,6 +35,8 @@ from gainkt.runs.recorder import record
 Predict = Callable[[Batch], tuple[Tensor, Tensor]]
 """From a batch to both encoders' probabilities, [B, T] each."""
 NUM_BATCHES, NUM_FLIPS = 6, 8
+SHORTEST = 10
+"""Steps of a history from which two alike are no chance."""
 MOVED = 1e-6
 """Change of a probability over which a response is said to move it."""
 
@@ -69,9 +74,58 @@ def check_leakage(
         *flipped_responses(_probabilities(model, device), _spread(datamodule, part), seed=seed),
         *(chance_level(predictions, column, seed=seed) for column in ("p1", "p2")),
         students_apart(parts),
+        histories_apart({name: datamodule.students(name) for name in PARTS}, log),
         scored_once(predictions, lengths),
+        answers_once(predictions),
         *(kt_audit(export_audit(audited, column), column) for column in ("p1", "p2")),
     ]
+
+
+def histories_apart(parts: Mapping[str, NDArray[np.int64]], log: InteractionLog) -> Guard:
+    """Tell whether no history of validation or test stands in training under another name.
+
+    Short histories are alike by chance: those of 10 steps or more count, and one in a hundred may be.
+
+    Args:
+        parts: the students' numbers by part.
+        log: the data.
+    """
+    hashes = log.histories
+    long = {name: students[log.lengths[students] >= SHORTEST] for name, students in parts.items()}
+    known = hashes[long["train"]]
+    again = {name: int(np.isin(hashes[long[name]], known).sum()) for name in parts if name != "train"}
+    counts = {name: len(long[name]) for name in again}
+    passed = all(again[name] <= counts[name] / 100 for name in again)
+    said = ", ".join(f"{again[name]} of {counts[name]} in {name}" for name in again)
+    return guard(
+        "histories_apart",
+        passed,
+        {**again, "counted": counts},
+        f"students of {SHORTEST} steps or more whose whole history stands in training, under whatever name: {said}",
+    )
+
+
+def answers_once(predictions: pd.DataFrame) -> Guard:
+    """Tell whether no step repeats the answer before it for another skill, from skills and responses alone.
+
+    Args:
+        predictions: of one part of the data, all steps.
+    """
+    steps = predictions.sort_values(["student", "step"], kind="stable")
+    student, skill = (pd.factorize(steps[column])[0] for column in ("student", "skills"))
+    found = int(suspected_expansion(student, skill, steps["response"].to_numpy().astype(np.int64)).sum())
+    return guard(
+        "answers_once",
+        found == 0,
+        {"suspected_rows": found, "rows": len(steps)},
+        f"{found} of {len(steps)} steps "
+        "repeat the response before them for another skill, as all steps of their pair of skills do"
+        + (
+            ": rows of one answer are read apart, and the label leaks; read the data with its item column"
+            if found
+            else ""
+        ),
+    )
 
 
 def flipped_responses(predict: Predict, batches: Iterable[Batch], *, seed: int = 0) -> list[Guard]:

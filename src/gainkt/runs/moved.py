@@ -89,8 +89,29 @@ def _with_terms(loss: dict[str, Any]) -> dict[str, Any]:
     return {**dict.fromkeys(map(str, terms), 0.0), **kept, "terms": OmegaConf.to_container(terms)}
 
 
+READERS = {
+    "gainkt.data.readers.read_akt": "gainkt.data.readers.AktReader",
+    "gainkt.data.readers.read_csv": "gainkt.data.readers.TableReader",
+    "gainkt.data.readers.read_pykt": "gainkt.data.readers.PyktReader",
+}
+"""Readers that were functions, called with `_partial_`, and are classes now."""
+
+
+def _reader(node: dict[str, Any]) -> dict[str, Any]:
+    """Return the config of a reader that was a function, which read on where its class now asks."""
+    settings = {key: x for key, x in node.items() if key != "_partial_"} | {"_target_": READERS[node["_target_"]]}
+    if node["_target_"].endswith("read_csv"):
+        settings = {"separator": ";"} | settings
+        settings["order"] = settings.get("order") or False
+        if not settings.get("item"):
+            settings |= {"row_expansion": "keep", "duplicates": "keep"}
+    return settings
+
+
 def at_new_places(node: Any) -> Any:
     """Return plain config content with every moved `_target_` at its new place, and the loss's terms in it."""
+    if isinstance(node, dict) and node.get("_target_") in READERS:
+        return _reader(node)
     if isinstance(node, dict):
         if node.get("_target_") == "gainkt.losses.Loss" and "terms" not in node:
             node = _with_terms(node)

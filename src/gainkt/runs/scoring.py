@@ -52,6 +52,7 @@ def score_phases(run: Run, datamodule: KTDataModule, device: torch.device | str)
     results = {
         "name": run.config.name,
         "protocol": datamodule.protocol,
+        "account": datamodule.account,
         "selected": run.phases[-1],
         "phases": phases,
     }

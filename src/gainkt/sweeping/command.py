@@ -64,11 +64,13 @@ def refuse_conflicts(cfg: DictConfig) -> None:
     check_bce_weights(cfg.loss, hydra_cfg.overrides.task)
     if not sweep:
         refuse_a_grid_alone(cfg, hydra_cfg)
-    extra = [o for o in hydra_cfg.overrides.task if not o.lstrip("+").startswith(("run.resume=", "trust="))]
+    extra = [
+        o for o in hydra_cfg.overrides.task if not o.lstrip("+").startswith(("run.resume=", "trust=", "dataset.path="))
+    ]
     if cfg.run.resume and extra:
         raise ConfigError(
             f"run.resume={cfg.run.resume}: a resumed run keeps the settings it was started with; leave out "
-            f"{' '.join(extra)}, or start a new run"
+            f"{' '.join(extra)} (dataset.path alone may follow the data), or start a new run"
         )
 
 

@@ -156,6 +156,9 @@ def _config_of(cfg: DictConfig) -> tuple[DictConfig, bool]:
     if not cfg.run.resume:
         return cfg, False
     saved = load_run(cfg.run.resume, cfg.get("trust") or ()).config
+    moved = None if OmegaConf.is_missing(cfg.dataset, "path") else cfg.dataset.get("path")
+    if moved is not None:
+        saved.dataset.path = str(Path(moved).expanduser().resolve())
     saved.run.dir, saved.run.resume = str(Path(cfg.run.resume).expanduser().resolve()), cfg.run.resume
     return saved, True
 

@@ -2,90 +2,203 @@
 
 from __future__ import annotations
 
-from functools import partial
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from gainkt.data.log import InteractionLog
-from gainkt.data.readers._cells import Coded, encode, parse_responses, require, split_lists, split_skills
-from gainkt.data.readers._text import read_lines
-from gainkt.data.readers.frame import Rows, build_log, natural_key
+from gainkt.data.log import NO_FOLD, InteractionLog
+from gainkt.data.readers.cells import PARTS, split_lists
+from gainkt.data.readers.frame import Columns, Options, build_log, natural_key
+from gainkt.data.readers.text import ReadError, read_lines, stem_of
 from gainkt.errors import DataError
 
 _WHAT = {4: ("items", "skills", "responses"), 3: ("skills", "responses")}
+_ROLES = {"items": "item", "skills": "skill", "responses": "correct"}
+_WORDS = "|".join(sorted(PARTS, key=len, reverse=True))
+_PART_FILE = re.compile(rf"(?:.*[_\-. ])?({_WORDS})[_\-. ]?(\d*)\.(?:csv|txt)", re.IGNORECASE)
 
 
-def read_akt(path: str | Path, *, name: str | None = None) -> InteractionLog:
-    """Read AKT's lines `index,student` / items / skills / responses, each a comma-joined sequence.
+@dataclass(frozen=True, kw_only=True)
+class AktReader(Options):
+    """Reads AKT's lines `index,student` / items / skills / responses, each a comma-joined sequence.
 
     Consecutive responses to one item under different skills (row-expanded items) are folded into one step;
     `_` joins the skills of one response. Where the first line of every student holds the number of responses
     only, as in DKVMN's files, students are named by file and place.
 
-    Args:
-        path: a folder, whose *.csv and *.txt files, in natural order, are the folds 0, 1, ..; or one file.
-        name: name of the data set; the folder's or file's name by default.
+    A folder whose files are called train1, valid1, test1, .. (as AKT and DKVMN distribute them) holds as many splits
+    of the same students as there are numbers: each student is read once, and `dataset.fold` is the split, from 0. The
+    files of any other folder, in natural order, are the folds 0, 1, ...
+    """
+
+    separator: str | None = "_"
+    """What joins the skills of one response."""
+
+    def __call__(self, path: str | Path) -> InteractionLog:
+        """Read a folder, or one file.
+
+        Raises:
+            DataError: the files cannot be used; the message names the line.
+        """
+        path = Path(path)
+        splits = _splits(path)
+        files = [file for split in splits for file in split] if splits else _files(path)
+        text = _Text(files)
+        kept, folds = np.arange(len(text.students)), None
+        if splits:
+            kept, folds = _memberships(text, splits)
+        elif path.is_dir():
+            folds = text.file.astype(np.int16)
+        rows = np.repeat(np.arange(len(text.students)), text.lengths)
+        record = rows if len(kept) == len(text.students) else np.flatnonzero(np.isin(rows, kept))
+        chosen = record if record is not rows else slice(None)
+        record_of_row = rows[chosen]
+
+        def where(row: int, role: str = "correct") -> str:
+            record = int(record_of_row[row])
+            number = row - int(np.searchsorted(record_of_row, record)) + 1
+            line = next((line for line, what in text.lines.items() if _ROLES[what] == role), 0)
+            place = text.place(record, line)
+            return (
+                place
+                if role in ("student", "fold")
+                else f"{place} (student {text.students[record]!r}, number {number})"
+            )
+
+        cells = {
+            what: part if isinstance(chosen, slice) else part.take(pa.array(chosen))
+            for what, part in text.parts.items()
+        }
+        names = pa.array([text.students[number] for number in range(len(text.students))], pa.string())
+        columns = Columns(
+            student=pa.DictionaryArray.from_arrays(pa.array(record_of_row), names),
+            skill=cells["skills"],
+            correct=cells["responses"],
+            item=cells.get("items"),
+            fold=None if folds is None else folds[record_of_row],
+            where=where,
+        )
+        return build_log(self.name or (path.name if path.is_dir() else stem_of(path)), columns, self)
+
+
+class _Text:
+    """The records (students) of AKT's files: their names, lengths, and the parts of each kind of line."""
+
+    def __init__(self, files: list[Path]) -> None:
+        self.files = files
+        contents = [read_lines(file) for file in files]
+        self.height = _height(contents)
+        for file, lines in zip(files, contents, strict=True):
+            left = len(lines) % self.height
+            if lines[0].count(",") > 1:
+                raise DataError(
+                    f"{file}: line 1 has {lines[0].count(',') + 1} cells; AKT's first line of a student "
+                    "is `index,student`; a matrix of 0 and 1, a row a student, is read by dataset=matrix"
+                )
+            if left:
+                start = len(lines) - left
+                raise DataError(
+                    f"{file}: line {len(lines)}: the file ends in the middle of student "
+                    f"{_student(lines[start])!r} ({left} of {self.height} lines); export the file again"
+                )
+        sizes = np.array([len(lines) // self.height for lines in contents])
+        self.file: NDArray[np.int64] = np.repeat(np.arange(len(files)), sizes)
+        self.at = np.concatenate([np.arange(size) for size in sizes])
+        self.lines = dict(enumerate(_WHAT[self.height], start=1))
+        heads = [line for lines in contents for line in lines[:: self.height]]
+        counts: dict[str, NDArray[np.int64]] = {}
+        self.parts: dict[str, pa.DictionaryArray] = {}
+        for number, what in self.lines.items():
+            # Some writers end each sequence with a comma.
+            joined = [line.removesuffix(",") for one in contents for line in one[number :: self.height]]
+            flat, counts[what] = split_lists(pa.array(joined, pa.large_string()))
+            self.parts[what] = flat.dictionary_encode()
+        self.lengths = counts["responses"]
+        self.students = [_student(head) for head in heads]
+        for line, what in self.lines.items():
+            differs = np.flatnonzero(counts[what] != self.lengths)
+            if len(differs):
+                record = int(differs[0])
+                raise DataError(
+                    f"{self.place(record, line)}: student {self.students[record]!r} has {counts[what][record]} {what} "
+                    f"but {self.lengths[record]} responses ({len(differs)} students); a line is cut off or "
+                    "missing, export the file again"
+                )
+        self.named = [head.removesuffix(",") for head in heads] != [str(count) for count in self.lengths]
+        if not self.named:
+            self.students = [f"{stem_of(files[f])}:{at + 1}" for f, at in zip(self.file, self.at, strict=True)]
+        self._contents = contents
+
+    @cached_property
+    def histories(self) -> list[tuple[str, ...]]:
+        """The lines of each record but the first."""
+        of_kind = ([line for one in self._contents for line in one[n :: self.height]] for n in self.lines)
+        return list(zip(*of_kind, strict=True))
+
+    def place(self, record: int, line: int = 0) -> str:
+        """Say where a line of a record stands."""
+        return f"{self.files[self.file[record]]}: line {self.height * self.at[record] + line + 1}"
+
+
+def _splits(path: Path) -> list[dict[Path, int]]:
+    """Return the files and parts of each split that a folder's names tell; empty where they tell none."""
+    named: dict[str, dict[Path, int]] = defaultdict(dict)
+    for file in sorted(path.iterdir()) if path.is_dir() else []:
+        found = _PART_FILE.fullmatch(file.name)
+        if found and file.is_file():
+            named[found[2]][file] = PARTS[found[1].lower()]
+    numbers = sorted((number for number in named if number), key=int)
+    if not numbers:
+        return [named[""]] if len(set(named[""].values())) > 1 else []
+    for number in numbers:
+        # DKVMN's folders hold one test set beside the numbered training and validation sets.
+        shared = {file: part for file, part in named[""].items() if part not in named[number].values()}
+        named[number] |= shared
+    return [named[number] for number in numbers]
+
+
+def _memberships(text: _Text, splits: list[dict[Path, int]]) -> tuple[NDArray[np.int64], NDArray[np.int16]]:
+    """Return one record of each student, and the part of each record in each split, [records, splits].
+
+    Students are the same in two splits where their names are, or without names where their histories are; the first,
+    second, .. student of one history in a split is the first, second, .. of it in another.
 
     Raises:
-        DataError: the files cannot be used; the message names the line.
+        DataError: a student stands in two parts of a split, or has another history in another split.
     """
-    path = Path(path)
-    files = _files(path)
-    contents = [read_lines(file) for file in files]
-    height = _height(contents)
-    for file, lines in zip(files, contents, strict=True):
-        left = len(lines) % height
-        if left:
-            start = len(lines) - left
-            raise DataError(
-                f"{file}: line {len(lines)}: the file ends in the middle of student "
-                f"{_student(lines[start])!r} ({left} of {height} lines); export the file again"
-            )
-    sizes = np.array([len(lines) // height for lines in contents])
-    fold = np.repeat(np.arange(len(files), dtype=np.int16), sizes)
-    place = np.concatenate([np.arange(size) for size in sizes])
-
-    def where_line(record: int, line: int = 0) -> str:
-        return f"{files[fold[record]]}: line {height * place[record] + line + 1}"
-
-    heads, counts, parts = _parts(contents, height)
-    students = [_student(head) for head in heads]
-    expected = counts["responses"]
-    for line, what in enumerate(_WHAT[height], start=1):
-        differs = np.flatnonzero(counts[what] != expected)
-        if len(differs):
-            record = int(differs[0])
-            raise DataError(
-                f"{where_line(record, line)}: student {students[record]!r} has {counts[what][record]} {what} "
-                f"but {expected[record]} responses; a line is cut off or missing, export the file again"
-            )
-    if [head.removesuffix(",") for head in heads] == [str(count) for count in expected]:
-        students = [f"{files[number].stem}:{at + 1}" for number, at in zip(fold, place, strict=True)]
-    student = encode(pa.array(students, pa.large_string()))
-    require(student, "student", where_line)
-    record_of_row = np.repeat(np.arange(len(heads)), expected)
-    lines_of = {what: line for line, what in enumerate(_WHAT[height], start=1)}
-
-    def where(row: int, what: str = "responses") -> str:
-        record = int(record_of_row[row])
-        number = row - int(np.searchsorted(record_of_row, record)) + 1
-        return f"{where_line(record, lines_of[what])} (student {students[record]!r}, number {number})"
-
-    for what in _WHAT[height][:-1]:
-        require(parts[what], what.removesuffix("s"), partial(where, what=what))
-    skills, skill_counts = split_skills(parts["skills"], "_", partial(where, what="skills"))
-    rows = Rows(
-        student=student.take(record_of_row),
-        response=parse_responses(parts["responses"], where),
-        skill=skills,
-        skill_counts=skill_counts,
-        item=parts.get("items"),
-        fold=fold[record_of_row] if path.is_dir() else None,
-    )
-    return build_log(name or path.stem, rows, where)
+    first: dict[object, int] = {}
+    parts: dict[int, dict[int, int]] = defaultdict(dict)
+    records = defaultdict(list)
+    for record, file in enumerate(text.file):
+        records[text.files[file]].append(record)
+    for number, split in enumerate(splits):
+        met: dict[object, int] = defaultdict(int)
+        for file, part in split.items():
+            for record in records[file]:
+                key: object = text.students[record] if text.named else text.histories[record]
+                met[key] += 1
+                if text.named and met[key] > 1:
+                    raise ReadError(
+                        f"{text.place(record)}: student {text.students[record]!r} stands twice in split {number + 1}; "
+                        "keep a student in one of its files"
+                    )
+                mine = first.setdefault((key, met[key]), record)
+                if text.histories[mine] != text.histories[record]:
+                    raise ReadError(
+                        f"{text.place(record)}: student {text.students[record]!r} has another history than in "
+                        f"{text.place(mine)}; the files are of different data"
+                    )
+                parts[mine][number] = part
+    folds = np.full((len(text.students), len(splits)), NO_FOLD, dtype=np.int16)
+    for record, member in parts.items():
+        folds[record, list(member)] = list(member.values())
+    return np.array(sorted(parts)), folds if len(splits) > 1 else folds[:, 0]
 
 
 def _files(path: Path) -> list[Path]:
@@ -111,19 +224,6 @@ def _height(contents: list[list[str]]) -> int:
         return sum(fits) / len(last) if last else 0.0
 
     return max((4, 3), key=share)
-
-
-def _parts(contents: list[list[str]], height: int) -> tuple[list[str], dict[str, NDArray[np.int64]], dict[str, Coded]]:
-    """Return the first line of each student, and the counts and parts of each kind of line."""
-    heads = [line for lines in contents for line in lines[::height]]
-    counts: dict[str, NDArray[np.int64]] = {}
-    parts: dict[str, Coded] = {}
-    for number, what in enumerate(_WHAT[height], start=1):
-        # Some writers end each sequence with a comma.
-        lines = [line.removesuffix(",") for one in contents for line in one[number::height]]
-        flat, counts[what] = split_lists(pa.array(lines, pa.large_string()))
-        parts[what] = encode(flat)
-    return heads, counts, parts
 
 
 def _student(head: str) -> str:

@@ -153,7 +153,7 @@ def can_stop_earlier(run: RunState) -> bool:
 def folds_and_seeds(run: RunState) -> str:
     """All folds of the run's data, as far as they are told, and three seeds."""
     told = re.search(r"(\d+) (?:given )?folds", run.card["protocol"].get("data", ""))
-    count = int(run.setting("dataset.split.num_folds", told[1] if told else 1))
+    count = int((told[1] if told else None) or run.setting("dataset.split.num_folds") or 1)
     return (f"dataset.fold={','.join(map(str, range(count)))} " if count > 1 else "") + "seed=0,1,2"
 
 

@@ -1,0 +1,316 @@
+"""Text files: what they are packed, encoded and separated by, their columns, and where in them something is wrong."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import io
+import os
+import sys
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, cast
+
+import pyarrow as pa
+import pyarrow.csv
+
+from gainkt.errors import ConfigError, DataError, nearest
+
+# A row must fit in one block; the longest histories of public data take a few megabytes as text.
+_BLOCK_BYTES = 1 << 25
+_HEAD_BYTES = 1 << 16
+_PACKED = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".zip": "zip"}
+_DELIMITERS = (",", "\t", ";", "|")
+_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+
+
+class ReadError(DataError):
+    """Data that a reader's default refuses; `settings` are the reader's settings that would read it, where known."""
+
+    def __init__(self, message: str, **settings: object) -> None:
+        super().__init__(message)
+        self.settings = settings
+
+
+def existing_file(path: str | Path) -> Path:
+    """Return the path of a file that exists and is not empty.
+
+    Raises:
+        DataError: it is missing, a folder, empty, or may not be read.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder; give the path of a file")
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; check the path (relative paths start at {Path.cwd()})")
+    if not os.access(path, os.R_OK):
+        raise DataError(f"{path}: may not be read by this user; change its permissions")
+    if path.stat().st_size == 0:
+        raise DataError(f"{path}: the file is empty; export it again")
+    return path
+
+
+def stem_of(path: Path) -> str:
+    """Return a file's name without the endings of its packing and format."""
+    return Path(path.stem).stem if path.suffix in _PACKED else path.stem
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """Open a file for reading, unpacked where its ending is .gz, .bz2, .zst or .zip (of one file).
+
+    Raises:
+        DataError: an archive of several files.
+    """
+    packing = _PACKED.get(path.suffix.lower())
+    if packing is None:
+        return path.open("rb")
+    if packing != "zip":
+        return cast(IO[bytes], pa.CompressedInputStream(pa.OSFile(str(path)), packing))
+    try:
+        archive = zipfile.ZipFile(path)
+    except zipfile.BadZipFile as error:
+        raise DataError(f"{path}: cannot be unpacked ({error}); download or pack it again") from error
+    inside = [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX")]
+    if len(inside) != 1:
+        raise DataError(f"{path}: holds {len(inside)} files ({', '.join(inside[:4])}); unpack it and give one of them")
+    return archive.open(inside[0])
+
+
+def head_of(path: Path) -> bytes:
+    """Return the first bytes of a file, unpacked.
+
+    Raises:
+        DataError: it is missing, empty, or cannot be unpacked.
+    """
+    path = existing_file(path)
+    try:
+        with open_bytes(path) as file:
+            return file.read(_HEAD_BYTES)
+    except (OSError, EOFError, gzip.BadGzipFile, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: cannot be unpacked ({error}); download or pack it again") from error
+
+
+def encoding_of(head: bytes) -> str:
+    """Return the encoding that a file's first bytes tell: UTF-16 by its mark or its zeros, otherwise UTF-8."""
+    for mark, encoding in _MARKS.items():
+        if head.startswith(mark):
+            return encoding
+    for odd, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+        if len(head) > 3 and not any(head[odd:200:2]) and all(head[1 - odd : 200 : 2]):
+            return encoding
+    return "utf-8"
+
+
+def read_lines(path: str | Path) -> list[str]:
+    """Return the lines of a text file without their ends; empty lines at the end of the file are left out.
+
+    Raises:
+        DataError: the file is missing, empty, or not UTF-8.
+    """
+    path = existing_file(path)
+    try:
+        with open_bytes(path) as file:
+            lines = file.read().decode(encoding_of(head_of(path))).split("\n")
+    except UnicodeDecodeError:
+        raise wrong_bytes(path, "utf-8") from None
+    lines = [line.strip().lstrip("\ufeff") for line in lines]
+    while lines and not lines[-1]:
+        lines.pop()
+    if not lines:
+        raise DataError(f"{path}: the file holds empty lines only; export it again")
+    return lines
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """A text file of cells with a header, and how it is to be read."""
+
+    path: Path
+    encoding: str
+    delimiter: str
+    quoted: bool
+    """Whether cells may stand in double quotes."""
+    header: list[str]
+
+    @classmethod
+    def look(
+        cls, path: str | Path, wanted: Sequence[str] = (), delimiter: str | None = None, encoding: str | None = None
+    ) -> TextTable:
+        """Find out by its first lines how a file is to be read.
+
+        Args:
+            path: the file.
+            wanted: columns that the header is meant to have; the delimiter under which most are found is taken.
+            delimiter: of cells, if it is known.
+            encoding: if it is known.
+
+        Raises:
+            ConfigError: no such encoding, or a delimiter of several characters.
+            DataError: the file is missing, empty, or not text of that encoding.
+        """
+        path, head = Path(path), head_of(Path(path))
+        encoding = encoding or encoding_of(head)
+        try:
+            text = codecs.getincrementaldecoder(encoding)().decode(head).lstrip("\ufeff")
+        except LookupError:
+            raise ConfigError(f"dataset.read.encoding={encoding}: no such encoding; latin-1 or utf-16, say") from None
+        except UnicodeDecodeError:
+            raise wrong_bytes(path, encoding) from None
+        if delimiter is not None and len(delimiter) != 1:
+            raise ConfigError(f"dataset.read.delimiter={delimiter!r}: must be one character, such as ';' or a tab")
+        first = next((line for line in text.splitlines() if line.strip()), "")
+        tried = []
+        for mark in (delimiter,) if delimiter else _DELIMITERS:
+            # Tab-separated exports of DataShop do not quote: a quote there is a quote.
+            quoted = mark != "\t" or '"' in first
+            rows = csv.reader(
+                io.StringIO(text), delimiter=mark, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
+            )
+            header = next((row for row in rows if row), [])
+            known = {cell.strip() for cell in header}
+            tried.append((sum(column in known for column in wanted), len(header), quoted, mark, header))
+        best = max(tried, key=lambda one: one[:2])
+        return cls(path, encoding, best[3], best[2], best[4])
+
+    def raw_names(self, columns: Sequence[str], *, repeats: bool = False) -> list[str]:
+        """Return the header's own spelling of columns (blanks around a name do not count).
+
+        Raises:
+            DataError: a column is not there, or stands there twice.
+        """
+        names = [name.strip() for name in self.header]
+        for column in columns:
+            if column not in names:
+                raise DataError(f"{self.path}: no column {column!r}{nearest(column, names)}")
+            if names.count(column) > 1 and not repeats:
+                raise DataError(
+                    f"{self.path}: column {column!r} stands {names.count(column)} times; rename all but one"
+                )
+        return [self.header[names.index(column)] for column in columns]
+
+    def read(self, columns: Sequence[str], types: Mapping[str, pa.DataType]) -> pa.Table:
+        """Return columns as text of the given Arrow types, in one chunk each; other columns are not read.
+
+        Raises:
+            DataError: a column is missing or twice there; a file ragged, without rows, or of another encoding.
+        """
+        raw = self.raw_names(columns)
+        try:
+            with open_bytes(self.path) as file:
+                table = pa.csv.read_csv(
+                    pa.OSFile(str(self.path)) if self.path.suffix.lower() not in _PACKED else file,
+                    read_options=pa.csv.ReadOptions(
+                        block_size=_BLOCK_BYTES,
+                        encoding="utf8" if self.encoding.startswith("utf-8") else self.encoding,
+                    ),
+                    parse_options=pa.csv.ParseOptions(
+                        delimiter=self.delimiter,
+                        quote_char='"' if self.quoted else False,
+                        newlines_in_values=self.quoted,
+                    ),
+                    convert_options=pa.csv.ConvertOptions(
+                        include_columns=raw,
+                        column_types={name: types[column] for name, column in zip(raw, columns, strict=True)},
+                        strings_can_be_null=False,
+                    ),
+                )
+        except (pa.ArrowInvalid, pa.ArrowKeyError, UnicodeDecodeError) as error:
+            raise self._explained(error) from error
+        except (OSError, EOFError, zipfile.BadZipFile) as error:
+            raise DataError(f"{self.path}: cannot be unpacked ({error}); download or pack it again") from error
+        if table.num_rows == 0:
+            raise DataError(f"{self.path}: nothing but a header; export the file again with its rows")
+        return table.rename_columns(list(columns)).unify_dictionaries().combine_chunks()
+
+    def line_of(self, row: int) -> int:
+        """Return the line (from 1) on which a row (from 0, header not counted) starts.
+
+        Walks through the file, since empty lines and line ends in quotes count: for error messages only.
+        """
+        filled = (line for line, cells in self.rows() if cells)
+        return next(line for number, line in enumerate(filled) if number == row + 1)
+
+    def rows(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield the line (from 1) on which each row starts, and its cells."""
+        limit = csv.field_size_limit(sys.maxsize)
+        try:
+            with io.TextIOWrapper(cast(IO[bytes], _Raw(open_bytes(self.path))), self.encoding, newline="") as file:
+                reader = csv.reader(
+                    file, delimiter=self.delimiter, quoting=csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE
+                )
+                line = 1
+                for cells in reader:
+                    yield line, cells
+                    line = reader.line_num + 1
+        finally:
+            csv.field_size_limit(limit)
+
+    def _explained(self, error: Exception) -> DataError:
+        """Return the error for a file that Arrow refused, with the line where it can be told."""
+        width = len(self.header)
+        if "UTF" in str(error) or isinstance(error, UnicodeDecodeError):
+            return wrong_bytes(self.path, self.encoding)
+        try:
+            ragged = [(line, len(cells)) for line, cells in self.rows() if cells and len(cells) != width]
+        except UnicodeDecodeError:
+            return wrong_bytes(self.path, self.encoding)
+        if ragged:
+            (line, found), more = ragged[0], f" (so in {len(ragged)} lines)" if len(ragged) > 1 else ""
+            return DataError(
+                f"{self.path}: line {line} has {found} cells, the header has {width}{more}; quote cells that hold "
+                f"{self.delimiter!r}, export the file again, or say what separates cells by dataset.read.delimiter"
+            )
+        return DataError(f"{self.path}: cannot be parsed as CSV ({str(error).splitlines()[0]}); export the file again")
+
+
+class _Raw(io.RawIOBase):
+    """A stream of any kind as one that io's readers take."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+        data = self.stream.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self.stream.close()
+        super().close()
+
+
+def wrong_bytes(path: Path, encoding: str) -> DataError:
+    """Return the error for a file that is not text of an encoding, with the place of the first wrong byte."""
+    with open_bytes(path) as file:
+        data = file.read()
+    try:
+        data.decode(encoding)
+    except UnicodeDecodeError as error:
+        at = error.start
+        line, column = data.count(b"\n", 0, at) + 1, at - data.rfind(b"\n", 0, at)
+        if encoding.startswith("utf-8"):
+            lines = sum(not _decodes(line) for line in data.split(b"\n"))
+            return ReadError(
+                f"{path}: line {line}, byte {column} is 0x{data[at]:02x}, not UTF-8 text ({lines} lines have such "
+                "bytes); dataset.read.encoding=latin-1 reads it as Western European, or save the file as UTF-8",
+                encoding="latin-1",
+            )
+        return DataError(
+            f"{path}: line {line}, byte {column} is not {encoding} ({error.reason}); "
+            "dataset.read.encoding says which it is"
+        )
+    raise AssertionError(f"{path} is {encoding}")
+
+
+def _decodes(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,246 @@
+"""Look before you read: `python -m gainkt.inspect <file or folder>` says what data it is and how it is read."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from rich.console import Console
+from rich.table import Table
+
+from gainkt.arguments import TEXTS, quoted
+from gainkt.config import build, conf_dir
+from gainkt.console import make_console
+from gainkt.data.log import NO_FOLD, InteractionLog
+from gainkt.data.readers.cells import PARTS, RIGHT, WRONG, encode, number_of
+from gainkt.data.readers.download import format_of
+from gainkt.data.readers.table import ITEM_NAMES, ORDER_NAMES, TableReader, _Source
+from gainkt.data.readers.text import ReadError
+from gainkt.errors import ConfigError, DataError
+from gainkt.overrides import compose_train
+
+NAMED = (
+    "assist2009",
+    "assist2012",
+    "assist2015",
+    "assist2017",
+    "algebra2005",
+    "bridge2006",
+    "statics2011",
+    "junyi2015",
+)
+"""Data sets that are known by the columns of their owner's file; the first whose columns are all there is taken."""
+FORMATS = {"log": "log", "pykt": "pykt", "akt": "akt", "matrix": "matrix", "ednet": "ednet_kt1", "eedi": "nips2020"}
+ROLES = {
+    "student": r"(anon[ _]?)?(student|user|learner|pupil|uid|sid)([ _]?(id|name|no|number))?|.*(student|user)[ _]?id",
+    "skill": r"(skill|kc|concept|topic|tag|knowledge[ _]component|subject)s?([ _]?(ids?|names?))?|kc ?\(.*\)",
+    "correct": r"(is[ _]?)?(correct|right)(ness)?|(correct )?first attempt|outcome|score|response|result|answer",
+    "item": "|".join(map(re.escape, ITEM_NAMES)),
+    "order": "|".join(map(re.escape, (*ORDER_NAMES, "time", "order", "index", "row", "step", "t"))),
+    "fold": r"fold|split|part|set|subset",
+}
+"""What a column of each role may be called, whole and in any case."""
+LIMIT = 12
+"""Settings that are tried one after another."""
+
+
+@dataclass
+class Finding:
+    """What lies under a path, and how to read it."""
+
+    path: Path
+    dataset: str | None
+    """Option of conf/dataset; None where the format is not known."""
+    reasons: list[str] = field(default_factory=list)
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Settings of the reader that the data needs."""
+    problems: list[str] = field(default_factory=list)
+    """What the reader refuses without them, with counts."""
+    log: InteractionLog | None = None
+    """What comes out; None where something must be known that the data does not tell."""
+
+    @property
+    def command(self) -> str:
+        """The command that trains on it."""
+        words = ["python", "-m", "gainkt.train", "experiment=v4_belief"]
+        words += [f"dataset={self.dataset}", f"dataset.path={self.path}"]
+        for key, value in self.settings.items():
+            plain = isinstance(value, str) and f"dataset.read.{key}" in TEXTS
+            words.append(f"dataset.read.{key}={value if plain else _text(value)}")
+        return " ".join(map(shlex.quote, words))
+
+
+def inspect(path: str | Path) -> Finding:
+    """Return what lies under a path: its format, the roles of its columns, what is wrong, and what would come out.
+
+    Raises:
+        DataError: there is nothing, or it cannot be opened.
+    """
+    path = Path(path).expanduser()
+    form = format_of(path)
+    if form is None:
+        listed = ", ".join(sorted(p.name for p in path.iterdir())[:6]) or "nothing"
+        return Finding(
+            path, None, problems=[f"{path}: no format known for a folder of {listed}; give one of its files"]
+        )
+    if form != "table":
+        finding = Finding(path, FORMATS[form], [f"the files are those of {FORMATS[form]}"])
+    else:
+        finding = _table(path)
+    if not finding.problems:
+        _try(finding)
+    return finding
+
+
+def _try(finding: Finding) -> None:
+    """Read with what each refusal proposes, until it is read or a refusal proposes nothing."""
+    for _ in range(LIMIT):
+        node = compose_train([f"dataset={finding.dataset}"]).dataset.read
+        OmegaConf.set_struct(node, False)
+        try:
+            finding.log = build(OmegaConf.create({**node, **finding.settings}))(finding.path)
+            return
+        except ReadError as error:
+            finding.problems.append(str(error))
+            new = {key: value for key, value in error.settings.items() if finding.settings.get(key) != value}
+            if not new:
+                return
+            finding.settings |= new
+        except (DataError, ConfigError) as error:
+            finding.problems.append(str(error))
+            return
+
+
+def _table(path: Path) -> Finding:
+    """Find the roles of a table's columns by name, and check them by content."""
+    settings: dict[str, Any] = {}
+    reader = TableReader()
+    try:
+        source = _Source(path, reader, [])
+    except ReadError as error:  # its encoding is another
+        reader = TableReader(encoding=str(error.settings.get("encoding")))
+        source = _Source(path, reader, [])
+    header = source.header
+    for name in NAMED:
+        read = OmegaConf.load(Path(conf_dir(), "dataset", f"{name}.yaml")).read
+        columns = [read.get(role) for role in ("student", "skill", "item", "order")] + [read.get("correct", "correct")]
+        flat = [one for column in columns if column for one in ([column] if isinstance(column, str) else column)]
+        if set(flat) <= set(header):
+            return Finding(path, name, [f"the columns {', '.join(flat)} are those of {name}"])
+    finding = Finding(path, "csv")
+    for role, pattern in ROLES.items():
+        fits = [column for column in dict.fromkeys(header) if re.fullmatch(pattern, column.strip().lower())]
+        fits = [column for column in fits if column not in settings.values()]
+        good: list[str] = []
+        bad: list[str] = []
+        for column in fits:
+            objection = _objection(role, column, path, reader)
+            (bad if objection else good).append(column if not objection else f"{column} ({objection})")
+        if good:
+            settings[role] = _preferred(role, good)
+            also = f" (also possible: {', '.join(c for c in good if c != settings[role])})" if len(good) > 1 else ""
+            finding.reasons.append(f"{role} is column {settings[role]!r}, by its name and content{also}")
+        finding.reasons += [f"{role} is not column {column}" for column in bad]
+        if not good and role in ("student", "skill", "correct"):
+            finding.problems.append(
+                f"{path}: which column is the {'response' if role == 'correct' else role} cannot be told from its name "
+                f"(columns: {', '.join(header[:20])}); give it as dataset.read.{role}"
+            )
+    if reader.encoding is not None:
+        settings["encoding"] = reader.encoding
+    usual = ("student", "skill", "correct")
+    finding.settings = {role: column for role, column in settings.items() if column != role or role not in usual}
+    return finding
+
+
+def _preferred(role: str, columns: Sequence[str]) -> str:
+    """The plainest name: identifiers before names, the order of the patterns for items and orders."""
+    if role in ("item", "order"):
+        known = (*ITEM_NAMES, *ORDER_NAMES)
+        return min(columns, key=lambda c: known.index(c.lower()) if c.lower() in known else len(known))
+    return min(columns, key=lambda c: (not c.lower().endswith("id"), len(c)))
+
+
+def _objection(role: str, column: str, path: Path, reader: TableReader) -> str | None:
+    """Say why a column of a fitting name cannot have a role, by its content; None where it can."""
+    source = _Source(path, reader, [column])
+    source.read([], [])
+    cells = encode(source.column(column))
+    size, distinct = len(cells.codes), len(cells.names)
+    if role == "student" and distinct == size and size > 1:
+        return "every row has another value"
+    if role == "skill" and distinct == size and size > 20:
+        return "every row has another value"
+    if role == "correct":
+        odd = [name for name in cells.names if name and not _response_like(name)]
+        return f"it holds {odd[0]!r}" if odd and len(odd) > max(2, distinct // 3) else None
+    if role == "fold":
+        odd = [name for name in cells.names if name.lower() not in PARTS and not re.fullmatch(r"-?\d{1,2}(\.0)?", name)]
+        return f"it holds {odd[0]!r}" if odd else None
+    if role == "order" and column.lower() in ("row", "index", "step", "t", "time", "order"):
+        return None if all(number_of(name) is not None for name in cells.names[:1000]) else "not all of it is numbers"
+    return None
+
+
+def _response_like(name: str) -> bool:
+    number = number_of(name)
+    return name.lower() in RIGHT | WRONG or (number is not None and 0 <= number <= 1)
+
+
+def _text(value: Any) -> str:
+    """A setting in Hydra's grammar."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{_text(key)}:{_text(entry)}" for key, entry in value.items()) + "}"
+    return str(value) if re.fullmatch(r"[\w.]+", str(value), re.ASCII) else quoted(str(value))
+
+
+def report(finding: Finding, console: Console) -> None:
+    """Print a finding."""
+    said = f"read as dataset={finding.dataset}" if finding.dataset else "not known"
+    console.print(f"{finding.path}: {said}", soft_wrap=True, markup=False)
+    for reason in finding.reasons:
+        console.print(f"  {reason}", soft_wrap=True, markup=False)
+    for problem in finding.problems:
+        console.print(f"  ! {problem}", soft_wrap=True, markup=False)
+    if finding.log is None:
+        console.print("Not read: settle what stands above first.")
+        return
+    log, table = finding.log, Table(show_header=False)
+    left = {f"left out: {reason}": count for reason, count in log.account.get("left_out", {}).items()}
+    converted = log.account.get("converted", {})
+    counts = {"students": log.num_students, "steps": log.num_steps, "skills": log.num_skills, "items": log.num_items}
+    folds = "none" if (log.folds == NO_FOLD).all() else "given by the source"
+    same = log.num_students - len(set(log.histories[log.lengths >= 10].tolist())) - int((log.lengths < 10).sum())
+    for what, count in {**counts, **left, **converted, "rows folded": log.account.get("folded", 0)}.items():
+        table.add_row(what, f"{count:,}")
+    table.add_row("folds", folds)
+    table.add_row("students with the history of another (10 steps or more)", f"{same:,}")
+    console.print(table)
+    if finding.problems:
+        console.print("The settings of this command answer what stands above; look whether they say what you mean:")
+    console.print(finding.command, soft_wrap=True, markup=False)
+
+
+def main() -> None:
+    """Entry point of the command."""
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+        print("usage: python -m gainkt.inspect <file or folder>", file=sys.stderr)
+        sys.exit(2 if len(sys.argv) != 2 else 0)
+    try:
+        finding = inspect(sys.argv[1])
+    except (DataError, ConfigError) as error:
+        print(f"gainkt: error: {error}", file=sys.stderr)
+        sys.exit(1)
+    report(finding, make_console())
+
+
+if __name__ == "__main__":
+    main()
