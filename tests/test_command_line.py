@@ -65,6 +65,7 @@ BAD_TRAINING = {
     "no heads": (["model.size.num_heads=0"], ["num_heads=0"]),
     "no such machine": (["trainer.accelerator=tpu"], ["trainer", "torch_xla"]),
     "negative seed": (["seed=-1"], ["seed=-1"]),
+    "two words": (["loss.bce_loss_weight=0.3", "loss.bce1=0.6"], ["loss.bce1=0.6: loss.bce_loss_weight=0.3 says"]),
     "negative weight": (["loss.bce1=-1"], ["loss.bce1=-1"]),
     "type": (["trainer.max_epochs=0"], ["max_epochs=0"]),
 }

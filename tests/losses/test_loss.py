@@ -4,6 +4,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from omegaconf import DictConfig
@@ -11,6 +12,7 @@ from omegaconf import DictConfig
 from conftest import loss_with, output_for, random_batch
 from gainkt.errors import ConfigError
 from gainkt.losses import Loss
+from gainkt.losses.loss import check_bce_weights
 from gainkt.model.bounded import Bounded
 from gainkt.model.curve import SigmoidCurve
 from gainkt.train import train
@@ -122,3 +124,49 @@ def test_a_schedule_may_bring_in_a_term(config: Callable[..., DictConfig]) -> No
     result = train(config("try_synthetic_gains", "trajectories.write=false"))
     assert result.run.phases == ["synthetic_gains", "joint"]
     assert result.module.weights["gain_target"] == 0
+
+
+def test_bce_loss_weight_gives_encoder_1_its_share_and_encoder_2_the_rest(config: Callable[..., DictConfig]) -> None:
+    weights = loss_with(bce1=0.9, bce2=0.9, gain_variance=0.1, bce_loss_weight=0.3).weights
+    assert (weights["bce1"], weights["bce2"], weights["gain_variance"]) == (0.3, 0.7, 0.1)
+    assert loss_with(bce1=0.9, bce2=0.9).weights["bce2"] == 0.9, "null: as they say"
+    for wrong in (-0.1, 1.1):
+        with pytest.raises(ConfigError, match=f"bce_loss_weight={wrong}: Encoder 1's share"):
+            loss_with(bce_loss_weight=wrong)
+    result = train(config("v3_inverse_warmup", "loss.bce_loss_weight=0.6", "trajectories.write=false"))
+    table = pd.read_csv(result.run.directory.metrics)
+    assert table["weight/bce1"].tolist() == pytest.approx([0.0, 0.6])
+    assert table["weight/bce2"].tolist() == pytest.approx([1.0, 0.4])
+    saved = result.run.config.loss
+    assert (saved.bce_loss_weight, saved.bce1, saved.bce2) == (0.6, 0.6, 0.4), "the run says what it trained with"
+
+
+def test_two_words_about_one_weight_must_agree() -> None:
+    settings = {"bce_loss_weight": 0.3, "bce1": 0.3, "bce2": 0.5}
+    check_bce_weights(settings, ["loss.bce_loss_weight=0.3", "loss.bce1=0.3", "seed=1"])
+    with pytest.raises(ConfigError, match=r"loss\.bce2=0\.5: loss\.bce_loss_weight=0\.3 says loss\.bce2=0\.7"):
+        check_bce_weights(settings, ["loss.bce2=0.5"])
+    check_bce_weights({**settings, "bce_loss_weight": None}, ["loss.bce2=0.5"])
+
+
+def test_a_schedule_that_leaves_bce_loss_weight_without_effect_is_refused(config: Callable[..., DictConfig]) -> None:
+    for schedule, name in (("ramp", "bce1"), ("falling_bce1", "bce1")):
+        with pytest.raises(
+            ConfigError, match=f"bce_loss_weight: the schedule sets the weight of {name} in every epoch"
+        ):
+            train(config("v1_per_skill", f"schedule={schedule}", "loss.bce_loss_weight=0.3"))
+
+
+@pytest.mark.parametrize("found", [0.5, torch.zeros(3), torch.tensor(1)])
+def test_what_a_term_returns_is_checked(found: object) -> None:
+    loss = Loss({"mine": lambda output, batch: found}, mine=1.0)
+    batch = random_batch()
+    with pytest.raises(ConfigError, match=r"loss\.terms\.mine: returned .*; a term returns one floating-point number"):
+        loss(output_for(batch), batch, loss.weights)
+
+
+def test_terms_and_weights_belong_together() -> None:
+    with pytest.raises(ConfigError, match=r"terms\.mine: the term has no weight"):
+        Loss({"mine": lambda output, batch: torch.zeros(())})
+    with pytest.raises(ConfigError, match="mien: no such loss term; did you mean 'mine'"):
+        Loss({"mine": lambda output, batch: torch.zeros(())}, mine=1.0, mien=1.0)

@@ -93,7 +93,7 @@ def test_padding_moves_no_gain(head: nn.Module) -> None:
     assert padding.any()
     other = torch.where(padding[..., None], 100.0, value)
     for axis in (all_skills(batch, K), met_skills(batch)):
-        before, after = head(value, axis, batch), head(other, axis, batch)
+        before, after = (gains_for(head, K, x, axis, batch) for x in (value, other))
         assert torch.equal(before[batch.valid_BT], after[batch.valid_BT])
 
 
