@@ -2,85 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
 import hydra
 from omegaconf import DictConfig
 
-from gainkt.config import check_keys, conf_dir, one_line_errors, run_main
+from gainkt.config import conf_dir, one_line_errors, run_main
 from gainkt.console import make_console
 from gainkt.reporting.scorecard_table import scorecard_view
 from gainkt.reporting.tables import results_table
-from gainkt.runs.folder import build_datamodule, load_run, read_checkpoint
-from gainkt.runs.predict import metrics_of, pick_device, predict
-from gainkt.runs.scoring import folder_beside, judge
+from gainkt.runs.evaluation import Evaluation, evaluate
 
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What scoring a run again gives."""
-
-    results: dict[str, Any]
-    """Figures of the checkpoint, laid out as in results.json."""
-    scorecard: dict[str, Any] | None
-    """The scorecard; None with trajectories.write=false."""
-    folder: Path | None
-    """Where the tables are."""
-
-
-def evaluate(cfg: DictConfig) -> Evaluation:
-    """Score a run's checkpoint on a part of its data, or of another data set.
-
-    Args:
-        cfg: composed from conf/evaluate.yaml.
-
-    Raises:
-        ConfigError: the run, checkpoint or part does not exist, or the checkpoint does not fit.
-        DataError: the data cannot be used, or has skills that the model does not know.
-    """
-    run = load_run(Path(hydra.utils.to_absolute_path(cfg.run)), cfg.get("trust") or ())
-    phase = run.choose_phase(cfg.phase)
-    model = run.model(phase)
-    other = cfg.get("dataset")
-    dataset = run.config.dataset if other is None else other
-    if cfg.path is not None:
-        dataset.path = hydra.utils.to_absolute_path(cfg.path)
-    check_keys(dataset)
-    datamodule = build_datamodule(dataset)
-    if other is not None:
-        datamodule.conform(run.sizes.skill_names, run.sizes.item_names)
-    else:
-        run.require_same_data(datamodule)
-    device = pick_device(cfg.device)
-    figures = metrics_of(predict(model, datamodule.loader(cfg.split), device))
-    epoch = int(read_checkpoint(run.directory.best(phase))["epoch"])
-    results = {
-        "name": run.config.name,
-        "protocol": datamodule.protocol,
-        "account": datamodule.account,
-        "selected": phase,
-        "phases": {phase: {"epoch": epoch, "figures": {cfg.split: figures}}},
-    }
-    if not cfg.trajectories.write:
-        return Evaluation(results, None, None)
-    folder = folder_beside(run, datamodule, cfg.split, phase)
-    if cfg.output is not None:
-        folder = Path(hydra.utils.to_absolute_path(cfg.output))
-    validation = predict(model, datamodule.loader("valid"), device) if other is None and cfg.split == "test" else None
-    card = judge(
-        run,
-        model,
-        datamodule,
-        cfg.split,
-        folder,
-        trajectories=cfg.trajectories,
-        validation=validation,
-        checks=cfg.get("scorecard"),
-        device=device,
-    )
-    return Evaluation(results, card, folder)
+__all__ = ["Evaluation", "evaluate", "main"]
 
 
 @hydra.main(config_path=conf_dir(), config_name="evaluate", version_base="1.3")
