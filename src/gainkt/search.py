@@ -16,7 +16,6 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from gainkt.config import conf_dir, one_line_errors, run_main
-from gainkt.console import make_console
 from gainkt.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -50,13 +49,7 @@ def _main(cfg: DictConfig) -> None:
     """Search as the command line says; print the best trials, the front and the command of the best."""
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         raise ConfigError("search: a search is no sweep; leave out -m and start the command once a processor")
-    result, console = search(cfg, list(HydraConfig.get().overrides.task)), make_console()
-    counts = ", ".join(f"{n} {state}" for state, n in result.trials.state.value_counts().items())
-    for shown in (f"{cfg.study.name}: {counts}", *result.views):
-        console.print(shown)
-    if result.command is not None:
-        console.print(f"search: {result.folder}", soft_wrap=True)
-        console.print(f"best (trial {result.best}): {result.command}", soft_wrap=True, highlight=False)
+    search(cfg, list(HydraConfig.get().overrides.task)).show()
 
 
 def main() -> None:

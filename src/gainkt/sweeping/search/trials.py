@@ -22,7 +22,7 @@ from optuna.trial import Trial, TrialState
 from rich.table import Table
 
 from gainkt.config import conf_dir, known_keys
-from gainkt.console import plain_table
+from gainkt.console import make_console, plain_table
 from gainkt.errors import ConfigError, nearest
 from gainkt.files import write_whole
 from gainkt.sweeping.jobs import Job, SweepFolder, said
@@ -45,6 +45,8 @@ SHOWN = 10
 class SearchResult:
     """What a search has found so far, by all its processes."""
 
+    name: str
+    """Of the study."""
     trials: pd.DataFrame
     """One row a trial, as in trials.csv."""
     front: pd.DataFrame
@@ -58,16 +60,23 @@ class SearchResult:
     views: tuple[Table, ...] = ()
     """The best trials and the front for the terminal."""
 
+    def show(self) -> None:
+        """Print how many trials there are, the best, the front, and the command of the best."""
+        console = make_console()
+        console.print(
+            f"{self.name}: " + ", ".join(f"{n} {state}" for state, n in self.trials.state.value_counts().items())
+        )
+        for view in self.views:
+            console.print(view)
+        if self.command is not None:
+            console.print(f"search: {self.folder}", soft_wrap=True)
+            console.print(f"best (trial {self.best}): {self.command}", soft_wrap=True, highlight=False)
+
 
 class Search:
     """Runs trials until the study has as many as asked for, and writes what was found.
 
-    Args:
-        cfg: composed from conf/search.yaml.
-        overrides: the command line's, in Hydra's form; those of `study`, `search` and `hydra` are left out of trials.
-
-    Raises:
-        ConfigError: the study or the space cannot be used.
+    Arguments and errors are those of gainkt.search.search().
     """
 
     def __init__(self, cfg: DictConfig, overrides: Sequence[str]) -> None:
@@ -87,12 +96,7 @@ class Search:
         """What ranks trials on validation; of a pair, E1 + alpha E2."""
 
     def run(self) -> SearchResult:
-        """Run what is missing.
-
-        Raises:
-            ConfigError: every trial failed.
-            OSError: the study's folder cannot be written.
-        """
+        """Run what is missing."""
         if self.settings.objective == "pair" and self.settings.pruner != "none":
             log.info("pruning is off: Optuna has none for pairs; study.objective=score has it")
         title = self.column if self.column != self.score else score_title(self.settings.alpha)
@@ -109,14 +113,14 @@ class Search:
         if len(table) and (table.state == "failed").all():
             raise ConfigError(f"search: all {len(table)} trials failed; the last said: {table.error.iloc[-1]}")
         if not len(done):
-            return SearchResult(table, front, None, None, self.folder)
+            return SearchResult(self.settings.name, table, front, None, None, self.folder)
         ranked = done.sort_values(self.column, ascending=False, kind="stable")
         views = [] if self.settings.objective == "pair" else [self._view(ranked, "Best trials")]
         views.append(self._view(front, "Pareto front of both AUCs"))
         best = ranked.iloc[0].to_dict()
         words = [*self.own, *(as_override(key, best[key]) for key in self.space.entries)]
         command = " ".join(["python -m gainkt.train", *map(shlex.quote, words)])
-        return SearchResult(table, front, int(best["number"]), command, self.folder, tuple(views))
+        return SearchResult(self.settings.name, table, front, int(best["number"]), command, self.folder, tuple(views))
 
     def _next(self) -> Trial | None:
         for number in release_lost(self.study, self.settings):
