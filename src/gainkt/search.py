@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from gainkt.config import conf_dir, one_line_errors, run_main
@@ -25,8 +24,7 @@ if TYPE_CHECKING:
 def search(cfg: DictConfig, overrides: Sequence[str] = ()) -> SearchResult:
     """Run trials until the study has as many as asked for, and write what was found.
 
-    Each trial is composed from conf/train.yaml with `study.overrides`, `overrides` and its own settings, trained by
-    train() in a folder of its own, and judged by AUCs on validation. A trial that fails is recorded and counts.
+    A trial is a training run in a folder of its own, judged on validation; one that fails is recorded and counts.
 
     Args:
         cfg: composed from conf/search.yaml.
@@ -47,7 +45,7 @@ def search(cfg: DictConfig, overrides: Sequence[str] = ()) -> SearchResult:
 @one_line_errors
 def _main(cfg: DictConfig) -> None:
     """Search as the command line says; print the best trials, the front and the command of the best."""
-    if HydraConfig.get().mode == RunMode.MULTIRUN:
+    if HydraConfig.get().mode.name == "MULTIRUN":
         raise ConfigError("search: a search is no sweep; leave out -m and start the command once a processor")
     search(cfg, list(HydraConfig.get().overrides.task)).show()
 
