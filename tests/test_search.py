@@ -24,7 +24,7 @@ from conftest import TINY
 from gainkt.config import conf_dir, register_resolvers
 from gainkt.errors import ConfigError
 from gainkt.runs.received import is_part
-from gainkt.search import search
+from gainkt.search import main, search
 from gainkt.sweeping.search import trials
 from gainkt.sweeping.search.space import as_override, read_space
 from gainkt.sweeping.search.study import LOST, OBJECTIVES, SURPLUS, Settings, next_trial, open_study, release_lost
@@ -336,6 +336,13 @@ BAD = {
 def test_what_cannot_be_searched(run_search: Search, override: str) -> None:
     with pytest.raises(ConfigError, match=BAD[override]):
         run_search(*(["search.loss=null"] if override == "~search" else [override]))
+
+
+def test_a_search_is_no_sweep(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["search", "-m", "study.trials=1,2"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "a search is no sweep; leave out -m" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

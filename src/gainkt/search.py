@@ -45,14 +45,18 @@ def search(cfg: DictConfig, overrides: Sequence[str] = ()) -> SearchResult:
 @one_line_errors
 def _main(cfg: DictConfig) -> None:
     """Search as the command line says; print the best trials, the front and the command of the best."""
-    if HydraConfig.get().mode.name == "MULTIRUN":
-        raise ConfigError("search: a search is no sweep; leave out -m and start the command once a processor")
     search(cfg, list(HydraConfig.get().overrides.task)).show()
+
+
+def _without_multirun(arguments: Sequence[str]) -> list[str]:
+    if {"-m", "--multirun"} & set(arguments):
+        raise ConfigError("search: a search is no sweep; leave out -m and start the command once a processor")
+    return list(arguments)
 
 
 def main() -> None:
     """Entry point of the command."""
-    run_main(_main)
+    run_main(_main, _without_multirun)
 
 
 if __name__ == "__main__":

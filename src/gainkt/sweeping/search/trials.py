@@ -76,7 +76,7 @@ class SearchResult:
 class Search:
     """Runs trials until the study has as many as asked for, and writes what was found.
 
-    Each trial is composed from conf/train.yaml with `study.overrides`, the command line's overrides and its own settings.
+    Each trial is composed from conf/train.yaml with `study.overrides`, the command line's and its own settings.
     Arguments and errors are those of gainkt.search.search().
     """
 
