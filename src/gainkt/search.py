@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 
 from gainkt.config import conf_dir, one_line_errors, run_main
 from gainkt.errors import ConfigError
+from gainkt.sweeping.command import no_multirun
 
 if TYPE_CHECKING:
     from gainkt.sweeping.search.trials import SearchResult
@@ -48,15 +49,9 @@ def _main(cfg: DictConfig) -> None:
     search(cfg, list(HydraConfig.get().overrides.task)).show()
 
 
-def _without_multirun(arguments: Sequence[str]) -> list[str]:
-    if {"-m", "--multirun"} & set(arguments):
-        raise ConfigError("search: a search is no sweep; leave out -m and start the command once a processor")
-    return list(arguments)
-
-
 def main() -> None:
     """Entry point of the command."""
-    run_main(_main, _without_multirun)
+    run_main(_main, no_multirun)
 
 
 if __name__ == "__main__":

@@ -45,6 +45,17 @@ def resumed_arguments(arguments: Sequence[str]) -> list[str]:
     return [*flags, *planned, *kept, *hydras, f"hydra.sweep.dir={quoted(str(sweep.path))}"]
 
 
+def no_multirun(arguments: Sequence[str]) -> list[str]:
+    """Return the command line of a search, which is not to be swept.
+
+    Raises:
+        ConfigError: it asks for that.
+    """
+    if {"-m", "--multirun"} & set(arguments):
+        raise ConfigError("search: a search is no sweep; leave out -m and start the command once a processor")
+    return list(arguments)
+
+
 def quoted(text: str) -> str:
     """Write a text so that Hydra's grammar reads it as it stands."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
