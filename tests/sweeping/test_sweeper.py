@@ -199,6 +199,41 @@ def test_a_received_plan_does_not_decide_what_is_removed(sweep: Sweep, tmp_path:
     assert sorted(path.name for path in precious.iterdir()) == ["job.json", "thesis.tex"]
 
 
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("hydra.callbacks.x._target_=os.system", "not taken from disk"),
+        ("hydra.launcher._target_=os.system", "not taken from disk"),
+        ("hydra.sweeper._target_=os.system", "not taken from disk"),
+        ("hydra.job_logging.handlers.x.()=os.system", "not taken from disk"),
+        ("hydra.searchpath=[pkg://payload]", "not taken from disk"),
+        ("hydra.searchpath=['file:///tmp','pkg://payload']", "not taken from disk"),
+        ("+x={_target_:os.system,command:ls}", "x._target_=os.system: neither a part of gainkt"),
+        ("+x._target_=payload.Part", "x._target_=payload.Part: neither a part of gainkt"),
+        ("+x=${oc.env:HOME}", "resolvers are not evaluated"),
+    ],
+)
+def test_a_received_plan_does_not_decide_what_runs(sweep: Sweep, tmp_path: Path, setting: str, words: str) -> None:
+    folder = tmp_path / "sweep"
+    own = not setting.startswith("hydra.")
+    plan_of(folder, "0")
+    plan = json.loads((folder / "sweep.json").read_text())
+    if own:
+        plan["overrides"].append(setting)
+        plan["jobs"][0]["overrides"].append(setting)
+    else:
+        plan["hydra"].append(setting)
+    (folder / "sweep.json").write_text(json.dumps(plan))
+    status, _, errors, _ = sweep("sweep.resume=sweep")
+    message = [line for line in errors.splitlines() if line.startswith("gainkt: error:")]
+    assert (status, len(message)) == (1, 1)
+    assert f"{folder / 'sweep.json'}: " in message[0]
+    assert words in message[0]
+    assert not (folder / "0").exists(), "nothing was started"
+    if "payload" in setting and own:
+        assert sweep("sweep.resume=sweep", "trust=[payload]")[0] == 0, "the user may trust a package by name"
+
+
 def test_only_what_a_job_left_is_removed(sweep: Sweep, tmp_path: Path) -> None:
     plan_of(tmp_path / "sweep", "0")
     notes = tmp_path / "sweep" / "0" / "notes.txt"

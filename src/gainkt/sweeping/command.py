@@ -12,9 +12,16 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from gainkt.errors import ConfigError
-from gainkt.sweeping.jobs import SweepFolder
+from gainkt.sweeping.jobs import PLAN, SweepFolder
 
 RESUME = "sweep.resume="
+TRUST = "trust="
+FROM_DISK = re.compile(
+    r"hydra/launcher=\w+|hydra\.(launcher|sweeper\.params|sweep)\.(?!.*_target_)[^=]+=.*|"
+    r"hydra\.searchpath=\['?file://[^,]*?'?(,'?file://[^,]*?'?)*\]|hydra\.mode=MULTIRUN",
+    re.S,
+)
+"""What a sweep.json may set of Hydra, which starts callbacks, loggers and other code at the word of its config."""
 
 
 def resumed_arguments(arguments: Sequence[str]) -> list[str]:
@@ -23,7 +30,7 @@ def resumed_arguments(arguments: Sequence[str]) -> list[str]:
     Hydra's own settings, the launcher among them, may be given anew; the sweep's may be repeated, but not changed.
 
     Raises:
-        ConfigError: the folder is not that of a sweep, or other settings are given.
+        ConfigError: the folder is not that of a sweep, other settings are given, or it sets what disk may not decide.
     """
     given = [a for a in arguments if a.startswith(RESUME)]
     folder = given[-1].removeprefix(RESUME).strip("'\"") if given else ""
@@ -33,7 +40,8 @@ def resumed_arguments(arguments: Sequence[str]) -> list[str]:
     rest = [a for a in arguments if a not in given]
     flags = [a for a in rest if a.startswith("-")]
     hydras = [a for a in rest if _key(a).startswith(("hydra.", "hydra/"))]
-    typed, planned = [a for a in rest if a not in (*flags, *hydras)], sweep.plan["overrides"]
+    trusted = [a for a in rest if a.startswith(TRUST)]
+    typed, planned = [a for a in rest if a not in (*flags, *hydras, *trusted)], sweep.plan["overrides"]
     if typed and sorted(typed) != sorted(planned):
         new = " ".join(a for a in typed if a not in planned)
         found = f"{new} is new" if new else f"only {len(typed)} of {len(planned)} are given"
@@ -42,7 +50,14 @@ def resumed_arguments(arguments: Sequence[str]) -> list[str]:
             "leave out all settings, or start a new sweep"
         )
     kept = [a for a in sweep.plan.get("hydra", []) if _key(a) not in map(_key, hydras)]
-    return [*flags, *planned, *kept, *hydras, f"hydra.sweep.dir={quoted(str(sweep.path))}"]
+    file = sweep.path / PLAN
+    for setting in kept:
+        if not FROM_DISK.fullmatch(setting.lstrip("+")):
+            raise ConfigError(f"{file}: {setting}: not taken from disk; give it with the command")
+    for setting in (*planned, *(setting for job in sweep.jobs for setting in job.overrides)):
+        if re.search(r"\$\{[^}]*:", setting):
+            raise ConfigError(f"{file}: {setting}: resolvers are not evaluated in what is read from disk")
+    return [*flags, *planned, *trusted, *kept, *hydras, f"hydra.sweep.dir={quoted(str(sweep.path))}"]
 
 
 def no_multirun(arguments: Sequence[str]) -> list[str]:

@@ -19,11 +19,12 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from gainkt.errors import ConfigError
-from gainkt.sweeping.command import RESUME, quoted, require_one_device
-from gainkt.sweeping.jobs import INTERRUPTED, LOCK, LOG, RECORD, Job, SweepFolder, claimed, is_claimed
+from gainkt.runs.received import check_targets
+from gainkt.sweeping.command import RESUME, TRUST, quoted, require_one_device
+from gainkt.sweeping.jobs import INTERRUPTED, LOCK, LOG, PLAN, RECORD, Job, SweepFolder, claimed, is_claimed
 from gainkt.sweeping.launchers import SlotLauncher
 from gainkt.sweeping.progress import SweepProgress, metric_of
 
@@ -73,9 +74,8 @@ class Grid(Sweeper):
             SweepError: jobs failed; raised after all have ended.
         """
         folder = SweepFolder(Path(self.config.hydra.sweep.dir).resolve())
-        wanted = self._grid(arguments)
-        if not folder.planned:
-            self._check(wanted)
+        wanted = self._grid([a for a in arguments if not a.startswith(TRUST)])
+        self._check(wanted, str(folder.path / PLAN) if folder.planned else None)
         with claimed(folder.path), _ended_by_sigterm():
             if not folder.planned:
                 hydra = [o for o in self.config.hydra.overrides.hydra if not o.startswith(GIVEN_ANEW)]
@@ -112,14 +112,21 @@ class Grid(Sweeper):
         batches = BasicSweeper.split_arguments(parser.parse_overrides([*own, *arguments]), None)
         return [job for batch in batches for job in batch]
 
-    def _check(self, jobs: Sequence[Sequence[str]]) -> None:
-        """Compose a config with every setting that occurs, so that an unknown one stops the sweep before it starts."""
+    def _check(self, jobs: Sequence[Sequence[str]], received: str | None) -> None:
+        """Compose a config with every setting that occurs, so that an unknown one stops the sweep before it starts.
+
+        Settings that were read from disk (`received` is the file) may name no code that the user does not trust.
+        """
         seen: set[str] = set()
         # Composing takes a good part of a second: the job with the most that is new comes next.
         while new := set(job := max(jobs, key=lambda job: len(set(job) - seen))) - seen:
             seen |= new
             cfg = self.hydra_context.config_loader.load_sweep_config(self.config, list(job))
             require_one_device(cfg.trainer, sweep=True)
+            if received:
+                parts = {key: node for key, node in cfg.items_ex(resolve=False) if key != "hydra"}
+                content = OmegaConf.to_container(OmegaConf.create(parts), resolve=False)
+                check_targets(content, received, self.config.get("trust") or ())
 
     def _launch(self, jobs: Sequence[Job], folder: SweepFolder) -> None:
         """Hand jobs to the launcher, each with its own folder; those that end without a record of it have failed."""

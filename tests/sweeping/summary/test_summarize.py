@@ -118,6 +118,13 @@ def test_a_sweep_half_done_is_listed_and_ranked_on_validation(tmp_path: Path) ->
     assert not list(folder.rglob(".*")), "a temporary file was left"
 
 
+def test_the_name_may_be_swept(tmp_path: Path) -> None:
+    runs = read_runs(write_sweep(tmp_path / "s", [(["name=a"], "done", (0.6, 0.5)), (["name=b"], "done", (0.7, 0.5))]))
+    assert list(runs.table["name"]) == ["a", "b"]
+    summarize(tmp_path / "s")
+    assert (tmp_path / "s" / "report.md").is_file()
+
+
 def test_nothing_done_yet_and_one_run_alone(tmp_path: Path) -> None:
     waiting = write_sweep(tmp_path / "w", [(["seed=0"], "missing", None), (["seed=1"], "running", None)])
     summarize(waiting)
