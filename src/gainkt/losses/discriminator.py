@@ -14,7 +14,7 @@ from gainkt.losses.base import Term
 from gainkt.model import Output
 
 NUM_QUANTILES = 9
-"""Order statistics of a gain vector that the discriminator sees: least, greatest, and evenly spaced ones between."""
+"""Order statistics of a gain vector that the discriminator sees: minimum, maximum, and evenly spaced ones between."""
 WIDTH = 16
 """Hidden units."""
 

@@ -12,16 +12,16 @@ from gainkt.model.bounded import LEAST, BoundedFactory
 
 
 def minimum(x_BTS: Tensor, has_skill_BTS: Tensor) -> Tensor:
-    """The least over a step's skills, [B, T]: a step is answered well only if all its skills are mastered."""
-    least = x_BTS.masked_fill(~has_skill_BTS, torch.inf).amin(-1)
-    return torch.where(has_skill_BTS.any(-1), least, 0.0)
+    """The minimum over a step's skills, [B, T]: a step is answered well only if all its skills are mastered."""
+    lowest = x_BTS.masked_fill(~has_skill_BTS, torch.inf).amin(-1)
+    return torch.where(has_skill_BTS.any(-1), lowest, 0.0)
 
 
 def soft_minimum(x_BTS: Tensor, has_skill_BTS: Tensor) -> Tensor:
-    """A smooth least, -log(mean(exp(-x))), [B, T]; between least and mean, equal to x for one skill."""
+    """A smooth minimum, -log(mean(exp(-x))), [B, T]; between minimum and mean, equal to x for one skill."""
     count = has_skill_BTS.sum(-1).clamp_min(1)
-    least = -torch.logsumexp((-x_BTS).masked_fill(~has_skill_BTS, -torch.inf), -1) + count.log()
-    return torch.where(has_skill_BTS.any(-1), least, 0.0)
+    lowest = -torch.logsumexp((-x_BTS).masked_fill(~has_skill_BTS, -torch.inf), -1) + count.log()
+    return torch.where(has_skill_BTS.any(-1), lowest, 0.0)
 
 
 def mean(x_BTS: Tensor, has_skill_BTS: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ class ThresholdReadout(nn.Module):
 
 
 class GuessSlipReadout(nn.Module):
-    """p2 = least over the step's skills of guess[k] + (1 - slip[k] - guess[k]) m[k], shifted by the item's difficulty.
+    """p2 = minimum over the step's skills of guess[k] + (1 - slip[k] - guess[k]) m[k], shifted by the item's difficulty.
 
     Mastery is read as the probability to know the skill, as in Bayesian knowledge tracing (Corbett & Anderson, 1995).
     """
@@ -81,7 +81,7 @@ class GuessSlipReadout(nn.Module):
 
 
 class MasteryReadout(nn.Module):
-    """p2 = mastery, the least (or mean, of logits) over the step's skills: mastery is the chance of a right response.
+    """p2 = mastery, the minimum (or mean, of logits) over the step's skills: mastery is the chance of a right response.
 
     As in the Rasch model, where a student of ability theta masters a skill of difficulty b with sigmoid(theta - b).
     """

@@ -76,7 +76,7 @@ def saturated_share(measured: Measured) -> Figure:
 
 
 def left_over_and_gain(measured: Measured) -> Figure:
-    """Histogram of the artefact, the left-over tensor that was reported as the gain, over that of the real gain."""
+    """Histogram of the artefact, the tensor that was reported as the gain, over that of the real gain."""
     figure = Figure(figsize=(6, 3.4), layout="constrained")
     ax = figure.subplots()
     histogram = measured["histogram"]

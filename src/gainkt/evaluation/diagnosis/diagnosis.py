@@ -71,7 +71,7 @@ def diagnose(
 
 
 def changes(findings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return what to change, the greatest headroom first: change, override, because (findings), auc, nats."""
+    """Return what to change, the largest headroom first: change, override, because (findings), auc, nats."""
     merged: dict[str, dict[str, Any]] = {}
     for found in (found for found in findings if found["status"] == CAUSE):
         headroom = found["stake"] or {"auc": None, "nats": None}
@@ -90,7 +90,7 @@ def changes(findings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _weight(change: Mapping[str, Any]) -> tuple[float, float]:
-    """AUC to three decimals, then log loss; a change of unknown headroom weighs least."""
+    """AUC to three decimals, then log loss; a change of unknown headroom comes last."""
     if change["auc"] is None:
         return (-1.0, -1.0)
     return (round(max(change["auc"], 0.0), 3), max(change["nats"], 0.0))

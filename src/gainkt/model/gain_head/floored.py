@@ -37,7 +37,7 @@ class FlooredGain(nn.Module):
         most = (share * (1 - share)) ** 0.5
         if not 0 < floor < 0.5 or floor > most:
             raise ConfigError(
-                f"floor={floor}: must be above 0 and under .5, the greatest std of gains in [0, 1] "
+                f"floor={floor}: must be above 0 and under .5, the maximum std of gains in [0, 1] "
                 f"({num_skills} skills reach {most:.3f})"
             )
         self.head, self.floor = head(num_skills, size), floor
@@ -65,7 +65,7 @@ def raise_std(gains_BTK: Tensor, floor: float) -> Tensor:
 
 
 def _move_apart(gains_BTK: Tensor, is_upper_BTK: Tensor, floor: float) -> Tensor:
-    """Move gains towards p by the least w that brings their std to `floor`: g + w (p - g).
+    """Move gains towards p by the minimum w that brings their std to `floor`: g + w (p - g).
 
     p is 1 for the upper half of the skills and 0 for the lower, equal gains being ranked by the skill's number; no
     gains in [0, 1] have a greater std. w solves var(g) + 2 w cov(g, p - g) + w^2 var(p - g) = floor^2.
