@@ -59,7 +59,7 @@ class ThresholdReadout(nn.Module):
 
 
 class GuessSlipReadout(nn.Module):
-    """p2 = minimum over the step's skills of guess[k] + (1 - slip[k] - guess[k]) m[k], shifted by the item's difficulty.
+    """p2 = minimum over the step's skills of guess[k] + (1 - slip[k] - guess[k]) m[k], less the item's difficulty.
 
     Mastery is read as the probability to know the skill, as in Bayesian knowledge tracing (Corbett & Anderson, 1995).
     """
