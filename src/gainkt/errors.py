@@ -18,6 +18,10 @@ class ConfigError(ValueError):
     """The key is a full one already."""
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which a scheduler or `kill` sends: an interruption like Ctrl-C, with an exit status of its own."""
+
+
 LISTED = 12
 """Known names that a message lists at most."""
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import logging
+import shlex
+import signal
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +18,12 @@ import torch
 from lightning import Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig, OmegaConf
 
 from gainkt.config import build, check_keys
 from gainkt.data.datamodule import KTDataModule
-from gainkt.errors import ConfigError
+from gainkt.errors import ConfigError, Terminated
 from gainkt.files import write_json, write_whole
 from gainkt.losses import Loss
 from gainkt.model import GainKT
@@ -92,6 +97,11 @@ def train(cfg: DictConfig, overrides: Sequence[str] | None = None) -> RunResult:
         OSError: the run's folder cannot be written; the last good checkpoint stays readable.
     """
     cfg, resumes = _config_of(cfg)
+    with _resumable(RunDirectory(Path(cfg.run.dir))):
+        return _train(cfg, resumes, overrides)
+
+
+def _train(cfg: DictConfig, resumes: bool, overrides: Sequence[str] | None) -> RunResult:
     check_keys(cfg)
     if not 0 <= cfg.seed < 2**32:
         raise ConfigError(f"seed={cfg.seed}: must lie between 0 and {2**32 - 1}")
@@ -124,7 +134,7 @@ def train(cfg: DictConfig, overrides: Sequence[str] | None = None) -> RunResult:
     status = "failed"
     try:
         if not _has_stopped(saved):
-            trainer.fit(module, datamodule=datamodule, ckpt_path=last if saved else None, weights_only=True)
+            _fit(trainer, module, datamodule, last if saved else None)
         scored = score_phases(run, datamodule, trainer.strategy.root_device)
         _record(scored.results, directory, loggers)
         card = None
@@ -149,6 +159,39 @@ def train(cfg: DictConfig, overrides: Sequence[str] | None = None) -> RunResult:
     if reference is not None and card is not None:
         aligned = _align(run, datamodule, reference, device)
     return RunResult(scored.metrics, scored.results, card, diagnosis, aligned, run, datamodule, module, trainer)
+
+
+@contextmanager
+def _resumable(directory: RunDirectory) -> Iterator[None]:
+    """Note on an interruption how the run goes on."""
+    try:
+        yield
+    except KeyboardInterrupt as interruption:
+        command = f"python -m gainkt.train {shlex.quote(f'run.resume={directory.path}')}"
+        begun = directory.provenance.is_file()
+        interruption.add_note(f"{command} goes on" if begun else "nothing is trained yet, start the run again")
+        raise
+
+
+def _fit(trainer: Trainer, module: GainKTModule, datamodule: KTDataModule, checkpoint: Path | None) -> None:
+    """Train, from a checkpoint on where there is one.
+
+    Raises:
+        KeyboardInterrupt: the process was interrupted, of which Lightning makes an exit: after Ctrl-C one of status 1
+            that can no more be interrupted, after SIGTERM one of status 0.
+    """
+    on_sigint = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(module, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit as end:
+        if isinstance(end.__context__, KeyboardInterrupt):
+            raise end.__context__ from None
+        if isinstance(end, SIGTERMException):
+            raise Terminated from None
+        raise
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, on_sigint)
 
 
 def _config_of(cfg: DictConfig) -> tuple[DictConfig, bool]:

@@ -143,8 +143,9 @@ class Search:
             log.warning("%s failed: %s", name, said(error))
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
-        except BaseException:
+        except BaseException as interruption:
             give_back(self.study, trial)
+            interruption.add_note("the same command goes on with the study")
             raise
         else:
             for column in (E1, E2, *TEST):
