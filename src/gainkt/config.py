@@ -297,6 +297,12 @@ def one_line(error: BaseException) -> str:
     return " ".join(text.split())
 
 
+def said(error: Exception) -> str:
+    """One line about an error; its kind too where it is none that a user causes."""
+    known = isinstance(error, user_errors()) or type(error).__name__ == "TrialPruned"
+    return one_line(error) if known else f"{type(error).__name__}: {one_line(error)}"
+
+
 def _composition(error: BaseException) -> str:
     """Reword Hydra's errors about unknown options and keys."""
     text = str(error)

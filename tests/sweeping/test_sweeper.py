@@ -15,8 +15,9 @@ import gainkt.train
 from conftest import TINY
 from gainkt.config import conf_dir
 from gainkt.errors import ConfigError
+from gainkt.files import claimed
 from gainkt.sweeping.grids import Grid
-from gainkt.sweeping.jobs import SweepFolder, claimed
+from gainkt.sweeping.jobs import SweepFolder
 from gainkt.sweeping.summary.report import summarize
 
 

@@ -20,8 +20,9 @@ from omegaconf import DictConfig
 
 from gainkt.config import exit_status
 from gainkt.errors import ConfigError
+from gainkt.files import LOCK, claimed, is_claimed
 from gainkt.sweeping.command import RESUME, quoted, require_one_device
-from gainkt.sweeping.jobs import INTERRUPTED, LOCK, LOG, RECORD, Job, SweepFolder, claimed, is_claimed
+from gainkt.sweeping.jobs import INTERRUPTED, LOG, RECORD, Job, SweepFolder
 from gainkt.sweeping.launchers import SlotLauncher
 from gainkt.sweeping.progress import SweepProgress, metric_of
 

@@ -21,9 +21,9 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig, OmegaConf
 
-from gainkt.config import build, check_keys
+from gainkt.config import build, check_keys, said
 from gainkt.data.datamodule import KTDataModule
-from gainkt.errors import ConfigError, Terminated
+from gainkt.errors import ConfigError, ReportError, Terminated
 from gainkt.files import write_json, write_whole
 from gainkt.losses import Loss
 from gainkt.model import GainKT
@@ -95,6 +95,7 @@ def train(cfg: DictConfig, overrides: Sequence[str] | None = None) -> RunResult:
         ConfigError: a setting that cannot be used.
         DataError: data that cannot be used.
         OSError: the run's folder cannot be written; the last good checkpoint stays readable.
+        ReportError: the run is trained and its metrics are in results.json, but a report on it failed.
     """
     cfg, resumes = _config_of(cfg)
     with _resumable(RunDirectory(Path(cfg.run.dir))):
@@ -137,27 +138,34 @@ def _train(cfg: DictConfig, resumes: bool, overrides: Sequence[str] | None) -> R
             _fit(trainer, module, datamodule, last if saved else None)
         scored = score_phases(run, datamodule, trainer.strategy.root_device)
         _record(scored.results, directory, loggers)
-        card = None
+        card, reports = None, Reports(directory)
+        device = trainer.strategy.root_device
         if cfg.trajectories.write:
-            card = judge(
-                run,
-                scored.model,
-                datamodule,
-                "test",
-                directory.path,
-                trajectories=cfg.trajectories,
-                validation=scored.validation,
-                device=trainer.strategy.root_device,
-            )
-        _draw(directory, cfg.name, tables=card is not None)
-        status = "success"
+            with reports.part("the scorecard", "evaluate", ", with trajectories.students=50 in less memory"):
+                card = judge(
+                    run,
+                    scored.model,
+                    datamodule,
+                    "test",
+                    directory.path,
+                    trajectories=cfg.trajectories,
+                    validation=scored.validation,
+                    device=device,
+                )
+        with reports.part("the pictures", "train", argument="run.resume"):
+            _draw(directory, cfg.name, tables=card is not None)
+        status = "failed" if reports.failures else "success"
     finally:
         close_loggers(loggers, status)
-    device = trainer.strategy.root_device
-    diagnosis = _diagnose(run, datamodule, device) if cfg.diagnose else None
-    aligned = None
+    diagnosis = aligned = None
+    without_tables = cfg.trajectories.write and card is None
+    if cfg.diagnose and not without_tables:
+        with reports.part("the diagnosis", "diagnose"):
+            diagnosis = _diagnose(run, datamodule, device)
     if reference is not None and card is not None:
-        aligned = _align(run, datamodule, reference, device)
+        with reports.part("the alignment", "align"):
+            aligned = _align(run, datamodule, reference, device)
+    reports.require_all()
     return RunResult(scored.metrics, scored.results, card, diagnosis, aligned, run, datamodule, module, trainer)
 
 
@@ -242,6 +250,29 @@ def _build_trainer(
     )
 
 
+class Reports:
+    """Runs what follows once the metrics are on disk: a part that fails costs neither them nor the parts after it."""
+
+    def __init__(self, directory: RunDirectory) -> None:
+        self.directory = directory
+        self.failures: list[str] = []
+
+    @contextmanager
+    def part(self, name: str, door: str, more: str = "", argument: str = "run") -> Iterator[None]:
+        """Make a part; where that fails, keep why, and by which command it is made alone."""
+        try:
+            yield
+        except Exception as error:  # running out of memory too: what is lacking can be made in another way
+            log.exception("%s failed", name)
+            command = f"python -m gainkt.{door} {shlex.quote(f'{argument}={self.directory.path}')}"
+            self.failures.append(f"{name} failed ({said(error).rstrip('.: ')}), `{command}` makes it{more}")
+
+    def require_all(self) -> None:
+        """Raise ReportError where a part failed."""
+        if self.failures:
+            raise ReportError(f"the run is trained and its results.json written, but {'; '.join(self.failures)}")
+
+
 def _draw(directory: RunDirectory, name: str, *, tables: bool) -> None:
     """Draw training.png and, where there are tables, students.png."""
     save_figure(training_figure(pd.read_csv(directory.metrics), name), directory.path / "training.png")
@@ -259,9 +290,9 @@ def _diagnose(run: Run, datamodule: KTDataModule, device: torch.device) -> dict[
 
 def _align(run: Run, datamodule: KTDataModule, reference: Reference, device: torch.device) -> dict[str, Any]:
     """Hold the same checkpoint against the reference that it was trained with, and draw it."""
-    said = reference_tables(reference, datamodule.log_, datamodule.students("test"))
-    done = align_run(run, datamodule, said, device=device)
-    save_alignment_figure(done.content, done.tables, said.rows, said.difficulty, done.folder)
+    tables = reference_tables(reference, datamodule.log_, datamodule.students("test"))
+    done = align_run(run, datamodule, tables, device=device)
+    save_alignment_figure(done.content, done.tables, tables.rows, tables.difficulty, done.folder)
     return done.content
 
 

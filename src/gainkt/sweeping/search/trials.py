@@ -21,11 +21,11 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from optuna.trial import Trial, TrialState
 from rich.table import Table
 
-from gainkt.config import conf_dir, known_keys
+from gainkt.config import conf_dir, known_keys, said
 from gainkt.console import plain_table
 from gainkt.errors import ConfigError, nearest
 from gainkt.files import write_whole
-from gainkt.sweeping.jobs import Job, SweepFolder, said
+from gainkt.sweeping.jobs import Job, SweepFolder
 from gainkt.sweeping.progress import SweepProgress, metric_of
 from gainkt.sweeping.search.space import Space, as_override, read_space
 from gainkt.sweeping.search.study import Settings, counted, give_back, next_trial, open_study, release_lost
