@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import math
 import shlex
 import signal
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from gainkt.config import build, check_keys, said
 from gainkt.data.datamodule import KTDataModule
 from gainkt.errors import ConfigError, ReportError, Terminated
-from gainkt.files import write_json, write_whole
+from gainkt.files import claimed, write_json, write_whole
 from gainkt.losses import Loss
 from gainkt.model import GainKT
 from gainkt.references.base import Reference
@@ -36,6 +37,7 @@ from gainkt.reporting.diagnosis_figures import save_figures
 from gainkt.reporting.figures import save_figure, students_figure, training_figure
 from gainkt.runs.checks import added_rules, try_columns
 from gainkt.runs.folder import (
+    OWNER,
     Run,
     RunDirectory,
     build_datamodule,
@@ -45,7 +47,7 @@ from gainkt.runs.folder import (
     read_checkpoint,
     references_of,
 )
-from gainkt.runs.received import packages_of
+from gainkt.runs.received import packages_of, read_config
 from gainkt.runs.reports import align_run, diagnose_run
 from gainkt.runs.scoring import judge, score_phases
 from gainkt.training.callbacks.checkpoint import PhaseCheckpoint, WholeCheckpointIO
@@ -97,16 +99,19 @@ def train(cfg: DictConfig, overrides: Sequence[str] | None = None) -> RunResult:
         OSError: the run's folder cannot be written; the last good checkpoint stays readable.
         ReportError: the run is trained and its metrics are in results.json, but a report on it failed.
     """
-    cfg, resumes = _config_of(cfg)
-    with _resumable(RunDirectory(Path(cfg.run.dir))):
-        return _train(cfg, resumes, overrides)
-
-
-def _train(cfg: DictConfig, resumes: bool, overrides: Sequence[str] | None) -> RunResult:
+    cfg, resumes, restarts = _config_of(cfg)
     check_keys(cfg)
     if not 0 <= cfg.seed < 2**32:
         raise ConfigError(f"seed={cfg.seed}: must lie between 0 and {2**32 - 1}")
     directory = RunDirectory(Path(cfg.run.dir))
+    with claimed(directory.path, OWNER), _resumable(directory):
+        if not resumes and not cfg.run.get("overwrite"):
+            directory.require_free()
+        return _train(cfg, directory, resumes, None if restarts else overrides)
+
+
+def _train(cfg: DictConfig, directory: RunDirectory, resumes: bool, overrides: Sequence[str] | None) -> RunResult:
+    """Train in a folder that is held, and is the run's own or free."""
     seed_everything(cfg.seed, verbose=False)
     datamodule = build_datamodule(cfg.dataset)
     datamodule.setup()
@@ -123,11 +128,14 @@ def _train(cfg: DictConfig, resumes: bool, overrides: Sequence[str] | None) -> R
     schedule = LossScheduleCallback(build(cfg.schedule))
     schedule.schedule.phases(cfg.trainer.max_epochs)
     if not resumes:
+        if cfg.run.get("overwrite") and directory.is_begun:
+            directory.clear()
         directory.create(cfg, datamodule, overrides)
     run, last = load_run(directory.path, trust), directory.checkpoints / "last.ckpt"
     saved = read_checkpoint(last) if resumes and last.exists() else None
     if saved is not None:
         load_weights(model, saved, last)
+        _require_bests(directory, saved["callbacks"].get(MetricsTable.__qualname__, {}).get("rows", []), cfg)
 
     loggers = build_loggers(cfg)
     trainer = _build_trainer(cfg, schedule, directory, loggers)
@@ -136,6 +144,8 @@ def _train(cfg: DictConfig, resumes: bool, overrides: Sequence[str] | None) -> R
     try:
         if not _has_stopped(saved):
             _fit(trainer, module, datamodule, last if saved else None)
+        directory.require_whole()
+        _require_bests(directory, next(c.rows for c in trainer.callbacks if isinstance(c, MetricsTable)), cfg)
         scored = score_phases(run, datamodule, trainer.strategy.root_device)
         _record(scored.results, directory, loggers)
         card, reports = None, Reports(directory)
@@ -166,6 +176,7 @@ def _train(cfg: DictConfig, resumes: bool, overrides: Sequence[str] | None) -> R
         with reports.part("the alignment", "align"):
             aligned = _align(run, datamodule, reference, device)
     reports.require_all()
+    directory.require_whole()
     return RunResult(scored.metrics, scored.results, card, diagnosis, aligned, run, datamodule, module, trainer)
 
 
@@ -202,13 +213,34 @@ def _fit(trainer: Trainer, module: GainKTModule, datamodule: KTDataModule, check
             signal.signal(signal.SIGINT, on_sigint)
 
 
-def _config_of(cfg: DictConfig) -> tuple[DictConfig, bool]:
-    """The config to train, that of the run's folder where one is resumed, and whether one is."""
+def _config_of(cfg: DictConfig) -> tuple[DictConfig, bool, bool]:
+    """The config to train, that of the run's folder where one is resumed; whether one is, or is started anew.
+
+    A run that was killed before it had begun has nothing to resume but its config.
+    """
     if not cfg.run.resume:
-        return cfg, False
-    saved = load_run(cfg.run.resume, cfg.get("trust") or ()).config
-    saved.run.dir, saved.run.resume = str(Path(cfg.run.resume).expanduser().resolve()), cfg.run.resume
-    return saved, True
+        return cfg, False, False
+    directory, trust = RunDirectory(Path(cfg.run.resume).expanduser().resolve()), cfg.get("trust") or ()
+    restarts = directory.config.is_file() and not directory.is_begun
+    saved = read_config(directory.config, trust) if restarts else load_run(directory.path, trust).config
+    saved.run.dir, saved.run.resume = str(directory.path), None if restarts else cfg.run.resume
+    return saved, not restarts, restarts
+
+
+def _require_bests(directory: RunDirectory, rows: Sequence[Mapping[str, Any]], cfg: DictConfig) -> None:
+    """Check that every phase that was trained has its best checkpoint.
+
+    Raises:
+        ConfigError: one is missing, so that the run would be scored without it.
+    """
+    monitor = (cfg.callbacks.get("select") or {}).get("monitor")
+    for row in rows:
+        best = directory.best(row["phase"])
+        if not math.isnan(row.get(monitor, math.nan)) and not best.is_file():
+            raise ConfigError(
+                f"{best}: is missing, though the run has trained that phase; put it back, or start the run again in "
+                "another folder"
+            )
 
 
 def _start_loss(loss: Loss, model: GainKT, cfg: DictConfig, datamodule: KTDataModule) -> Reference | None:

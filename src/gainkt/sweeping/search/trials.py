@@ -161,6 +161,7 @@ class Search:
         """The training config of a trial."""
         cfg = _compose(self._overrides(job))
         OmegaConf.update(cfg, "run.dir", str(job.folder))
+        OmegaConf.update(cfg, "run.overwrite", True)  # what an earlier study left here does not count
         OmegaConf.update(cfg, "sweep.group", self.folder.name)
         OmegaConf.update(cfg, "sweep.job", f"trial {job.number}")
         with open_dict(cfg.callbacks):
