@@ -145,7 +145,8 @@ def _train(cfg: DictConfig, directory: RunDirectory, resumes: bool, overrides: S
         if not _has_stopped(saved):
             _fit(trainer, module, datamodule, last if saved else None)
         directory.require_whole()
-        _require_bests(directory, next(c.rows for c in trainer.callbacks if isinstance(c, MetricsTable)), cfg)
+        table = next(c for c in trainer.callbacks if isinstance(c, MetricsTable))  # type: ignore[attr-defined]
+        _require_bests(directory, table.rows, cfg)
         scored = score_phases(run, datamodule, trainer.strategy.root_device)
         _record(scored.results, directory, loggers)
         card, reports = None, Reports(directory)
@@ -233,7 +234,7 @@ def _require_bests(directory: RunDirectory, rows: Sequence[Mapping[str, Any]], c
     Raises:
         ConfigError: one is missing, so that the run would be scored without it.
     """
-    monitor = (cfg.callbacks.get("select") or {}).get("monitor")
+    monitor = str(OmegaConf.select(cfg, "callbacks.select.monitor"))
     for row in rows:
         best = directory.best(row["phase"])
         if not math.isnan(row.get(monitor, math.nan)) and not best.is_file():
