@@ -7,10 +7,13 @@ import inspect
 import os
 import pkgutil
 import re
+import signal
 import sys
+import threading
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import UnionType
@@ -27,7 +30,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gainkt.arguments import quote_text, quoted
-from gainkt.errors import ConfigError, DataError, nearest
+from gainkt.errors import ConfigError, DataError, Terminated, nearest
 
 T = TypeVar("T")
 
@@ -197,9 +200,10 @@ def user_errors() -> tuple[type[BaseException], ...]:
 
 
 def run_main(main: Callable[[], None], arguments: Callable[[Sequence[str]], list[str]] = list) -> None:
-    """Run a Hydra command; what a user can cause ends in one line on standard error and exit status 1.
+    """Run a Hydra command; what a user can cause ends in one line on standard error.
 
-    Set GAINKT_DEBUG=1 to see the traceback instead.
+    The exit status is 1 after an error, 130 after Ctrl-C and 143 after SIGTERM. Set GAINKT_DEBUG=1 to see the traceback
+    instead.
 
     Args:
         main: the command.
@@ -210,15 +214,51 @@ def run_main(main: Callable[[], None], arguments: Callable[[Sequence[str]], list
     warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/.*' is validated against ConfigStore schema")
     # Hydra would print a report of its own and exit; with this it lets the exception through.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    if _debugging():
-        sys.argv[1:] = quote_text(arguments(sys.argv[1:]))
-        main()
+    with sigterm_interrupts():
+        if _debugging():
+            sys.argv[1:] = quote_text(arguments(sys.argv[1:]))
+            main()
+            return
+        try:
+            sys.argv[1:] = quote_text(arguments(sys.argv[1:]))
+            main()
+        except KeyboardInterrupt as interruption:
+            _end(interruption)
+        except user_errors() as error:
+            _fail(error)
+
+
+@contextmanager
+def sigterm_interrupts() -> Iterator[None]:
+    """Take SIGTERM as an interruption within the block, so that what is open is closed and what is held is let go.
+
+    Lightning sets a handler of its own while it trains, and calls this one too.
+    """
+
+    def interrupt(number: int, frame: Any) -> NoReturn:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
         return
+    before = signal.signal(signal.SIGTERM, interrupt)
     try:
-        sys.argv[1:] = quote_text(arguments(sys.argv[1:]))
-        main()
-    except user_errors() as error:
-        _fail(error)
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def exit_status(interruption: BaseException) -> int:
+    """Exit status of an interrupted process, as shells have it: 128 and the number of the signal."""
+    return 128 + (signal.SIGTERM if isinstance(interruption, Terminated) else signal.SIGINT)
+
+
+def _end(interruption: KeyboardInterrupt) -> NoReturn:
+    """Say that the process was interrupted, and the last thing that was noted about how to go on."""
+    said = "terminated (SIGTERM)" if isinstance(interruption, Terminated) else "interrupted"
+    notes = getattr(interruption, "__notes__", [])[-1:]
+    print("; ".join([f"gainkt: {said}", *notes]), file=sys.stderr)
+    sys.exit(exit_status(interruption))
 
 
 def one_line_errors(task: Callable[[DictConfig], T]) -> Callable[[DictConfig], T]:
@@ -256,6 +296,12 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.filename or 'disk'}: {error.strerror}; free space, or choose another folder"
     return " ".join(text.split())
+
+
+def said(error: Exception) -> str:
+    """One line about an error; its kind too where it is none that a user causes."""
+    known = isinstance(error, user_errors()) or type(error).__name__ == "TrialPruned"
+    return one_line(error) if known else f"{type(error).__name__}: {one_line(error)}"
 
 
 def _composition(error: BaseException) -> str:

@@ -18,6 +18,14 @@ class ConfigError(ValueError):
     """The key is a full one already."""
 
 
+class ReportError(ValueError):
+    """What follows a training failed; its metrics stand."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which a scheduler or `kill` sends: an interruption like Ctrl-C, with an exit status of its own."""
+
+
 LISTED = 12
 """Known names that a message lists at most."""
 

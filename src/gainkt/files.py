@@ -1,9 +1,11 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and folders that one process holds at a time."""
 
 from __future__ import annotations
 
+import glob
 import json
 import os
+import platform
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,13 +13,25 @@ from typing import Any
 
 import numpy as np
 
+from gainkt.errors import ConfigError
+
+LOCK = ".lock"
+"""File whose lock a process holds on a folder that is its own."""
+
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Give a temporary name beside `path` to write to; rename it to `path` at the end, drop it on an error."""
+    """Give a temporary name beside `path` to write to; rename it to `path` at the end, drop it on an error.
+
+    What a killed process of this machine left of the same file is removed; another machine's is not known to be dead.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    building = path.with_name(f".{path.name}.{os.getpid()}")
+    start = f".{path.name}.{platform.node()}-"
+    for left in path.parent.glob(f"{glob.escape(start)}*"):
+        if left.name.removeprefix(start).isdecimal() and not _lives(int(left.name.removeprefix(start))):
+            left.unlink(missing_ok=True)
+    building = path.with_name(f"{start}{os.getpid()}")
     try:
         yield building
         with building.open("rb") as written:
@@ -25,6 +39,19 @@ def replacing(path: str | Path) -> Iterator[Path]:
         building.replace(path)
     finally:
         building.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    """Tell whether a process of this machine runs."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True
 
 
 def write_whole(path: str | Path, write: Callable[[Path], object]) -> None:
@@ -57,3 +84,40 @@ def plain(content: Any) -> Any:
     if isinstance(content, float) and not np.isfinite(content):
         return None
     return content
+
+
+@contextmanager
+def claimed(folder: Path, name: str = LOCK) -> Iterator[None]:
+    """Hold a folder as long as this process lives; the system lets go of it however the process ends.
+
+    Raises:
+        ConfigError: another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / name).open("a") as lock:
+        if not _lock(lock.fileno()):
+            raise ConfigError(f"{folder}: another process is at work here; wait for it to end, or end it")
+        yield
+
+
+def is_claimed(folder: Path) -> bool:
+    """Tell whether a process holds a folder."""
+    if not (folder / LOCK).exists():
+        return False
+    with (folder / LOCK).open("a") as lock:
+        return not _lock(lock.fileno())
+
+
+def _lock(file: int) -> bool:
+    """Lock an open file; True too where the file system knows no locks."""
+    if os.name != "posix":
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True

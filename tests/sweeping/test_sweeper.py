@@ -15,8 +15,9 @@ import gainkt.train
 from conftest import TINY
 from gainkt.config import conf_dir
 from gainkt.errors import ConfigError
+from gainkt.files import claimed
 from gainkt.sweeping.grids import Grid
-from gainkt.sweeping.jobs import SweepFolder, claimed
+from gainkt.sweeping.jobs import SweepFolder
 from gainkt.sweeping.summary.report import summarize
 
 
@@ -99,7 +100,7 @@ def test_an_unknown_key_stops_the_sweep_before_it_starts(sweep: Sweep) -> None:
     assert not folder.path.exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_a_killed_sweep_is_readable_and_resumed(sweep: Sweep, start: Start, tmp_path: Path, number: int) -> None:
     process = start("name=a,wait,b")
     folder = SweepFolder(tmp_path / "sweep")
@@ -107,8 +108,8 @@ def test_a_killed_sweep_is_readable_and_resumed(sweep: Sweep, start: Start, tmp_
     process.send_signal(number)
     _, errors = process.communicate(timeout=30)
     record = json.loads((folder.path / "1" / "job.json").read_text())
-    if number == signal.SIGTERM:
-        assert process.returncode == 130
+    if number != signal.SIGKILL:
+        assert process.returncode == 128 + number
         assert "interrupted with 1 of 3 jobs done" in errors
         assert (record["state"], record["error"]) == ("failed", "interrupted")
     else:

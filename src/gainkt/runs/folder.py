@@ -25,6 +25,20 @@ from gainkt.files import write_json, write_whole
 from gainkt.model import GainKT
 from gainkt.runs.received import read_config
 
+OWNER = ".run.lock"
+"""File by whose lock a training process holds its run's folder."""
+TABLES_AND_REPORTS = (
+    *(f"{table}.parquet" for table in ("predictions", "trajectories", "skills")),
+    *("scorecard.json", "diagnosis.json", "alignment.json", "alignment.png", "figures/*.png"),
+)
+MADE = (
+    *("provenance.json", "results.json", "metrics.csv", "config.yaml", "sizes.json", "training.png", "students.png"),
+    *("checkpoints/last.ckpt", "checkpoints/best-*.ckpt", "tensorboard/events.out.tfevents.*"),
+    *TABLES_AND_REPORTS,
+    *(f"evaluation/*/{name}" for name in TABLES_AND_REPORTS),
+)
+"""What a run and the reports on it write; provenance.json is written last and removed first, so that a folder without
+it holds no run."""
 PACKAGES = ("torch", "lightning", "hydra-core", "omegaconf", "torchmetrics", "numpy", "pandas")
 
 
@@ -68,8 +82,50 @@ class RunDirectory:
         """The best checkpoint of a phase."""
         return self.checkpoints / f"best-{phase}.ckpt"
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether a run stands here; one that was killed before provenance.json stood can be started anew."""
+        return any(path.exists() for path in (self.provenance, self.metrics, self.results)) or any(
+            self.checkpoints.glob("*.ckpt")
+        )
+
+    def require_free(self) -> None:
+        """Check that no run stands here.
+
+        Raises:
+            ConfigError: one does.
+        """
+        if self.is_begun:
+            raise ConfigError(
+                f"{self.path}: holds a run already; take it up again with run.resume, choose another folder, or start "
+                "over in it with run.overwrite=true, which removes what that run wrote"
+            )
+
+    def require_whole(self) -> None:
+        """Check that what was written before training stands.
+
+        Raises:
+            ConfigError: a part is missing.
+        """
+        for needed in (self.config, self.sizes, self.provenance):
+            if not needed.is_file():
+                raise ConfigError(
+                    f"{needed}: is missing; the folder was removed or emptied while the run was at work; start it again"
+                )
+
+    def clear(self) -> None:
+        """Remove what a run and the reports on it wrote, and nothing that a link leads to."""
+        for pattern in MADE:
+            for path in self.path.glob(pattern):
+                parents = path.relative_to(self.path).parents
+                if not any((self.path / parent).is_symlink() for parent in parents if parent.name):
+                    path.unlink()
+
     def create(self, cfg: DictConfig, datamodule: KTDataModule, overrides: Sequence[str] | None = None) -> None:
-        """Write what is known before training: config, sizes and provenance; `overrides` as given, None if unknown."""
+        """Write what is known before training: config, sizes and provenance; `overrides` as given, None if unknown.
+
+        Provenance comes last: a folder without it is not begun.
+        """
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         if datamodule.path is not None:
             # The run is read again from other folders than the one it was started in.
@@ -192,7 +248,10 @@ class Run:
 
         Raises:
             DataError: it has changed, so that skills and students would be confused.
+            ConfigError: the run does not say what it was.
         """
+        if not self.directory.provenance.is_file():
+            raise ConfigError(f"{self.directory.provenance}: is missing, and with it the digest of the run's data")
         known = json.loads(self.directory.provenance.read_text())["data"]["digest"]
         if datamodule.log_.digest != known:
             raise DataError(

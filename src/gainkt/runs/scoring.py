@@ -41,8 +41,12 @@ class Scored:
 
 
 def score_phases(run: Run, datamodule: KTDataModule, device: torch.device | str) -> Scored:
-    """Score each phase's best checkpoint on validation and test."""
-    phases = {}
+    """Score each phase's best checkpoint on validation and test.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    phases, selected = {}, run.choose_phase()
     for phase in run.phases:
         model = run.model(phase)
         epoch = int(read_checkpoint(run.directory.best(phase))["epoch"])
@@ -53,7 +57,7 @@ def score_phases(run: Run, datamodule: KTDataModule, device: torch.device | str)
         "name": run.config.name,
         "protocol": datamodule.protocol,
         "account": datamodule.account,
-        "selected": run.phases[-1],
+        "selected": selected,
         "phases": phases,
     }
     return Scored(results, model, validation)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import shlex
 import shutil
-import signal
 import sys
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -21,10 +18,12 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from gainkt.config import exit_status
 from gainkt.errors import ConfigError
+from gainkt.files import LOCK, claimed, is_claimed
 from gainkt.runs.received import check_targets
 from gainkt.sweeping.command import RESUME, TRUST, quoted, require_one_device
-from gainkt.sweeping.jobs import INTERRUPTED, LOCK, LOG, PLAN, RECORD, Job, SweepFolder, claimed, is_claimed
+from gainkt.sweeping.jobs import INTERRUPTED, LOG, PLAN, RECORD, Job, SweepFolder
 from gainkt.sweeping.launchers import SlotLauncher
 from gainkt.sweeping.progress import SweepProgress, metric_of
 
@@ -76,7 +75,7 @@ class Grid(Sweeper):
         folder = SweepFolder(Path(self.config.hydra.sweep.dir).resolve())
         wanted = self._grid([a for a in arguments if not a.startswith(TRUST)])
         self._check(wanted, str(folder.path / PLAN) if folder.planned else None)
-        with claimed(folder.path), _ended_by_sigterm():
+        with claimed(folder.path):
             if not folder.planned:
                 hydra = [o for o in self.config.hydra.overrides.hydra if not o.startswith(GIVEN_ANEW)]
                 name = f"{self.config.name}/{folder.path.name}"
@@ -95,8 +94,8 @@ class Grid(Sweeper):
                     size = self.max_batch_size or max(len(left), 1)
                     for start in range(0, len(left), size):
                         self._launch(left[start : start + size], folder)
-            except (KeyboardInterrupt, SystemExit):
-                _interrupted(folder)
+            except (KeyboardInterrupt, SystemExit) as interruption:
+                _interrupted(folder, interruption)
             from gainkt.sweeping.summary.report import summarize_or_say_why  # Hydra loads this module at every start
 
             summarize_or_say_why(folder.path)
@@ -159,7 +158,7 @@ def _check_leftovers(job: Job) -> None:
         )
 
 
-def _interrupted(folder: SweepFolder) -> NoReturn:
+def _interrupted(folder: SweepFolder, interruption: BaseException) -> NoReturn:
     """Leave a readable state: no job is recorded as running that does not run."""
     running = [job for job in folder.jobs if job.state == "running"]
     until = time.monotonic() + PATIENCE
@@ -171,7 +170,7 @@ def _interrupted(folder: SweepFolder) -> NoReturn:
     done = sum(job.state == "done" for job in folder.jobs)
     said = f"sweep: interrupted with {done} of {len(folder.jobs)} jobs done; {resume_hint(folder)}"
     print(said, file=sys.stderr, flush=True)
-    raise SystemExit(130)
+    raise SystemExit(exit_status(interruption))
 
 
 def _report_failures(folder: SweepFolder) -> None:
@@ -183,20 +182,3 @@ def _report_failures(folder: SweepFolder) -> None:
             f"{len(failed)} of {len(folder.jobs)} jobs failed: {shown}; each job's {LOG} says more; "
             f"{resume_hint(folder)}"
         )
-
-
-@contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Take the signal that a scheduler or `kill` sends as an interruption."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(number: int, frame: Any) -> NoReturn:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

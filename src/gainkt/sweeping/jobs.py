@@ -7,8 +7,8 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -19,14 +19,14 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from gainkt.config import one_line, user_errors
+from gainkt.config import said
 from gainkt.errors import ConfigError
-from gainkt.files import write_json
+from gainkt.files import claimed, write_json
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-PLAN, RECORD, LOCK, LOG = "sweep.json", "job.json", ".lock", "train.log"
+PLAN, RECORD, LOG = "sweep.json", "job.json", "train.log"
 ENDED = ("done", "failed", "pruned")
 INTERRUPTED = "interrupted"
 BLANK = dict.fromkeys(("state", "error", "started", "ended", "seconds", "gpu", "threads"))
@@ -99,12 +99,6 @@ class Job:
                 raise
             finally:
                 self.write(**ended, ended=_now(), seconds=round(time.monotonic() - start, 3))
-
-
-def said(error: Exception) -> str:
-    """One line about an error; its kind too where it is none that a user causes."""
-    known = isinstance(error, user_errors()) or type(error).__name__ == "TrialPruned"
-    return one_line(error) if known else f"{type(error).__name__}: {one_line(error)}"
 
 
 def _now() -> str:
@@ -197,40 +191,3 @@ def sweep_job(task: Callable[[DictConfig], T]) -> Callable[[DictConfig], T | Non
             return None
 
     return run
-
-
-@contextmanager
-def claimed(folder: Path) -> Iterator[None]:
-    """Hold a folder as long as this process lives; the system lets go of it however the process ends.
-
-    Raises:
-        ConfigError: another process holds it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("a") as lock:
-        if not _lock(lock.fileno()):
-            raise ConfigError(f"{folder}: another process is at work here; wait for it to end, or end it")
-        yield
-
-
-def is_claimed(folder: Path) -> bool:
-    """Tell whether a process holds a folder."""
-    if not (folder / LOCK).exists():
-        return False
-    with (folder / LOCK).open("a") as lock:
-        return not _lock(lock.fileno())
-
-
-def _lock(file: int) -> bool:
-    """Lock an open file; True too where the file system knows no locks."""
-    if os.name != "posix":
-        return True
-    import fcntl
-
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-    return True

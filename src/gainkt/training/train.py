@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
+import shlex
+import signal
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +19,13 @@ import torch
 from lightning import Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig, OmegaConf
 
-from gainkt.config import build, check_keys
+from gainkt.config import build, check_keys, said
 from gainkt.data.datamodule import KTDataModule
-from gainkt.errors import ConfigError
-from gainkt.files import write_json, write_whole
+from gainkt.errors import ConfigError, ReportError, Terminated
+from gainkt.files import claimed, write_json, write_whole
 from gainkt.losses import Loss
 from gainkt.model import GainKT
 from gainkt.references.base import Reference
@@ -31,6 +37,7 @@ from gainkt.reporting.diagnosis_figures import save_figures
 from gainkt.reporting.figures import save_figure, students_figure, training_figure
 from gainkt.runs.checks import added_rules, try_columns
 from gainkt.runs.folder import (
+    OWNER,
     Run,
     RunDirectory,
     build_datamodule,
@@ -40,7 +47,7 @@ from gainkt.runs.folder import (
     read_checkpoint,
     references_of,
 )
-from gainkt.runs.received import packages_of
+from gainkt.runs.received import packages_of, read_config
 from gainkt.runs.reports import align_run, diagnose_run
 from gainkt.runs.scoring import judge, score_phases
 from gainkt.training.callbacks.checkpoint import PhaseCheckpoint, WholeCheckpointIO
@@ -90,12 +97,21 @@ def train(cfg: DictConfig, overrides: Sequence[str] | None = None) -> RunResult:
         ConfigError: a setting that cannot be used.
         DataError: data that cannot be used.
         OSError: the run's folder cannot be written; the last good checkpoint stays readable.
+        ReportError: the run is trained and its metrics are in results.json, but a report on it failed.
     """
-    cfg, resumes = _config_of(cfg)
+    cfg, resumes, restarts = _config_of(cfg)
     check_keys(cfg)
     if not 0 <= cfg.seed < 2**32:
         raise ConfigError(f"seed={cfg.seed}: must lie between 0 and {2**32 - 1}")
     directory = RunDirectory(Path(cfg.run.dir))
+    with claimed(directory.path, OWNER), _resumable(directory):
+        if not resumes and not cfg.run.get("overwrite"):
+            directory.require_free()
+        return _train(cfg, directory, resumes, None if restarts else overrides)
+
+
+def _train(cfg: DictConfig, directory: RunDirectory, resumes: bool, overrides: Sequence[str] | None) -> RunResult:
+    """Train in a folder that is held, and is the run's own or free."""
     seed_everything(cfg.seed, verbose=False)
     datamodule = build_datamodule(cfg.dataset)
     datamodule.setup()
@@ -112,11 +128,14 @@ def train(cfg: DictConfig, overrides: Sequence[str] | None = None) -> RunResult:
     schedule = LossScheduleCallback(build(cfg.schedule))
     schedule.schedule.phases(cfg.trainer.max_epochs)
     if not resumes:
+        if cfg.run.get("overwrite") and directory.is_begun:
+            directory.clear()
         directory.create(cfg, datamodule, overrides)
     run, last = load_run(directory.path, trust), directory.checkpoints / "last.ckpt"
     saved = read_checkpoint(last) if resumes and last.exists() else None
     if saved is not None:
         load_weights(model, saved, last)
+        _require_bests(directory, saved["callbacks"].get(MetricsTable.__qualname__, {}).get("rows", []), cfg)
 
     loggers = build_loggers(cfg)
     trainer = _build_trainer(cfg, schedule, directory, loggers)
@@ -124,43 +143,108 @@ def train(cfg: DictConfig, overrides: Sequence[str] | None = None) -> RunResult:
     status = "failed"
     try:
         if not _has_stopped(saved):
-            trainer.fit(module, datamodule=datamodule, ckpt_path=last if saved else None, weights_only=True)
+            _fit(trainer, module, datamodule, last if saved else None)
+        directory.require_whole()
+        table = next(c for c in trainer.callbacks if isinstance(c, MetricsTable))  # type: ignore[attr-defined]
+        _require_bests(directory, table.rows, cfg)
         scored = score_phases(run, datamodule, trainer.strategy.root_device)
         _record(scored.results, directory, loggers)
-        card = None
+        card, reports = None, Reports(directory)
+        device = trainer.strategy.root_device
         if cfg.trajectories.write:
-            card = judge(
-                run,
-                scored.model,
-                datamodule,
-                "test",
-                directory.path,
-                trajectories=cfg.trajectories,
-                validation=scored.validation,
-                device=trainer.strategy.root_device,
-            )
-        _draw(directory, cfg.name, tables=card is not None)
-        status = "success"
+            with reports.part("the scorecard", "evaluate", ", with trajectories.students=50 in less memory"):
+                card = judge(
+                    run,
+                    scored.model,
+                    datamodule,
+                    "test",
+                    directory.path,
+                    trajectories=cfg.trajectories,
+                    validation=scored.validation,
+                    device=device,
+                )
+        with reports.part("the pictures", "train", argument="run.resume"):
+            _draw(directory, cfg.name, tables=card is not None)
+        status = "failed" if reports.failures else "success"
     finally:
         close_loggers(loggers, status)
-    device = trainer.strategy.root_device
-    diagnosis = _diagnose(run, datamodule, device) if cfg.diagnose else None
-    aligned = None
+    diagnosis = aligned = None
+    without_tables = cfg.trajectories.write and card is None
+    if cfg.diagnose and not without_tables:
+        with reports.part("the diagnosis", "diagnose"):
+            diagnosis = _diagnose(run, datamodule, device)
     if reference is not None and card is not None:
-        aligned = _align(run, datamodule, reference, device)
+        with reports.part("the alignment", "align"):
+            aligned = _align(run, datamodule, reference, device)
+    reports.require_all()
+    directory.require_whole()
     return RunResult(scored.metrics, scored.results, card, diagnosis, aligned, run, datamodule, module, trainer)
 
 
-def _config_of(cfg: DictConfig) -> tuple[DictConfig, bool]:
-    """The config to train, that of the run's folder where one is resumed, and whether one is."""
+@contextmanager
+def _resumable(directory: RunDirectory) -> Iterator[None]:
+    """Note on an interruption how the run goes on."""
+    try:
+        yield
+    except KeyboardInterrupt as interruption:
+        command = f"python -m gainkt.train {shlex.quote(f'run.resume={directory.path}')}"
+        begun = directory.provenance.is_file()
+        interruption.add_note(f"{command} goes on" if begun else "nothing is trained yet, start the run again")
+        raise
+
+
+def _fit(trainer: Trainer, module: GainKTModule, datamodule: KTDataModule, checkpoint: Path | None) -> None:
+    """Train, from a checkpoint on where there is one.
+
+    Raises:
+        KeyboardInterrupt: the process was interrupted, of which Lightning makes an exit: after Ctrl-C one of status 1
+            that can no more be interrupted, after SIGTERM one of status 0.
+    """
+    on_sigint = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(module, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit as end:
+        if isinstance(end.__context__, KeyboardInterrupt):
+            raise end.__context__ from None
+        if isinstance(end, SIGTERMException):
+            raise Terminated from None
+        raise
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, on_sigint)
+
+
+def _config_of(cfg: DictConfig) -> tuple[DictConfig, bool, bool]:
+    """The config to train, that of the run's folder where one is resumed; whether one is, or is started anew.
+
+    A run that was killed before it had begun has nothing to resume but its config.
+    """
     if not cfg.run.resume:
-        return cfg, False
-    saved = load_run(cfg.run.resume, cfg.get("trust") or ()).config
+        return cfg, False, False
+    directory, trust = RunDirectory(Path(cfg.run.resume).expanduser().resolve()), cfg.get("trust") or ()
+    restarts = directory.config.is_file() and not directory.is_begun
+    saved = read_config(directory.config, trust) if restarts else load_run(directory.path, trust).config
     moved = None if OmegaConf.is_missing(cfg.dataset, "path") else cfg.dataset.get("path")
     if moved is not None:
         saved.dataset.path = str(Path(moved).expanduser().resolve())
-    saved.run.dir, saved.run.resume = str(Path(cfg.run.resume).expanduser().resolve()), cfg.run.resume
-    return saved, True
+    saved.run.dir, saved.run.resume = str(directory.path), None if restarts else cfg.run.resume
+    return saved, not restarts, restarts
+
+
+def _require_bests(directory: RunDirectory, rows: Sequence[Mapping[str, Any]], cfg: DictConfig) -> None:
+    """Check that every phase that was trained has its best checkpoint.
+
+    Raises:
+        ConfigError: one is missing, so that the run would be scored without it.
+    """
+    monitor = str(OmegaConf.select(cfg, "callbacks.select.monitor"))
+    for row in rows:
+        best = directory.best(row["phase"])
+        if not math.isnan(row.get(monitor, math.nan)) and not best.is_file():
+            raise ConfigError(
+                f"{best}: is missing, though the run has trained that phase; put it back, or start the run again in "
+                "another folder"
+            )
 
 
 def _start_loss(loss: Loss, model: GainKT, cfg: DictConfig, datamodule: KTDataModule) -> Reference | None:
@@ -202,6 +286,29 @@ def _build_trainer(
     )
 
 
+class Reports:
+    """Runs what follows once the metrics are on disk: a part that fails costs neither them nor the parts after it."""
+
+    def __init__(self, directory: RunDirectory) -> None:
+        self.directory = directory
+        self.failures: list[str] = []
+
+    @contextmanager
+    def part(self, name: str, door: str, more: str = "", argument: str = "run") -> Iterator[None]:
+        """Make a part; where that fails, keep why, and by which command it is made alone."""
+        try:
+            yield
+        except Exception as error:  # running out of memory too: what is lacking can be made in another way
+            log.exception("%s failed", name)
+            command = f"python -m gainkt.{door} {shlex.quote(f'{argument}={self.directory.path}')}"
+            self.failures.append(f"{name} failed ({said(error).rstrip('.: ')}), `{command}` makes it{more}")
+
+    def require_all(self) -> None:
+        """Raise ReportError where a part failed."""
+        if self.failures:
+            raise ReportError(f"the run is trained and its results.json written, but {'; '.join(self.failures)}")
+
+
 def _draw(directory: RunDirectory, name: str, *, tables: bool) -> None:
     """Draw training.png and, where there are tables, students.png."""
     save_figure(training_figure(pd.read_csv(directory.metrics), name), directory.path / "training.png")
@@ -219,9 +326,9 @@ def _diagnose(run: Run, datamodule: KTDataModule, device: torch.device) -> dict[
 
 def _align(run: Run, datamodule: KTDataModule, reference: Reference, device: torch.device) -> dict[str, Any]:
     """Hold the same checkpoint against the reference that it was trained with, and draw it."""
-    said = reference_tables(reference, datamodule.log_, datamodule.students("test"))
-    done = align_run(run, datamodule, said, device=device)
-    save_alignment_figure(done.content, done.tables, said.rows, said.difficulty, done.folder)
+    tables = reference_tables(reference, datamodule.log_, datamodule.students("test"))
+    done = align_run(run, datamodule, tables, device=device)
+    save_alignment_figure(done.content, done.tables, tables.rows, tables.difficulty, done.folder)
     return done.content
 
 

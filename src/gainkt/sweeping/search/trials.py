@@ -21,11 +21,11 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from optuna.trial import Trial, TrialState
 from rich.table import Table
 
-from gainkt.config import conf_dir, known_keys
+from gainkt.config import conf_dir, known_keys, said
 from gainkt.console import make_console, plain_table
 from gainkt.errors import ConfigError, nearest
 from gainkt.files import write_whole
-from gainkt.sweeping.jobs import Job, SweepFolder, said
+from gainkt.sweeping.jobs import Job, SweepFolder
 from gainkt.sweeping.progress import SweepProgress, metric_of
 from gainkt.sweeping.search.space import Space, as_override, read_space
 from gainkt.sweeping.search.study import Settings, counted, give_back, next_trial, open_study, release_lost
@@ -148,8 +148,9 @@ class Search:
             log.warning("%s failed: %s", name, said(error))
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
-        except BaseException:
+        except BaseException as interruption:
             give_back(self.study, trial)
+            interruption.add_note("the same command goes on with the study")
             raise
         else:
             for column in (E1, E2, *TEST):
@@ -165,6 +166,7 @@ class Search:
         """The training config of a trial."""
         cfg = _compose(self._overrides(job))
         OmegaConf.update(cfg, "run.dir", str(job.folder))
+        OmegaConf.update(cfg, "run.overwrite", True)  # what an earlier study left here does not count
         OmegaConf.update(cfg, "sweep.group", self.folder.name)
         OmegaConf.update(cfg, "sweep.job", f"trial {job.number}")
         with open_dict(cfg.callbacks):
