@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from gainkt.evaluation.statistics.bootstrap import Array
+from gainkt.names import markdown, pictured
 from gainkt.recovery.agreement import PARAMETERS, Source
 from gainkt.reporting.figures import MARKERS, STYLES
 
@@ -114,7 +115,7 @@ def _parameter_table(rows: Sequence[Row]) -> list[str]:
 
 def _table(rows: Sequence[Row], columns: Mapping[str, str]) -> list[str]:
     shown = {key: title for key, title in columns.items() if any(row.get(key) is not None for row in rows)}
-    head = ["| " + " | ".join(shown.values()) + " |", "|" + "---|" * len(shown)]
+    head = ["| " + " | ".join(map(markdown, shown.values())) + " |", "|" + "---|" * len(shown)]
     return head + ["| " + " | ".join(_cell(row.get(key)) for key in shown) + " |" for row in rows]
 
 
@@ -125,7 +126,7 @@ def _cell(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, Sequence) and not isinstance(value, str):
         return " to ".join(map(_cell, value))
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    return f"{value:.3f}" if isinstance(value, float) else markdown(value)
 
 
 def recovery_figure(
@@ -156,7 +157,7 @@ def recovery_figure(
         mean = [y[place == b].mean() for b in filled]
         axes.plot(edges[filled] + 0.05, mean, "o-", color="black", markerfacecolor="white", linewidth=1.2)
         axes.plot([0, 1], [0, 1], "--", color="black", linewidth=0.8)
-        axes.set(title=source.name, xlim=(0, 1), ylim=(0, 1), xlabel="true mastery before the step")
+        axes.set(title=pictured(source.name), xlim=(0, 1), ylim=(0, 1), xlabel="true mastery before the step")
         axes.title.set_fontsize(9)
     upper[0].set_ylabel("estimated")
     for axes, (title, slots) in zip(lower, curves, strict=False):
@@ -173,9 +174,9 @@ def recovery_figure(
                 markersize=3,
                 color=shade,
                 linewidth=1,
-                label=source.name,
+                label=pictured(source.name),
             )
-        axes.set(title=title, ylim=(0, 1), xlabel="step")
+        axes.set(title=pictured(title), ylim=(0, 1), xlabel="step")
         axes.title.set_fontsize(9)
         axes.grid(alpha=0.3)
     lower[0].set_ylabel("mastery of the skill before the step")

@@ -108,7 +108,8 @@ def read_runs(folder: Path) -> Runs:
     if not rows:
         raise DataError(f"{folder}: holds no run (no sweep.json, job.json or config.yaml below it)")
     _compare_configs([row for row in rows if row["config"]])
-    settings = list(dict.fromkeys([*(key for row in rows for key in row["overrides"] or {}), *REPEATS]))
+    overridden = (key for row in rows for key in row["overrides"] or {} if key not in FIRST)  # `name` is a column
+    settings = list(dict.fromkeys([*overridden, *REPEATS]))
     metrics = list(dict.fromkeys(name for row in rows for name in row["metrics"]))
     table = pd.DataFrame([{name: row[name] for name in FIRST} for row in rows])
     # pandas would make numbers of None and change 1 to 1.0 in a column that misses some.
