@@ -28,6 +28,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gainkt.errors import ConfigError, DataError, nearest
+from gainkt.masking import masked
 from gainkt.names import printed, require_folder
 
 T = TypeVar("T")
@@ -261,7 +262,7 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         place = error.filename if error.filename is not None else "disk" if error.errno in FULL else "system"
         text = f"{place}: {error.strerror}{WAY_OUT.get(error.errno, '')}"
-    return " ".join(printed(text).split())
+    return masked(" ".join(printed(text).split()))
 
 
 FULL = (errno.ENOSPC, errno.EDQUOT)

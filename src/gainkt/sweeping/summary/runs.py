@@ -14,6 +14,7 @@ import pandas as pd
 import yaml
 
 from gainkt.errors import DataError
+from gainkt.masking import masked
 from gainkt.sweeping.jobs import RECORD, SweepFolder
 
 REPEATS = ("seed", "dataset.fold")
@@ -120,7 +121,7 @@ def read_runs(folder: Path) -> Runs:
 
 def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
     """Return key -> value of overrides in Hydra's form: `+a.b=1` gives {"a.b": 1}."""
-    parts = [override.partition("=") for override in overrides]
+    parts = [masked(override).partition("=") for override in overrides]
     return {key.lstrip("+~"): _value(value) for key, equals, value in parts if equals}
 
 
