@@ -82,6 +82,17 @@ def check_keys(cfg: DictConfig) -> None:
         _check_types(path, node, target)
 
 
+def require_flags(cfg: DictConfig, name: str) -> None:
+    """Check that a key of nodes with a `_target_` is true or false wherever it stands.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    for path, node in _targets(cfg, ""):
+        if not isinstance(node.get(name, False), bool):
+            raise ConfigError(f"{path}.{name}={node[name]}: must be true or false")
+
+
 PLAIN = (int, float, bool, str, type(None))
 
 

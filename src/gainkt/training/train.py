@@ -18,7 +18,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from gainkt.config import build, check_keys
 from gainkt.data.datamodule import KTDataModule
-from gainkt.errors import ConfigError
 from gainkt.files import write_json, write_whole
 from gainkt.losses import Loss
 from gainkt.model import GainKT
@@ -51,6 +50,7 @@ from gainkt.training.callbacks.progress import progress_callbacks
 from gainkt.training.callbacks.reseed import ReseedEachBatch
 from gainkt.training.loggers import build_loggers, close_loggers
 from gainkt.training.module import GainKTModule
+from gainkt.training.settings import check_settings
 
 log = logging.getLogger(__name__)
 
@@ -92,9 +92,8 @@ def train(cfg: DictConfig, overrides: Sequence[str] | None = None) -> RunResult:
         OSError: the run's folder cannot be written; the last good checkpoint stays readable.
     """
     cfg, resumes = _config_of(cfg)
+    check_settings(cfg)
     check_keys(cfg)
-    if not 0 <= cfg.seed < 2**32:
-        raise ConfigError(f"seed={cfg.seed}: must lie between 0 and {2**32 - 1}")
     directory = RunDirectory(Path(cfg.run.dir))
     seed_everything(cfg.seed, verbose=False)
     datamodule = build_datamodule(cfg.dataset)
