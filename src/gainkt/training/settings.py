@@ -67,7 +67,8 @@ def check_settings(cfg: DictConfig) -> None:
         if not isinstance(parent, DictConfig) or name not in parent or OmegaConf.is_missing(parent, name):
             continue
         if not fits(parent[name]):
-            raise ConfigError(f"{key}={parent[name]}: must be {words}")
+            kind = "int: " if words.startswith("a whole") else ""
+            raise ConfigError(f"{key}={parent[name]}: must be {kind}{words}, found {type(parent[name]).__name__}")
     more = [f"{group}.{name}" for group in ("callbacks", "logger") for name in cfg.get(group) or {}]
     for keys, wanted in ((COMPLETED, True), ((*WHOLE, *more), False)):
         for key in keys:
