@@ -1,12 +1,14 @@
 """Errors of settings name the full key as it is typed, at any depth; parts come with plain containers."""
 
+import errno
+import os
 from collections.abc import Callable
 from functools import partial
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from gainkt.config import build, check_keys
+from gainkt.config import build, check_keys, one_line
 from gainkt.errors import ConfigError
 from gainkt.train import train
 
@@ -59,3 +61,22 @@ def test_what_a_constructor_raises_names_its_node() -> None:
         check_keys(OmegaConf.create({"part": {"_target_": "gainkt.nothing.Here"}}))
     with pytest.raises(ConfigError, match=r"part\.lr: a value is missing"):
         build(OmegaConf.create({"part": {"_target_": "gainkt.training.optimizers.adam", "lr": "???"}}).part)
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.ENOSPC, "free space"),
+        (errno.EDQUOT, "free space"),
+        (errno.ENOENT, "No such file"),
+        (errno.EACCES, "Permission denied"),
+        (errno.EISDIR, "Is a directory"),
+        (errno.EMFILE, "ulimit -n"),
+    ],
+)
+def test_space_is_asked_for_where_there_is_none(number: int, said: str) -> None:
+    text = one_line(OSError(number, os.strerror(number), "some/file"))
+    assert text.startswith(f"some/file: {os.strerror(number)}")
+    assert said in text
+    assert ("free space" in text) == (number in (errno.ENOSPC, errno.EDQUOT))
+    assert one_line(OSError(number, os.strerror(number))).startswith(("disk: ", "system: "))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import inspect
 import os
@@ -31,6 +32,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from gainkt.arguments import quote_text, quoted
 from gainkt.errors import ConfigError, DataError, Terminated, nearest
+from gainkt.masking import masked
+from gainkt.names import printed, require_folder
 
 T = TypeVar("T")
 
@@ -48,12 +51,15 @@ def _run_dir(root: str, name: str, resume: str | None) -> str:
     """Folder of a run: the one that is resumed, or a new one that no other run shares."""
     if resume:
         return str(Path(resume).expanduser().resolve())
-    return str(Path(root) / name / f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{uuid.uuid4().hex[:8]}")
+    return str(
+        Path(root) / require_folder(str(name), "name") / f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{uuid.uuid4().hex[:8]}"
+    )
 
 
 def register_resolvers() -> None:
-    """Make `${run_dir:root,name,resume}` and `${one_minus:weight}` known to OmegaConf."""
+    """Make `${run_dir:root,name,resume}`, `${folder:name,key}` and `${one_minus:weight}` known to OmegaConf."""
     OmegaConf.register_new_resolver("run_dir", _run_dir, use_cache=True, replace=True)
+    OmegaConf.register_new_resolver("folder", lambda name, key="name": require_folder(str(name), key), replace=True)
     OmegaConf.register_new_resolver("one_minus", lambda weight: round(1 - weight, 12), replace=True)
 
 
@@ -78,6 +84,17 @@ def check_keys(cfg: DictConfig) -> None:
                     f"where an experiment sets it for another part, ~{path}.{key} leaves it out"
                 )
         _check_types(path, node, target)
+
+
+def require_flags(cfg: DictConfig, name: str) -> None:
+    """Check that a key of nodes with a `_target_` is true or false wherever it stands.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    for path, node in _targets(cfg, ""):
+        if not isinstance(node.get(name, False), bool):
+            raise ConfigError(f"{path}.{name}={node[name]}: must be true or false")
 
 
 PLAIN = (int, float, bool, str, type(None))
@@ -290,12 +307,35 @@ def _fail(error: BaseException) -> NoReturn:
 
 def one_line(error: BaseException) -> str:
     """Say in one line what went wrong, with the nearest valid key or option where one was unknown."""
+    error = _own(error)
     text = str(error)
     if isinstance(error, (ConfigCompositionException, OverrideParseException, HydraException)):
         text = _composition(error)
     if isinstance(error, OSError) and error.strerror:
-        text = f"{error.filename or 'disk'}: {error.strerror}; free space, or choose another folder"
-    return " ".join(text.split())
+        place = error.filename if error.filename is not None else "disk" if error.errno in FULL else "system"
+        text = f"{place}: {error.strerror}{WAY_OUT.get(error.errno, '')}"
+    return masked(" ".join(printed(text).split()))
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+WAY_OUT: dict[int | None, str] = {
+    **dict.fromkeys(FULL, "; free space, or choose another folder"),
+    errno.EACCES: "; choose another folder, or have its owner give you the right",
+    errno.EPERM: "; choose another folder, or have its owner give you the right",
+    errno.EROFS: "; choose another folder",
+    errno.EMFILE: "; raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "; close other programs, or raise the system's limit of open files",
+    errno.ENAMETOOLONG: "; choose a shorter name",
+}
+"""What to do about an error of the operating system, by its number; the others speak for themselves."""
+
+
+def _own(error: BaseException) -> BaseException:
+    """Return the error of gainkt's own that OmegaConf wrapped, as those of resolvers are; else the error itself."""
+    inner: BaseException | None = error
+    while isinstance(inner, OmegaConfBaseException):
+        inner = inner.__cause__ or inner.__context__
+    return inner if isinstance(inner, ConfigError | DataError) else error
 
 
 def said(error: Exception) -> str:

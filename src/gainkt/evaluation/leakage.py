@@ -19,6 +19,7 @@ from gainkt.evaluation.statistics.bootstrap import Array, StudentBootstrap
 from gainkt.evaluation.statistics.breakdowns import auc_of
 from gainkt.evaluation.statistics.measurable import column_of
 from gainkt.files import write_whole
+from gainkt.names import SEVERAL, unjoined
 
 Guard = dict[str, Any]
 NUM_SHUFFLES = 20
@@ -87,7 +88,7 @@ def scored_once(predictions: pd.DataFrame, lengths: Mapping[str, int]) -> Guard:
         "expected": int(sum(max(length - 1, 0) for length in lengths.values())),
         "scored_twice": int(scored.duplicated(["student", "step"]).sum()),
         "of_unknown_students": int((~predictions["student"].isin(list(lengths))).sum()),
-        "steps_of_several_skills": int(scored["skills"].str.contains(";", regex=False).sum()),
+        "steps_of_several_skills": int(scored["skills"].str.contains(SEVERAL).sum()),
         "expanded_rows": expanded,
     }
     faults = measured["scored_twice"], measured["of_unknown_students"], expanded or 0
@@ -144,7 +145,7 @@ def export_audit(parts: Mapping[str, pd.DataFrame], column: str = "p1") -> pd.Da
             "user_id": rows["student"],
             "timestamp": rows["step"].astype(np.int64),
             "split": rows["split"],
-            "kc_ids": rows["skills"].map(lambda joined: json.dumps(str(joined).split(";"))),
+            "kc_ids": rows["skills"].map(lambda joined: json.dumps(unjoined(str(joined)))),
             "item_id": rows["item"],
             "y_true": rows["response"].astype(np.int64),
             "y_pred": rows[column].astype(np.float64),

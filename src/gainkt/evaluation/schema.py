@@ -23,7 +23,10 @@ PREDICTIONS = pa.schema(
         # -- what happened
         ("student", pa.string()),  # the student's name in the data
         ("step", pa.int32()),  # number of the step in the student's history, from 0
-        ("skills", pa.string()),  # names of the step's skills, joined by ";"
+        (
+            "skills",
+            pa.string(),
+        ),  # names of the step's skills, joined by ";"; a ";" or "\" in a name has a "\" before it
         ("item", pa.string()),  # name of the item; null where the data has none
         ("response", pa.int8()),  # 1 right, 0 wrong
         ("scored", pa.bool_()),  # False on the first step of a history

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gainkt.evaluation.statistics.bootstrap import Array
+from gainkt.names import markdown, pictured
 from gainkt.recovery.agreement import PARAMETERS, Source
 from gainkt.reporting.figures import MARKERS, STYLES
 
@@ -115,7 +116,7 @@ def _parameter_table(rows: Sequence[Row]) -> list[str]:
 
 def _table(rows: Sequence[Row], columns: Mapping[str, str]) -> list[str]:
     shown = {key: title for key, title in columns.items() if any(row.get(key) is not None for row in rows)}
-    head = ["| " + " | ".join(shown.values()) + " |", "|" + "---|" * len(shown)]
+    head = ["| " + " | ".join(map(markdown, shown.values())) + " |", "|" + "---|" * len(shown)]
     return head + ["| " + " | ".join(_cell(row.get(key)) for key in shown) + " |" for row in rows]
 
 
@@ -126,7 +127,7 @@ def _cell(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, Sequence) and not isinstance(value, str):
         return " to ".join(map(_cell, value))
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    return f"{value:.3f}" if isinstance(value, float) else markdown(value)
 
 
 def recovery_figure(
@@ -149,16 +150,18 @@ def recovery_figure(
         axes.set_axis_off()
     for axes, (name, mastery) in zip(upper, said.items(), strict=False):
         _draw_agreement(axes, true[np.isfinite(mastery)], mastery[np.isfinite(mastery)])
-        axes.set_title(name, fontsize=9)
+        axes.set_title(pictured(name), fontsize=9)
     upper[0].set_ylabel("estimated")
     for axes, (title, slots) in zip(lower, curves, strict=False):
         axes.plot(step_L[slots], true[slots], color="black", linewidth=2.2, label="truth")
         for number, (name, mastery) in enumerate(said.items()):
             look = {"linestyle": STYLES[number % len(STYLES)], "marker": MARKERS[number % len(MARKERS)]}
             shade = str(0.15 + 0.5 * number / len(said))
-            axes.plot(step_L[slots], mastery[slots], **look, markersize=3, color=shade, linewidth=1, label=name)
+            axes.plot(
+                step_L[slots], mastery[slots], **look, markersize=3, color=shade, linewidth=1, label=pictured(name)
+            )
         axes.set(ylim=(0, 1), xlabel="step")
-        axes.set_title(title, fontsize=9)
+        axes.set_title(pictured(title), fontsize=9)
         axes.grid(alpha=0.3)
     lower[0].set_ylabel("mastery of the skill before the step")
     handles, labels = lower[0].get_legend_handles_labels()

@@ -10,6 +10,8 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from gainkt.names import visible
+
 INDENT = 4
 NARROWEST = 40
 
@@ -22,7 +24,7 @@ def advice_view(content: Mapping[str, Any], width: int = 100) -> RenderableType:
         width: columns over which a command may go before it is continued on a new line.
     """
     about = content["protocol"]
-    title = f"What next? {about['name']} on {about['data'] or 'its data'}: level {content['level']}"
+    title = f"What next? {visible(about['name'])} on {about['data'] or 'its data'}: level {content['level']}"
     parts: list[RenderableType] = [Text(title, style="bold")]
     if content["changed_settings"]:
         parts.append(Text(f"The run differs from its experiment as it is now: {' '.join(content['changed_settings'])}"))

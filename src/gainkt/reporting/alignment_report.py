@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from rich.console import RenderableType
 from rich.table import Table
 
+from gainkt.names import pictured, visible
 from gainkt.reporting.figures import draw_terms, save_figure
 from gainkt.reporting.terminal import number, right, spaced, table, verdict, wide
 
@@ -41,7 +42,7 @@ def agreement_table(content: Mapping[str, Any]) -> Table:
     protocol = content["protocol"]
     aucs = ", ".join(f"{name} {value:.4f}" for name, value in content["auc"].items())
     return table(
-        f"{protocol['name']} and {protocol['reference']}, {protocol['split']}: {content['steps']} steps of "
+        f"{visible(protocol['name'])} and {protocol['reference']}, {protocol['split']}: {content['steps']} steps of "
         f"{content['students']} students",
         [wide("correlation of", 28), *map(right, COLUMNS.values())],
         ([name, *(number(found.get(key)) for key in COLUMNS)] for name, found in content["agreement"].items()),
@@ -103,7 +104,7 @@ def alignment_figure(
     figure = Figure(figsize=(9, 8), layout="constrained")
     axes = figure.subplots(2, 2)
     protocol = content["protocol"]
-    figure.suptitle(f"{protocol['name']} against {protocol['reference']} ({protocol['split']})")
+    figure.suptitle(f"{pictured(protocol['name'])} against {protocol['reference']} ({protocol['split']})")
     _cloud(axes[0, 0], rows["ability"], rows["readiness"], "ability before the step, logits")
     met = skills["practised_steps"] > 0
     beta, asked = skills["offset"][met], difficulty.reindex(skills["skill"][met]).to_numpy()

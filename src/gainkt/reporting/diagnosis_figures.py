@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from gainkt.names import pictured
 from gainkt.reporting.figures import save_figure
 
 Measured = Mapping[str, Any]
@@ -41,7 +42,7 @@ def parameter_evolution(measured: Measured) -> Figure:
         ax.fill_between(measured["epochs"], mean - std, mean + std, color="0.8", linewidth=0)
         ax.plot(measured["epochs"], mean, color="black", marker=".")
         ax.ticklabel_format(axis="y", useOffset=False)
-        _dress(ax, name, epochs=True)
+        _dress(ax, pictured(name), epochs=True)
     for ax in axes.flat[len(series) :]:
         ax.set_visible(False)
     figure.supxlabel("epoch", fontsize=10)
@@ -103,7 +104,7 @@ def left_over_and_gain(measured: Measured) -> Figure:
 def _lines(ax: Axes, x: Sequence[float], shares: Mapping[str, Sequence[float]], markersize: int) -> None:
     """Draw shares over x, a line each."""
     for (name, values), (colour, line, marker) in zip(shares.items(), STYLES * len(shares), strict=False):
-        ax.plot(x, values, line, color=colour, marker=marker, markersize=markersize, label=name)
+        ax.plot(x, values, line, color=colour, marker=marker, markersize=markersize, label=pictured(name))
     ax.set_ylim(-0.03, 1.03)
     ax.yaxis.set_major_formatter(PercentFormatter(1))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gainkt.files import write_whole
+from gainkt.names import pictured
 
 STYLES = ("-", "--", ":", "-.")
 MARKERS = "os^Dvx"
+LONGEST_LABEL = 30
+"""Characters of a name in a legend of several."""
 
 
 def save_figure(figure: Figure, path: Path, dpi: int = 110) -> Path:
     """Write a figure in the format of the path's ending, whole or not at all, and return the path."""
-    write_whole(path, lambda building: figure.savefig(building, format=path.suffix[1:] or "png", dpi=dpi))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")  # an emoji in a name is drawn as a box
+        write_whole(path, lambda building: figure.savefig(building, format=path.suffix[1:] or "png", dpi=dpi))
     return path
 
 
@@ -39,7 +45,7 @@ def training_figure(metrics: pd.DataFrame, title: str) -> Figure:
     upper.set(ylabel="AUC")
     upper.legend(fontsize=8)
     upper.grid(alpha=0.3)
-    figure.suptitle(title)
+    figure.suptitle(pictured(title))
     weights = {str(c): metrics[c] for c in metrics if str(c).startswith("weight/") and metrics[c].any()}
     draw_terms(lower, metrics.epoch, {name.removeprefix("weight/"): values for name, values in weights.items()})
     lower.set(ylabel="loss weight", xlabel="epoch")
@@ -50,7 +56,7 @@ def training_figure(metrics: pd.DataFrame, title: str) -> Figure:
 def draw_terms(axes: Axes, epochs: Sequence[float] | pd.Series, values: Mapping[str, Any]) -> None:
     """Draw a number of each loss term by epoch."""
     for place, (name, by_epoch) in enumerate(values.items()):
-        axes.plot(epochs, by_epoch, STYLES[place % 4], marker=MARKERS[place % 6], markersize=3, label=name)
+        axes.plot(epochs, by_epoch, STYLES[place % 4], marker=MARKERS[place % 6], markersize=3, label=pictured(name))
     axes.grid(alpha=0.3)
     if values:
         axes.legend(fontsize=8)
@@ -63,7 +69,7 @@ def _mark_phases(axes: Axes, metrics: pd.DataFrame) -> None:
         return
     for name, start in starts.items():
         axes.axvline(start - 0.5, color="grey", linewidth=0.8)
-        axes.annotate(str(name), (start, 1), xycoords=("data", "axes fraction"), va="bottom", fontsize=8)
+        axes.annotate(pictured(name), (start, 1), xycoords=("data", "axes fraction"), va="bottom", fontsize=8)
 
 
 def students_figure(trajectories: pd.DataFrame, count: int = 6, skills: int = 4) -> Figure:
@@ -83,12 +89,12 @@ def students_figure(trajectories: pd.DataFrame, count: int = 6, skills: int = 4)
         rows = trajectories[trajectories.student == student].sort_values("step")
         for style, skill in zip(STYLES, rows[rows.relevant].skill.value_counts().index[:skills], strict=False):
             curve = rows[rows.skill == skill]
-            line = axes.plot(curve.step, curve.mastery, style, linewidth=1.2, label=str(skill))[0]
+            line = axes.plot(curve.step, curve.mastery, style, linewidth=1.2, label=pictured(skill, LONGEST_LABEL))[0]
             for right in (0, 1):
                 at = curve[curve.relevant & (curve.response == right)]
                 face = line.get_color() if right else "white"
                 axes.scatter(at.step, at.mastery, s=16, facecolor=face, edgecolor=line.get_color(), zorder=3)
-        axes.set(title=f"student {student}", ylim=(0, 1), xlabel="step")
+        axes.set(title=f"student {pictured(student, LONGEST_LABEL)}", ylim=(0, 1), xlabel="step")
         axes.legend(fontsize=7)
         axes.grid(alpha=0.3)
     figure.supylabel("mastery")

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gainkt.console import plain_table
+from gainkt.names import pictured, visible
 
 SHOWN = {
     "auc": "AUC",
@@ -66,7 +67,7 @@ def _parameters(parameters: pd.DataFrame, skills: int) -> Table:
     for column in ("steps", *columns):
         table.add_column(column.replace("_", " "), justify="right")
     for row in practised.to_dict("records"):
-        table.add_row(Text(str(row["skill"])), f"{row['steps']:,}", *(f"{row[name]:.3f}" for name in columns))
+        table.add_row(Text(visible(row["skill"])), f"{row['steps']:,}", *(f"{row[name]:.3f}" for name in columns))
     table.add_section()
     for name, summary in SUMMARY.items():
         values = (f"{summary(parameters[column]):.3f}" for column in columns)
@@ -101,7 +102,7 @@ def reference_figure(content: Mapping[str, Any], parameters: pd.DataFrame) -> Fi
         panel.set_ylabel("skills")
     for panel in panels[len(names) :]:
         panel.set_visible(False)
-    figure.suptitle(f"{content['model']}: {content['protocol']}", fontsize=9)
+    figure.suptitle(pictured(f"{content['model']}: {content['protocol']}", 200), fontsize=9)
     return figure
 
 

@@ -7,9 +7,11 @@ import plotext
 from rich.table import Table
 from rich.text import Text
 
+from gainkt.names import visible
 from gainkt.reporting.terminal import right, table
 
 PLOT_HEIGHT = 16
+LONGEST_LABEL = 30
 NUMBERS = ("p1", "p2", "gain", "practice", "mastery")
 
 
@@ -28,12 +30,12 @@ def student_table(name: str, rows: pd.DataFrame, steps: int) -> Table:
         caption += f" {total - steps} later steps are not shown (steps={total} shows all)."
     shown = own[own.step.isin(sorted(own.step.unique())[:steps])]
     return table(
-        f"student {name}: {total} steps, {own.skill.nunique()} skills",
+        f"student {visible(name)}: {total} steps, {own.skill.nunique()} skills",
         [right("step"), "skill", "response", *map(right, NUMBERS)],
         (
             [
                 str(row["step"]),
-                row["skill"],
+                visible(row["skill"]),
                 Text("right", "green") if row["response"] else Text("wrong", "red"),
                 *(f"{row[column]:.2f}" for column in NUMBERS),
             ]
@@ -51,7 +53,7 @@ def mastery_plot(rows: pd.DataFrame, skills: int, width: int) -> Text:
     plotext.plotsize(min(width, 110), PLOT_HEIGHT)
     for marker, skill in zip("ox+*#%@", practised.index[:skills], strict=False):
         curve = rows[rows.skill == skill].sort_values("step")
-        plotext.plot(curve.step.tolist(), curve.mastery.tolist(), marker=marker, label=str(skill))
+        plotext.plot(curve.step.tolist(), curve.mastery.tolist(), marker=marker, label=visible(skill, LONGEST_LABEL))
     plotext.ylim(0, 1)
     plotext.title("mastery after each step")
     return Text.from_ansi(plotext.build())

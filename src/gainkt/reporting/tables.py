@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import RenderableType
 from rich.table import Table
 
+from gainkt.names import visible
 from gainkt.reporting.terminal import right, table
 
 SHOWN = {"auc": "AUC", "accuracy": "acc", "calibration_error": "ECE"}
@@ -25,7 +26,7 @@ def results_table(results: Mapping[str, Any]) -> Table:
         rows.append(None)
     fixed = {"no_wrap": True}
     return table(
-        f"{results['name']}: {results['protocol']}",
+        f"{visible(results['name'])}: {results['protocol']}",
         [
             ("phase", fixed),
             right("epoch", **fixed),

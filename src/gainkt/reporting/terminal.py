@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gainkt.console import plain_table
+from gainkt.names import printed
 
 VERDICTS = {
     "pass": ("pass", "green"),
@@ -38,17 +39,21 @@ def wide(header: str, width: int) -> Column:
 def table(
     title: str, columns: Sequence[Column], rows: Iterable[Sequence[RenderableType] | None], caption: str | None = None
 ) -> Table:
-    """Return a table; a row that is None ends a section."""
+    """Return a table; a row that is None ends a section. Strings are text, without markup."""
     made = plain_table(title, caption)
     for column in columns:
         header, options = (column, {}) if isinstance(column, str) else column
-        made.add_column(header, **options)
+        made.add_column(_cell(header), **options)
     for row in rows:
         if row is None:
             made.add_section()
         else:
-            made.add_row(*row)
+            made.add_row(*map(_cell, row))
     return made
+
+
+def _cell(content: RenderableType) -> RenderableType:
+    return Text(printed(content)) if isinstance(content, str) else content
 
 
 def spaced(*parts: RenderableType | None) -> Group:

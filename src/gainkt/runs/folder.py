@@ -22,6 +22,7 @@ from gainkt.config import build
 from gainkt.data.datamodule import KTDataModule, Sizes
 from gainkt.errors import ConfigError, DataError, nearest
 from gainkt.files import write_json, write_whole
+from gainkt.masking import masked
 from gainkt.model import GainKT
 from gainkt.runs.received import read_config
 
@@ -150,8 +151,8 @@ def provenance(cfg: DictConfig, datamodule: KTDataModule, overrides: Sequence[st
             "account": datamodule.account,
         },
         "seed": cfg.seed,
-        "overrides": None if overrides is None else list(overrides),
-        "command": " ".join([Path(sys.executable).name, *sys.orig_argv[1:]]),
+        "overrides": None if overrides is None else [masked(override) for override in overrides],
+        "command": " ".join([Path(sys.executable).name, *map(masked, sys.orig_argv[1:])]),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 

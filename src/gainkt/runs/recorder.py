@@ -26,6 +26,7 @@ from gainkt.model import GainKT
 from gainkt.model.bounded import Bounded
 from gainkt.model.gain_head.scalar import left_over
 from gainkt.model.readout import mean, minimum, probability
+from gainkt.names import escaped, joined
 from gainkt.runs.ablations import Means, Trace
 from gainkt.runs.checks import StepColumn
 
@@ -232,11 +233,11 @@ def _names(names: NDArray[np.str_], index: NDArray[np.integer]) -> pa.Array:
 
 
 def _skill_sets(log: InteractionLog, flat: NDArray[np.int64]) -> pa.Array:
-    """Each step's skill names joined by ";"."""
+    """Each step's skill names, joined as `gainkt.names.joined` does."""
     if log.max_slots == 1:
-        return _names(log.skill_names, log.skills[flat])
+        return _names(np.array([escaped(name) for name in log.skill_names.tolist()], dtype=object), log.skills[flat])
     names, first = log.skill_names, log.skill_offsets
-    return pa.array([";".join(names[log.skills[first[m] : first[m + 1]]]) for m in flat], pa.string())
+    return pa.array([joined(names[log.skills[first[m] : first[m + 1]]].tolist()) for m in flat], pa.string())
 
 
 def _as_table(values: dict[str, object], schema: pa.Schema, rows: int) -> pa.Table:

@@ -16,6 +16,7 @@ from gainkt.data.datamodule import KTDataModule
 from gainkt.evaluation.scorecard.scorecard import scorecard
 from gainkt.files import write_json
 from gainkt.model import GainKT
+from gainkt.names import file_name
 from gainkt.runs.checks import added_rules, step_columns
 from gainkt.runs.folder import Run, read_checkpoint
 from gainkt.runs.predict import metrics_of, predict
@@ -157,7 +158,7 @@ def folder_for(run: Run, datamodule: KTDataModule, part: str, phase: str) -> Pat
 
 def folder_beside(run: Run, datamodule: KTDataModule, part: str, phase: str) -> Path:
     """Where tables and reports go that must not stand in for those of training, whatever the part and phase."""
-    return run.directory.path / "evaluation" / f"{datamodule.log_.name}-{part}-{phase}"
+    return run.directory.path / "evaluation" / f"{file_name(datamodule.log_.name)}-{part}-{phase}"
 
 
 def as_trained(run: Run, part: str, phase: str) -> bool:

@@ -10,10 +10,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from gainkt.console import FILE_WIDTH
+from gainkt.console import FILE_WIDTH, SafeConsole
 from gainkt.sweeping.jobs import ENDED, Job, SweepFolder
 
 EVERY = 1.0
@@ -48,8 +47,8 @@ class SweepProgress:
         self.best: tuple[float, Job] | None = None
         self.seconds: list[float] = []
         # A job that runs in this process prints elsewhere; this console keeps the terminal.
-        self.console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else FILE_WIDTH)
-        columns = (BarColumn(20), MofNCompleteColumn(), TextColumn("{task.description}"))
+        self.console = SafeConsole(file=sys.stdout, width=None if sys.stdout.isatty() else FILE_WIDTH)
+        columns = (BarColumn(20), MofNCompleteColumn(), TextColumn("{task.description}", markup=False))
         self.bar = Progress(
             *columns,
             console=self.console,

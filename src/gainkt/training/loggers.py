@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gainkt.config import build
 from gainkt.errors import ConfigError
+from gainkt.masking import masked_content
 
 
 def build_loggers(cfg: DictConfig) -> list[Logger]:
@@ -25,7 +26,7 @@ def build_loggers(cfg: DictConfig) -> list[Logger]:
             _open(logger, f"logger.{name}", entry)
             loggers.append(logger)
             config: Any = OmegaConf.to_container(cfg, resolve=True)
-            logger.log_hyperparams(config)
+            logger.log_hyperparams(masked_content(config))
             if _is_wandb(logger):
                 logger.experiment.define_metric("epoch")
                 logger.experiment.define_metric("*", step_metric="epoch")

@@ -58,6 +58,7 @@ from gainkt.training.callbacks.progress import progress_callbacks
 from gainkt.training.callbacks.reseed import ReseedEachBatch
 from gainkt.training.loggers import build_loggers, close_loggers
 from gainkt.training.module import GainKTModule
+from gainkt.training.settings import check_settings
 
 log = logging.getLogger(__name__)
 
@@ -100,9 +101,8 @@ def train(cfg: DictConfig, overrides: Sequence[str] | None = None) -> RunResult:
         ReportError: the run is trained and its metrics are in results.json, but a report on it failed.
     """
     cfg, resumes, restarts = _config_of(cfg)
+    check_settings(cfg)
     check_keys(cfg)
-    if not 0 <= cfg.seed < 2**32:
-        raise ConfigError(f"seed={cfg.seed}: must lie between 0 and {2**32 - 1}")
     directory = RunDirectory(Path(cfg.run.dir))
     with claimed(directory.path, OWNER), _resumable(directory):
         if not resumes and not cfg.run.get("overwrite"):

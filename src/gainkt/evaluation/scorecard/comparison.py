@@ -14,6 +14,7 @@ from gainkt.evaluation.evidence import Evidence
 from gainkt.evaluation.statistics import breakdowns
 from gainkt.evaluation.statistics.bootstrap import Estimate
 from gainkt.evaluation.statistics.measurable import Unmeasurable, column_of, or_reason
+from gainkt.names import SEVERAL
 
 V3_CRITERIA = ("encoder2_auc", "mastery_response_correlation", "prediction_range", "gain_std")
 PHASE2 = {"encoder1": 0.685, "encoder2": 0.540}
@@ -46,7 +47,7 @@ def comparison(evidence: Evidence, checks: Sequence[Check]) -> dict[str, Any]:
 
 def _threshold_logic(evidence: Evidence) -> dict[str, Any]:
     """Compare minimum and mean mastery over a step's skills, at steps with several, by r with the response."""
-    several = evidence.scored["skills"].str.contains(";", regex=False).to_numpy(dtype=bool)
+    several = evidence.scored["skills"].str.contains(SEVERAL).to_numpy(dtype=bool)
     if not several.any():
         raise Unmeasurable("no scored step has several skills")
     rows, student = evidence.scored[several], evidence.scored_student[several]

@@ -15,6 +15,7 @@ from scipy.stats import rankdata
 from gainkt.evaluation.statistics.bootstrap import Array
 from gainkt.evaluation.statistics.correlation import centred_by, pearson
 from gainkt.evaluation.statistics.measurable import Unmeasurable, column_of
+from gainkt.names import unjoined
 
 NUM_BINS = 10
 
@@ -210,14 +211,14 @@ def step_skills(skills: pd.Series, known: pd.Index | None = None) -> tuple[Array
     """Take joined skill names apart.
 
     Args:
-        skills: of each row, joined by ";".
+        skills: of each row, joined as in predictions.parquet.
         known: names to number the skills by, -1 where one is not among them; in order of appearance where None.
 
     Returns:
         Row number and skill number of every (row, skill), rows in order.
     """
     set_N, sets = pd.factorize(skills)
-    members = [str(names).split(";") for names in sets]
+    members = [unjoined(str(names)) for names in sets]
     counts = np.array([len(names) for names in members], dtype=np.int64)
     names = np.array([name for names in members for name in names], dtype=object)
     code = pd.factorize(names)[0] if known is None else known.get_indexer(pd.Index(names))

@@ -25,6 +25,7 @@ from gainkt.config import conf_dir, known_keys, said
 from gainkt.console import make_console, plain_table
 from gainkt.errors import ConfigError, nearest
 from gainkt.files import write_whole
+from gainkt.masking import masked
 from gainkt.sweeping.jobs import Job, SweepFolder
 from gainkt.sweeping.progress import SweepProgress, metric_of
 from gainkt.sweeping.search.space import Space, as_override, read_space
@@ -90,7 +91,12 @@ class Search:
         ]
         self.folder = Path(of.dir).expanduser().resolve()
         _check_space(self.space, _compose([*of.overrides, *self.own]))
-        definition = {"objective": of.objective, "alpha": of.alpha, "space": content, "overrides": sorted(self.own)}
+        definition = {
+            "objective": of.objective,
+            "alpha": of.alpha,
+            "space": content,
+            "overrides": sorted(map(masked, self.own)),
+        }
         self.study = open_study(of, definition)
         self.score = score_name(of.alpha)
         self.column = {"e1": E1, "e2": E2}.get(of.objective, self.score)
@@ -120,7 +126,7 @@ class Search:
         views.append(self._view(front, "Pareto front of both AUCs"))
         best = ranked.iloc[0].to_dict()
         words = [*self.own, *(as_override(key, best[key]) for key in self.space.entries)]
-        command = " ".join(["python -m gainkt.train", *map(shlex.quote, words)])
+        command = " ".join(["python -m gainkt.train", *(shlex.quote(masked(word)) for word in words)])
         return SearchResult(self.settings.name, table, front, int(best["number"]), command, self.folder, tuple(views))
 
     def _next(self) -> Trial | None:

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from gainkt.files import write_whole
+from gainkt.names import file_name, pictured
 from gainkt.sweeping.summary.runs import Runs
 from gainkt.sweeping.summary.statistics import E1, E2, TEST, pareto_front, score_name, score_title
 
@@ -28,6 +29,8 @@ HOLLOW: dict[str, Any] = {"markerfacecolor": "none", "markeredgecolor": "black"}
 MOST_LEVELS = 12
 """Levels of a parameter that a heat map or a list of names has room for."""
 MOST_PAIRS = 15
+MOST_LETTERS = 40
+"""Of a level."""
 
 
 def save_sweep_figures(runs: Runs, folder: Path, alphas: Sequence[float], shares: pd.DataFrame) -> list[str]:
@@ -98,22 +101,24 @@ def tradeoff_figure(runs: Runs, key: str, alphas: Sequence[float]) -> Figure:
         look = {"color": colour, "markersize": 4, "label": score_title(alpha)}
         axes[2].plot(places, means - means.max(), style if line else style[-1], **look)
         mark = {"marker": BEST_MARKS[number % 4], "markersize": 20 - 6 * (number % 2), "linestyle": "none", "zorder": 5}
-        label = f"best at {order[best]}: {means.iloc[best]:.4f}"
+        label = f"best at {pictured(order[best], MOST_LETTERS)}: {means.iloc[best]:.4f}"
         axes[2].plot(places[best], 0, label=label, **mark, **HOLLOW)
         for ax, column in zip(axes, (E1, E2), strict=False):
             ax.plot(places[best], groups[column].mean()[order[best]], **mark, **HOLLOW)
         for ax in axes:
             ax.axvline(places[best], color="0.7", linewidth=1, linestyle=(":", "-.")[number % 2], zorder=0)
-    axes[2].set(xlabel=key, ylabel="validation score,\ndifference from the best")
+    axes[2].set(xlabel=pictured(key), ylabel="validation score,\ndifference from the best")
     for ax in axes:
         ax.margins(y=0.12)
         ax.grid(alpha=0.3)
         ax.legend(fontsize=8)
     if not numeric:
-        axes[2].set_xticks(places, [str(level) for level in order], rotation=30, ha="right", fontsize=8)
+        axes[2].set_xticks(
+            places, [pictured(level, MOST_LETTERS) for level in order], rotation=30, ha="right", fontsize=8
+        )
     elif order[0] > 0 and order[-1] / order[0] >= 30:
         axes[2].set_xscale("log")
-    figure.suptitle(_over(runs, f"{key}: mean of runs, bars from minimum to maximum", [key]), fontsize=9)
+    figure.suptitle(_over(runs, f"{pictured(key)}: mean of runs, bars from minimum to maximum", [key]), fontsize=9)
     return figure
 
 
@@ -124,7 +129,7 @@ def heatmap_figure(runs: Runs, first: str, second: str, alpha: float) -> Figure:
     for ax, (title, column) in zip(figure.subplots(1, 3), panels, strict=True):
         cells = runs.done[column].groupby([runs.levels(second), runs.levels(first)]).mean().unstack()
         figure.colorbar(_draw_cells(ax, cells), ax=ax)
-        ax.set(xlabel=first, ylabel=second)
+        ax.set(xlabel=pictured(first), ylabel=pictured(second))
         ax.set_title(title, loc="left", fontsize=10)
     figure.suptitle(_over(runs, "Validation: mean of runs", [first, second]), fontsize=10)
     return figure
@@ -167,7 +172,7 @@ def importance_figure(shares: pd.DataFrame) -> Figure:
         ax.barh(at, wide[metric], height, label=metric, color=colour, hatch=hatch, edgecolor="black", linewidth=0.6)
     rows = np.arange(len(wide))
     ax.vlines(chance, rows - 0.45, rows + 0.45, linestyles=":", color="black", label="by chance")
-    ax.set_yticks(rows, list(wide.index))
+    ax.set_yticks(rows, [pictured(key) for key in wide.index])
     ax.set(xlim=(0, 1.02), xlabel="share of the variance between runs that its level means explain")
     ax.legend(fontsize=8)
     return figure
@@ -185,8 +190,8 @@ def _draw_cells(ax: Axes, cells: pd.DataFrame) -> Any:
             look["weight"] = "bold" if place == best else "normal"
             ax.text(place[1], place[0], f"{value:.4f}", ha="center", va="center", **look)
     ax.add_patch(Rectangle((best[1] - 0.46, best[0] - 0.46), 0.92, 0.92, fill=False, edgecolor="black", linewidth=2))
-    ax.set_xticks(range(len(cells.columns)), [str(v) for v in cells.columns])
-    ax.set_yticks(range(len(cells.index)), [str(v) for v in cells.index])
+    ax.set_xticks(range(len(cells.columns)), [pictured(v, MOST_LETTERS) for v in cells.columns])
+    ax.set_yticks(range(len(cells.index)), [pictured(v, MOST_LETTERS) for v in cells.index])
     return image
 
 
@@ -200,4 +205,4 @@ def _over(runs: Runs, text: str, shown: Sequence[str]) -> str:
 
 
 def _file(key: str) -> str:
-    return key.replace("/", "-")
+    return file_name(key.replace("/", "-"))

@@ -7,11 +7,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 
 from gainkt.errors import ConfigError
 from gainkt.files import write_json, write_whole
+from gainkt.names import code, markdown
 from gainkt.sweeping.summary import statistics
 from gainkt.sweeping.summary.figures import save_sweep_figures
 from gainkt.sweeping.summary.runs import REPEATS, Runs, read_runs
@@ -99,11 +101,13 @@ def write_report(title: str, runs: Runs, found: dict[str, Any], alphas: Sequence
         alphas: of the scores.
         figures: names of the figures in `figures/`, without their endings.
     """
-    parts = [f"# {title}", *_state(runs)]
+    parts = [f"# {markdown(title)}", *_state(runs)]
     if not found:
         return "\n\n".join([*parts, "No run has finished: nothing to compare yet."]) + "\n"
-    varied = ", ".join(f"`{key}` ({runs.levels(key).nunique()} values)" for key in runs.parameters) or "nothing"
-    follows = [f"`{later}` follows from `{first}` and is left aside." for later, first in runs.moving_together.items()]
+    varied = ", ".join(f"{code(key)} ({runs.levels(key).nunique()} values)" for key in runs.parameters) or "nothing"
+    follows = [
+        f"{code(later)} follows from {code(first)} and is left aside." for later, first in runs.moving_together.items()
+    ]
     parts.append(" ".join([f"Varied: {varied}.", *follows]))
     parts.append("Runs are selected on validation; test metrics are shown and decide nothing.")
     for alpha in alphas:
@@ -174,7 +178,7 @@ def _repeats(runs: Runs, found: dict[str, Any]) -> list[str]:
     settings, compared = found["settings"], found["comparisons"]
     if not (settings.n > 1).any():
         return []
-    keys = " and ".join(f"`{key}`" for key in runs.parameters if key in REPEATS) or "repeated runs"
+    keys = " and ".join(code(key) for key in runs.parameters if key in REPEATS) or "repeated runs"
     names = {label: f"S{place}" for place, label in enumerate(settings.setting.unique(), start=1)}
     cells = settings.assign(cell=[_with_interval(row) for row in settings.itertuples()])
     wide = cells.pivot(index="setting", columns="metric", values="cell").loc[list(names), settings.metric.unique()]
@@ -203,12 +207,12 @@ def _with_interval(row: Any) -> str:
 
 def _images(figures: Sequence[str], kind: str, text: str) -> list[str]:
     chosen = [name for name in figures if name.startswith(kind)]
-    return [f"![{f'{text} {name.removeprefix(kind)}'.strip()}](figures/{name}.png)" for name in chosen]
+    return [f"![{markdown(f'{text} {name.removeprefix(kind)}'.strip())}](figures/{quote(name)}.png)" for name in chosen]
 
 
 def _table(table: pd.DataFrame, longest: int = LONGEST) -> str:
     """A Markdown table of at most `longest` rows."""
-    lines = ["| " + " | ".join(map(str, table.columns)) + " |", "|---" * len(table.columns) + "|"]
+    lines = ["| " + " | ".join(map(markdown, table.columns)) + " |", "|---" * len(table.columns) + "|"]
     rows = table.head(longest).itertuples(index=False)
     lines += ["| " + " | ".join(_cell(value) for value in row) + " |" for row in rows]
     if len(table) > longest:
@@ -221,7 +225,7 @@ def _cell(value: Any) -> str:
         return "-"
     if isinstance(value, float):
         return f"{value:.4f}" if 0.001 <= abs(value) < 1000 else f"{value:.3g}"
-    return str(value).replace("|", "\\|")
+    return markdown(value)
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ import pandas as pd
 import yaml
 
 from gainkt.errors import DataError
+from gainkt.masking import masked
 from gainkt.sweeping.jobs import RECORD, SweepFolder
 
 REPEATS = ("seed", "dataset.fold")
@@ -108,7 +109,8 @@ def read_runs(folder: Path) -> Runs:
     if not rows:
         raise DataError(f"{folder}: holds no run (no sweep.json, job.json or config.yaml below it)")
     _compare_configs([row for row in rows if row["config"]])
-    settings = list(dict.fromkeys([*(key for row in rows for key in row["overrides"] or {}), *REPEATS]))
+    overridden = (key for row in rows for key in row["overrides"] or {} if key not in FIRST)  # `name` is a column
+    settings = list(dict.fromkeys([*overridden, *REPEATS]))
     metrics = list(dict.fromkeys(name for row in rows for name in row["metrics"]))
     # A swept `name` is a setting: one column, with the job's word for it.
     table = pd.DataFrame([{name: row[name] for name in FIRST if name not in settings} for row in rows])
@@ -120,7 +122,7 @@ def read_runs(folder: Path) -> Runs:
 
 def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
     """Return key -> value of overrides in Hydra's form: `+a.b=1` gives {"a.b": 1}."""
-    parts = [override.partition("=") for override in overrides]
+    parts = [masked(override).partition("=") for override in overrides]
     return {key.lstrip("+~"): _value(value) for key, equals, value in parts if equals}
 
 

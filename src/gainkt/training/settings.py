@@ -1,0 +1,105 @@
+"""Settings that can be judged by themselves: checked before anything is read or built, each by its full key."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from gainkt.config import require_flags
+from gainkt.errors import ConfigError
+from gainkt.names import require_folder
+
+PARTS = ("encoder1", "encoder2", "response_head", "gain_head", "item_difficulty", "velocity", "readiness", "curve")
+COMPLETED = ("optimizer", "dataset.read", *(f"model.{part}" for part in (*PARTS, "readout")))
+"""Nodes that gainkt completes with what it alone knows, so that they are `_partial_`."""
+WHOLE = ("dataset", "dataset.split", "model", "loss", "schedule", "trainer")
+"""Nodes that must not be; each callback and logger beside them."""
+PRECISIONS = ("32-true", "32", 32, "bf16-mixed")
+
+Fits = Callable[[Any], bool]
+
+
+def _whole(low: float, high: float = math.inf) -> Fits:
+    return lambda value: type(value) is int and low <= value <= high
+
+
+def _flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+LIMITS: tuple[tuple[str, Fits, str], ...] = (
+    ("seed", _whole(0, 2**32 - 1), f"a whole number from 0 to {2**32 - 1}"),
+    ("gradient_every", _whole(0), "a whole number of training steps, 0 for never"),
+    ("diagnose", _flag, "true or false"),
+    ("trajectories.write", _flag, "true or false"),
+    ("trajectories.students", lambda x: x is None or _whole(1)(x), "a whole number of students, 1 or more, or null"),
+    ("trajectories.seed", _whole(0), "a whole number, 0 or more"),
+    ("trainer.max_epochs", _whole(1), "a whole number of epochs, 1 or more"),
+    ("trainer.precision", lambda x: x in PRECISIONS, "32-true or bf16-mixed"),
+    ("dataset.fold", _whole(0), "a fold's number, from 0"),
+    ("dataset.seed", _whole(0), "a whole number, 0 or more"),
+    ("dataset.tokens_per_batch", _whole(2), "a whole number of steps, 2 or more"),
+    ("dataset.window_length", _whole(2), "a whole number of steps, 2 or more"),
+    ("dataset.window_context", _whole(0), "a whole number of steps, 0 or more"),
+    ("dataset.split.num_folds", _whole(2), "a whole number of folds, 2 or more"),
+)
+"""Key, what its value must be, and that in words; a key that a config lacks is not asked for."""
+
+
+def check_settings(cfg: DictConfig) -> None:
+    """Check the settings of a training run that no constructor checks before it is too late.
+
+    Raises:
+        ConfigError: a setting that cannot be used.
+    """
+    require_folder(str(cfg.name), "name")
+    data_name = OmegaConf.select(cfg, "dataset.read.name")
+    if data_name is not None:
+        require_part(str(data_name), "dataset.read.name")
+    require_flags(cfg, "_partial_")
+    for key, fits, words in LIMITS:
+        parent = OmegaConf.select(cfg, key.rpartition(".")[0]) if "." in key else cfg
+        name = key.rpartition(".")[2]
+        if not isinstance(parent, DictConfig) or name not in parent or OmegaConf.is_missing(parent, name):
+            continue
+        if not fits(parent[name]):
+            kind = "int: " if words.startswith("a whole") else ""
+            raise ConfigError(f"{key}={parent[name]}: must be {kind}{words}, found {type(parent[name]).__name__}")
+    more = [f"{group}.{name}" for group in ("callbacks", "logger") for name in cfg.get(group) or {}]
+    for keys, wanted in ((COMPLETED, True), ((*WHOLE, *more), False)):
+        for key in keys:
+            node = OmegaConf.select(cfg, key)
+            if isinstance(node, DictConfig) and "_target_" in node and bool(node.get("_partial_")) is not wanted:
+                raise ConfigError(f"{key}._partial_={str(not wanted).lower()}: must be {str(wanted).lower()} here")
+    folds, fold = OmegaConf.select(cfg, "dataset.split.num_folds"), OmegaConf.select(cfg, "dataset.fold")
+    if folds is not None and fold >= folds:
+        raise ConfigError(f"dataset.fold={fold}: there are {folds} folds; choose one of 0 to {folds - 1}")
+    _check_precision(cfg)
+
+
+def require_part(name: str, key: str) -> None:
+    """Check a name that becomes part of a folder's name.
+
+    Raises:
+        ConfigError: it names another folder.
+    """
+    if "/" in name:
+        raise ConfigError(f"{key}={name}: becomes part of a folder's name; give one without '/'")
+    require_folder(name, key)
+
+
+def _check_precision(cfg: DictConfig) -> None:
+    """An LSTM on a CPU has no mixed precision."""
+    on_cpu = cfg.trainer.accelerator == "cpu" or (cfg.trainer.accelerator == "auto" and not torch.cuda.is_available())
+    if cfg.trainer.get("precision") != "bf16-mixed" or not on_cpu:
+        return
+    for part in ("encoder1", "encoder2"):
+        target = str(OmegaConf.select(cfg, f"model.{part}._target_"))
+        if target.endswith(".LSTMStream"):
+            raise ConfigError(
+                f"trainer.precision=bf16-mixed: model.{part} is an LSTM, and a CPU has none for it; take 32-true"
+            )
