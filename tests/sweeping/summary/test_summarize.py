@@ -120,7 +120,7 @@ def test_a_sweep_half_done_is_listed_and_ranked_on_validation(tmp_path: Path) ->
 
 def test_the_name_may_be_swept(tmp_path: Path) -> None:
     runs = read_runs(write_sweep(tmp_path / "s", [(["name=a"], "done", (0.6, 0.5)), (["name=b"], "done", (0.7, 0.5))]))
-    assert list(runs.table["name"]) == ["a", "b"]
+    assert list(runs.table.columns).count("name") == 1
     summarize(tmp_path / "s")
     assert (tmp_path / "s" / "report.md").is_file()
 

@@ -112,8 +112,7 @@ def read_runs(folder: Path) -> Runs:
     overridden = (key for row in rows for key in row["overrides"] or {} if key not in FIRST)  # `name` is a column
     settings = list(dict.fromkeys([*overridden, *REPEATS]))
     metrics = list(dict.fromkeys(name for row in rows for name in row["metrics"]))
-    # A swept `name` is a setting: one column, with the job's word for it.
-    table = pd.DataFrame([{name: row[name] for name in FIRST if name not in settings} for row in rows])
+    table = pd.DataFrame([{name: row[name] for name in FIRST} for row in rows])
     # pandas would make numbers of None and change 1 to 1.0 in a column that misses some.
     chosen = {key: pd.Series([_setting(row, key) for row in rows], dtype=object) for key in settings}
     found = {name: pd.Series([row["metrics"].get(name) for row in rows], dtype=float) for name in metrics}
