@@ -92,7 +92,7 @@ def _spelled(value: object) -> str:
         return ""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return str(value).strip()
+    return value.decode(errors="replace").strip() if isinstance(value, bytes) else str(value).strip()
 
 
 def joined(columns: Sequence[Coded]) -> Coded:
@@ -292,7 +292,11 @@ def parse_order(
     """
     if isinstance(cells, pa.ChunkedArray):
         cells = cells.combine_chunks()
-    if pa.types.is_temporal(cells.type):
+    if pa.types.is_duration(cells.type) or pa.types.is_time64(cells.type):
+        cells = pc.cast(cells, pa.int64())
+    elif pa.types.is_time32(cells.type):
+        cells = pc.cast(cells, pa.int32())
+    elif pa.types.is_temporal(cells.type):
         cells = pc.cast(pc.cast(cells, pa.timestamp("ns")), pa.int64())
     if date_format is None:
         for kind in (pa.int64(), pa.float64()):

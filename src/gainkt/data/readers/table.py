@@ -163,6 +163,8 @@ class _Source:
         for column in columns:
             if column not in self.table.column_names:
                 raise DataError(f"{self.title}: no column {column!r}{nearest(column, self.table.column_names)}")
+            if self.table.column_names.count(column) > 1:
+                raise DataError(f"{self.title}: column {column!r} stands there more than once; rename all but one")
         if not self.table.num_rows:
             raise DataError(f"{self.title}: no rows; export it again")
         left_out = {}
@@ -211,9 +213,11 @@ def _of_frame(frame: pd.DataFrame) -> pa.Table:
     def array(values: pd.Series) -> pa.Array:
         try:
             return pa.Array.from_pandas(values)
-        except (pa.ArrowInvalid, pa.ArrowTypeError):
-            return pa.Array.from_pandas(values.map(lambda one: None if one is None or one != one else str(one)))
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+            return pa.array([None if one is None or one != one else str(one) for one in values], pa.string())
 
+    if not isinstance(frame, pd.DataFrame):
+        raise DataError(f"a {type(frame).__name__} is no table; give a path, a pandas DataFrame or an Arrow table")
     columns = [frame.iloc[:, number] for number in range(frame.shape[1])]
     return pa.table([array(values) for values in columns], names=[str(name) for name in frame.columns])
 
@@ -222,6 +226,6 @@ _LOADERS = {
     ".parquet": pa.parquet.read_table,
     ".feather": pa.feather.read_table,
     ".arrow": pa.feather.read_table,
-    ".xlsx": lambda path: _of_frame(pd.read_excel(path)),
+    ".xlsx": lambda path: _of_frame(pd.read_excel(path, keep_default_na=False, na_values=[""])),
 }
 """Formats that are no text, by their ending."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from gainkt.errors import ConfigError, DataError, nearest
@@ -167,7 +168,7 @@ class TextTable:
             # Tab-separated exports of DataShop do not quote: a quote there is a quote.
             quoted = mark != "\t" or '"' in first
             rows = csv.reader(
-                io.StringIO(text), delimiter=mark, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
+                io.StringIO(text, newline=None), delimiter=mark, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
             )
             header = next((row for row in rows if row), [])
             known = {cell.strip() for cell in header}
@@ -223,7 +224,31 @@ class TextTable:
             raise DataError(f"{self.path}: cannot be unpacked ({error}); download or pack it again") from error
         if table.num_rows == 0:
             raise DataError(f"{self.path}: nothing but a header; export the file again with its rows")
-        return table.rename_columns(list(columns)).unify_dictionaries().combine_chunks()
+        table = table.rename_columns(list(columns)).unify_dictionaries().combine_chunks()
+        if self.quoted:
+            self._refuse_line_ends(table)
+        return table
+
+    def _refuse_line_ends(self, table: pa.Table) -> None:
+        """Refuse names that go over several lines and hold a row: an open quote has swallowed it."""
+        for column in table.column_names:
+            cells = table[column].combine_chunks()
+            if isinstance(cells, pa.ChunkedArray):
+                cells = cells.chunk(0)
+            names = cells.dictionary if pa.types.is_dictionary(cells.type) else cells
+            enough = pc.greater_equal(pc.count_substring(names, self.delimiter), len(self.header) - 1)
+            broken = pc.and_(pc.match_substring(names, "\n"), enough)
+            if not pc.any(broken).as_py():
+                continue
+            if names is not cells:
+                broken = pc.is_in(cells.indices, pc.cast(pc.indices_nonzero(broken), cells.indices.type))
+            rows = pc.indices_nonzero(broken).to_pylist()
+            text = cells[rows[0]].as_py()
+            raise DataError(
+                f"{self.path}: line {self.line_of(rows[0])}: {column} goes over {text.count(chr(10)) + 1} lines and "
+                f"starts with {text[:30]!r} (so in {len(rows)} rows): a quote is not closed and swallows the "
+                "rows up to the next quote; close it or export the file again"
+            )
 
     def line_of(self, row: int) -> int:
         """Return the line (from 1) on which a row (from 0, header not counted) starts.
