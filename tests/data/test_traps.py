@@ -13,6 +13,7 @@ from gainkt.data.log import TEST, TRAIN, VALID
 from gainkt.data.readers import AktReader, EdnetReader, PyktReader, read_csv
 from gainkt.data.splits import AutoSplit
 from gainkt.errors import ConfigError, DataError
+from gainkt.inspect import inspect
 
 STUDENTS, STEPS = 6, 10
 
@@ -162,3 +163,86 @@ def test_frames_that_are_none(rows):
 def test_bytes_are_text(rows):
     log = gainkt.read(rows.assign(skill=[name.encode() for name in rows.skill]))
     assert log.skill_names.tolist() == ["k0", "k1", "k2", "k3"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "separator"),
+    [
+        ("(3, 71)", "list"),
+        ("3||71", "||"),
+        ("3,71,", ","),
+        ("3:71", ":"),
+        ("3/71", "/"),
+        ("3-71", "-"),
+        ("3 71", " "),
+        ("3__71", "__"),
+    ],
+)
+def test_skills_joined_in_any_way_are_asked_about(cell, separator, put, rows):
+    skills = np.where(np.arange(len(rows)) % 4 == 0, cell, rows.skill.str[1:])
+    path = put("x.csv", rows.assign(skill=skills))
+    with pytest.raises(DataError, match=r"15 rows.*dataset.read.separator"):
+        read_csv(path)
+    assert set(read_csv(path, separator=separator).skill_names) == {*rows.skill.str[1:], "3", "71"}
+    assert cell in read_csv(path, separator=None).skill_names
+
+
+def test_plain_names_are_not_asked_about(put, rows):
+    names = ["Add - whole numbers", "3.5", "k (easy)", "-2", "Order of operations"]
+    path = put("x.csv", rows.assign(skill=[names[number % 5] for number in range(len(rows))]))
+    assert sorted(read_csv(path).skill_names) == sorted(names)
+
+
+def test_header_that_stands_again(put, rows):
+    text = rows.to_csv(index=False)
+    with pytest.raises(DataError, match=r"line 62: the header stands here again \(in 1 rows\)"):
+        read_csv(put("x.csv", text + text))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("x.csv", b"\x1f\x8b\x08\x00rest", "gzip"),
+        ("x.xls", b"\xd0\xcf\x11\xe0\xa1\xb1", "old Excel file"),
+        ("x.csv", "学生,技能".encode("utf-16-be"), "zero bytes|no column"),
+        ("x.pkl", b"\x80\x05\x95rest", "pickle"),
+    ],
+)
+def test_what_is_no_text_is_not_read_as_latin_1(name, content, expected, put):
+    with pytest.raises(DataError, match=expected) as error:
+        read_csv(put(name, content))
+    assert "latin-1" not in str(error.value)
+
+
+def test_item_column_with_a_blank_in_its_name_is_found(put, rows):
+    item = [f"p{number // 2}" for number in range(len(rows))]
+    frame = rows.assign(skill=["a", "b"] * 30, correct=np.repeat(rows.correct[:30].to_numpy(), 2), **{"Item ID": item})
+    with pytest.raises(DataError, match=r"dataset\.read\.item=Item ID"):
+        read_csv(put("x.csv", frame))
+
+
+def test_inspect_takes_no_column_for_what_it_is_not(put, rows):
+    size = len(rows)
+    draw = np.random.default_rng(1)
+    days = [f"2020-01-{1 + number % STEPS // 5:02d}" for number in range(size)]
+    beside = {
+        "answer": draw.integers(2, size=size),  # shorter than `correct`, and of two values
+        "time": draw.random(size),  # seconds spent
+        "step": np.arange(size) % 4,
+        "part": np.arange(size) % 7,  # of a test, not of a split
+        "date": days,
+    }
+    finding = inspect(put("x.csv", rows.assign(**beside)))
+    assert finding.settings == {}
+    assert finding.log is not None
+    assert finding.log.num_steps == size
+    for word in ("time", "step", "part", "date"):
+        assert any(f"is not column {word} (" in reason for reason in finding.reasons), finding.reasons
+    rising = inspect(put("y.csv", rows.assign(step=np.arange(size) % STEPS, fold=np.repeat(range(6), STEPS))))
+    assert rising.settings == {"order": "step", "fold": "fold"}
+
+
+def test_inspect_says_that_an_encoding_is_a_guess(put, rows):
+    finding = inspect(put("x.csv", rows.assign(skill="分数").to_csv(index=False).encode("shift-jis")))
+    assert finding.settings["encoding"] == "latin-1"
+    assert "shift_jis" in finding.doubts[0]

@@ -84,6 +84,7 @@ class TableReader(Options):
 
         for column in unsorted:
             self._require_order(table, column, roles["student"])
+        self._refuse_headers(table, [roles[role][0] for role in ("student", "skill", "correct")])
         named = {role: " + ".join(map(repr, names)) for role, names in roles.items() if role not in ("correct", "fold")}
         columns = Columns(
             **{role: cells(role) for role in roles},
@@ -93,6 +94,15 @@ class TableReader(Options):
             account=table.account,
         )
         return build_log(self.name or table.name, columns, self)
+
+    def _refuse_headers(self, table: _Source, columns: Sequence[str]) -> None:
+        """Refuse rows that say the header again, as files put one after another have them."""
+        again = np.logical_and.reduce([encode(table.column(column)).equal(column) for column in columns])
+        if again.any():
+            raise DataError(
+                f"{table.where(int(np.argmax(again)))}: the header stands here again (in {int(again.sum())} rows); "
+                "remove these lines"
+            )
 
     def _require_order(self, table: _Source, column: str, student: Sequence[str]) -> None:
         """Refuse rows that do not stand in the order that an unused column tells."""
@@ -150,9 +160,11 @@ class _Source:
     def like(self, names: Sequence[str], used: Sequence[str]) -> list[str]:
         """Return unused columns with one of the names, in the order of the names."""
         known = {
-            column.lower(): column for column in self.header if column not in used and self.header.count(column) == 1
+            column.lower().replace(" ", "_"): column
+            for column in self.header
+            if column not in used and self.header.count(column) == 1
         }
-        return [known[name] for name in names if name in known]
+        return [known[name] for name in (one.replace(" ", "_") for one in names) if name in known]
 
     def read(self, beside: Sequence[str], text: Sequence[str]) -> None:
         """Read the columns wanted and those beside (those in `text` not dictionary-encoded), and keep `only` rows."""

@@ -25,6 +25,18 @@ _BLOCK_BYTES = 1 << 25
 _HEAD_BYTES = 1 << 16
 _PACKED = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".zip": "zip"}
 _DELIMITERS = (",", "\t", ";", "|")
+_BINARY = {
+    b"\x1f\x8b": "it is packed by gzip: let its name end in .gz",
+    b"BZh9": "it is packed by bzip2: let its name end in .bz2",
+    b"\x28\xb5\x2f\xfd": "it is packed by zstd: let its name end in .zst",
+    b"PK\x03\x04": "it is a zip archive or an Excel file: let its name end in .zip or .xlsx",
+    b"PAR1": "it is a Parquet file: let its name end in .parquet",
+    b"ARROW1": "it is a Feather file: let its name end in .feather",
+    b"\xd0\xcf\x11\xe0": "it is an old Excel file",
+    b"\x80\x04\x95": "it is a pickle",
+    b"\x80\x05\x95": "it is a pickle",
+}
+"""First bytes of files that are no text."""
 _MARKS = {b"\xef\xbb\xbf": "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
@@ -154,6 +166,8 @@ class TextTable:
         """
         path, head = Path(path), head_of(Path(path))
         encoding = encoding or encoding_of(head)
+        if encoding.startswith("utf-8") and (what := _no_text(head)):
+            raise DataError(f"{path}: is no text of UTF-8 ({what}); save it as CSV, or give dataset.read.encoding")
         try:
             text = codecs.getincrementaldecoder(encoding)().decode(head).lstrip("\ufeff")
         except LookupError:
@@ -291,6 +305,16 @@ class TextTable:
         return DataError(f"{self.path}: cannot be parsed as CSV ({str(error).splitlines()[0]}); export the file again")
 
 
+def _no_text(head: bytes) -> str | None:
+    """Say what a file that is no text seems to be, by its first bytes; None for text."""
+    for mark, what in _BINARY.items():
+        if head.startswith(mark):
+            return what
+    if head[257:262] == b"ustar":
+        return "it is a tar archive, to be unpacked"
+    return "it holds zero bytes, as UTF-16 and UTF-32 do" if b"\0" in head else None
+
+
 class _Raw(io.RawIOBase):
     """A stream of any kind as one that io's readers take."""
 
@@ -323,7 +347,8 @@ def wrong_bytes(path: Path, encoding: str) -> DataError:
             lines = sum(not _decodes(line) for line in data.split(b"\n"))
             return ReadError(
                 f"{path}: line {line}, byte {column} is 0x{data[at]:02x}, not UTF-8 text ({lines} lines have such "
-                "bytes); dataset.read.encoding=latin-1 reads it as Western European, or save the file as UTF-8",
+                "bytes); dataset.read.encoding=latin-1 reads it as Western European (others: shift_jis, cp1251, "
+                "..), or save the file as UTF-8",
                 encoding="latin-1",
             )
         return DataError(
