@@ -51,7 +51,9 @@ def read(dataset: str, source: Path, settings: Sequence[str]) -> InteractionLog:
     for word in words:
         key, _, value = word.removeprefix("--").partition("=")
         value = value if "=" in word else next(words, "")
-        node[key.replace("-", "_")] = yaml.safe_load(value) if value[:1] in "[{" or value == "null" else value
+        key = key.replace("-", "_")
+        plain = value[:1] not in "[{" and value not in ("null", "true", "false") and key != "threshold"
+        node[key] = value if plain else yaml.safe_load(value)
     check_keys(OmegaConf.create({"dataset": {"read": node}}))
     return build(node)(source)
 

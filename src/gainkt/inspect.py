@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
@@ -46,6 +48,8 @@ ROLES = {
     "fold": r"fold|split|part|set|subset",
 }
 """What a column of each role may be called, whole and in any case."""
+VAGUE = ("row", "index", "step", "t", "time", "order")
+"""Names of orders that mean something else as often: a time spent, a step of a problem."""
 LIMIT = 12
 """Settings that are tried one after another."""
 
@@ -62,6 +66,8 @@ class Finding:
     """Settings of the reader that the data needs."""
     problems: list[str] = field(default_factory=list)
     """What the reader refuses without them, with counts."""
+    doubts: list[str] = field(default_factory=list)
+    """What was refused too and is answered by a setting that may be the wrong one."""
     log: InteractionLog | None = None
     """What comes out; None where something must be known that the data does not tell."""
 
@@ -120,10 +126,12 @@ def _try(finding: Finding) -> None:
 def _table(path: Path) -> Finding:
     """Find the roles of a table's columns by name, and check them by content."""
     settings: dict[str, Any] = {}
+    doubt: list[str] = []
     reader = TableReader()
     try:
         source = _Source(path, reader, [])
     except ReadError as error:  # its encoding is another
+        doubt.append(str(error))
         reader = TableReader(encoding=str(error.settings.get("encoding")))
         source = _Source(path, reader, [])
     header = source.header
@@ -134,16 +142,25 @@ def _table(path: Path) -> Finding:
         if set(flat) <= set(header):
             return Finding(path, name, [f"the columns {', '.join(flat)} are those of {name}"])
     finding = Finding(path, "csv")
+    student = None
     for role, pattern in ROLES.items():
-        fits = [column for column in dict.fromkeys(header) if re.fullmatch(pattern, column.strip().lower())]
+        fits = [
+            column
+            for column in dict.fromkeys(header)
+            if re.fullmatch(pattern, re.sub(r"[?!*]", "", column).strip().lower())
+        ]
         fits = [column for column in fits if column not in settings.values()]
         good: list[str] = []
         bad: list[str] = []
         for column in fits:
-            objection = _objection(role, column, path, reader)
+            objection = _objection(role, column, path, reader, student)
             (bad if objection else good).append(column if not objection else f"{column} ({objection})")
         if good:
             settings[role] = _preferred(role, good)
+            if role == "student":
+                table = _Source(path, reader, [settings[role]])
+                table.read([], [])
+                student = encode(table.column(settings[role])).codes
             also = f" (also possible: {', '.join(c for c in good if c != settings[role])})" if len(good) > 1 else ""
             finding.reasons.append(f"{role} is column {settings[role]!r}, by its name and content{also}")
         finding.reasons += [f"{role} is not column {column}" for column in bad]
@@ -154,6 +171,7 @@ def _table(path: Path) -> Finding:
             )
     if reader.encoding is not None:
         settings["encoding"] = reader.encoding
+        finding.doubts += doubt
     usual = ("student", "skill", "correct")
     finding.settings = {role: column for role, column in settings.items() if column != role or role not in usual}
     return finding
@@ -164,11 +182,24 @@ def _preferred(role: str, columns: Sequence[str]) -> str:
     if role in ("item", "order"):
         known = (*ITEM_NAMES, *ORDER_NAMES)
         return min(columns, key=lambda c: known.index(c.lower()) if c.lower() in known else len(known))
-    return min(columns, key=lambda c: (not c.lower().endswith("id"), len(c)))
+    said = ("correct", "right", "first attempt") if role == "correct" else ()
+    return min(
+        columns, key=lambda c: (not any(word in c.lower() for word in said), not c.lower().endswith("id"), len(c))
+    )
 
 
-def _objection(role: str, column: str, path: Path, reader: TableReader) -> str | None:
-    """Say why a column of a fitting name cannot have a role, by its content; None where it can."""
+def _objection(
+    role: str, column: str, path: Path, reader: TableReader, student: NDArray[np.int64] | None = None
+) -> str | None:
+    """Say why a column of a fitting name cannot have a role, by its content; None where it can.
+
+    Args:
+        role: of the column.
+        column: its name.
+        path: of the file.
+        reader: with the file's encoding.
+        student: number of each row's student, where the column is known.
+    """
     source = _Source(path, reader, [column])
     source.read([], [])
     cells = encode(source.column(column))
@@ -181,11 +212,37 @@ def _objection(role: str, column: str, path: Path, reader: TableReader) -> str |
         odd = [name for name in cells.names if name and not _response_like(name)]
         return f"it holds {odd[0]!r}" if odd and len(odd) > max(2, distinct // 3) else None
     if role == "fold":
-        odd = [name for name in cells.names if name.lower() not in PARTS and not re.fullmatch(r"-?\d{1,2}(\.0)?", name)]
-        return f"it holds {odd[0]!r}" if odd else None
-    if role == "order" and column.lower() in ("row", "index", "step", "t", "time", "order"):
-        return None if all(number_of(name) is not None for name in cells.names[:1000]) else "not all of it is numbers"
+        named = [name for name in cells.names if name]
+        odd = [name for name in named if name.lower() not in PARTS and not re.fullmatch(r"-?\d{1,2}(\.0)?", name)]
+        if odd:
+            return f"it holds {odd[0]!r}"
+        words = any(name.lower() in PARTS for name in named)
+        several = student is not None and bool((np.diff(_pairs(student, cells.codes)[0]) == 0).any())
+        return "students stand under several of its values" if several and not words else None
+    if role == "order" and column.lower() in VAGUE:
+        if not all(number_of(name) is not None for name in cells.names[:1000]):
+            return "not all of it is numbers"
+        values = np.array([number_of(name) for name in cells.names], dtype=np.float64)[cells.codes]
+        if student is not None and not _rises(student, values):
+            return "it does not rise from row to row of a student, so it may say something else; give it if it is"
+    if role == "order" and student is not None and column.lower() not in VAGUE:
+        _, counts = _pairs(student, cells.codes)
+        if all(re.fullmatch(r"\d{4}-\d\d-\d\d|\d{1,2}[/.]\d{1,2}[/.]\d{2,4}", name) for name in cells.names[:1000]):
+            return "it tells the day only" if (counts > 1).any() else None
     return None
+
+
+def _pairs(student: NDArray[np.int64], codes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the student of each distinct pair of student and value, ascending, and the rows of the pair."""
+    pairs, counts = np.unique(student * (int(codes.max()) + 1) + codes, return_counts=True)
+    return pairs // (int(codes.max()) + 1), counts
+
+
+def _rises(student: NDArray[np.int64], values: NDArray[np.float64]) -> bool:
+    """Tell whether values rise, or stay, from row to row of each student as they stand."""
+    by_student = np.argsort(student, kind="stable")
+    student, values = student[by_student], values[by_student]
+    return not ((student[1:] == student[:-1]) & ~(values[1:] >= values[:-1])).any()
 
 
 def _response_like(name: str) -> bool:
@@ -208,7 +265,7 @@ def report(finding: Finding, console: Console) -> None:
     console.print(f"{finding.path}: {said}", soft_wrap=True, markup=False)
     for reason in finding.reasons:
         console.print(f"  {reason}", soft_wrap=True, markup=False)
-    for problem in finding.problems:
+    for problem in finding.doubts + finding.problems:
         console.print(f"  ! {problem}", soft_wrap=True, markup=False)
     if finding.log is None:
         console.print("Not read: settle what stands above first.")
@@ -224,7 +281,7 @@ def report(finding: Finding, console: Console) -> None:
     table.add_row("folds", folds)
     table.add_row("students with the history of another (10 steps or more)", f"{same:,}")
     console.print(table)
-    if finding.problems:
+    if finding.doubts + finding.problems:
         console.print("The settings of this command answer what stands above; look whether they say what you mean:")
     console.print(finding.command, soft_wrap=True, markup=False)
 

@@ -49,3 +49,11 @@ def test_real_data(run, shared_data, tmp_path, form, folder):
     done = run(form, shared_data / folder, "log")
     assert done.returncode == 0, done.stderr
     assert read_log(tmp_path / "log").name == folder
+
+
+def test_settings_that_are_no_text(run, tmp_path):
+    (tmp_path / "a.csv").write_text("student,skill,correct,date\n1,x,0.6,2\n1,y,1,1\n1,x,0,3\n")
+    settings = ("--partial", "threshold", "--threshold", "0.6", "--order", "false")
+    done = run("csv", "a.csv", "log", *settings)
+    assert done.returncode == 0, done.stderr
+    assert read_log(tmp_path / "log").responses.tolist() == [1, 1, 0]

@@ -78,8 +78,18 @@ class GivenFolds:
         labels = np.unique(folds[folds >= 0]).tolist()
         if fold not in labels:
             listed = ", ".join(map(str, labels)) or "a test set only"
-            raise ConfigError(f"fold {fold}: {log.name} has {len(labels)} given folds ({listed}); choose one of them")
+            raise ConfigError(
+                f"fold {fold}: {log.name} has {len(labels)} given folds ({listed}); choose one of them by dataset.fold"
+            )
         held_out = bool((folds == TEST).any())
+        needed = 2 if held_out else 3
+        if len(labels) < needed:
+            beside = " beside a test set" if held_out else ""
+            raise DataError(
+                f"{log.name}: the train part is empty: {len(labels)} given folds{beside} make no train, valid and test "
+                f"part, which takes {needed}; where the column says train and test, write these words in it, or deal "
+                "folds by dataset/split=seeded"
+            )
         test = TEST if held_out else fold
         valid = fold if held_out else labels[(labels.index(fold) + 1) % len(labels)]
         source = "held-out test set" if held_out else f"test on fold {test}"

@@ -21,7 +21,7 @@ from gainkt.errors import DataError
 _WHAT = {4: ("items", "skills", "responses"), 3: ("skills", "responses")}
 _ROLES = {"items": "item", "skills": "skill", "responses": "correct"}
 _WORDS = "|".join(sorted(PARTS, key=len, reverse=True))
-_PART_FILE = re.compile(rf"(?:.*[_\-. ])?({_WORDS})[_\-. ]?(\d*)\.(?:csv|txt)", re.IGNORECASE)
+_PART_FILE = re.compile(rf"(?:.*[_\-. ])?({_WORDS})(?:[_\-. ]?(?:set|data))?[_\-. ]?(\d*)\.(?:csv|txt)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +152,14 @@ def _splits(path: Path) -> list[dict[Path, int]]:
     for file in sorted(path.iterdir()) if path.is_dir() else []:
         found = _PART_FILE.fullmatch(file.name)
         if found and file.is_file():
-            named[found[2]][file] = PARTS[found[1].lower()]
+            part = PARTS[found[1].lower()]
+            same = next((other for other, its in named[found[2]].items() if its == part), None)
+            if same is not None:
+                raise DataError(
+                    f"{path}: {same.name} and {file.name} are both the {found[1].lower()} part of one split; keep one "
+                    "data set in a folder, its splits numbered as in train1.csv, valid1.csv, test1.csv"
+                )
+            named[found[2]][file] = part
     numbers = sorted((number for number in named if number), key=int)
     if not numbers:
         return [named[""]] if len(set(named[""].values())) > 1 else []
@@ -208,6 +215,12 @@ def _files(path: Path) -> list[Path]:
     if not files:
         found = ", ".join(sorted(p.name for p in path.iterdir())[:5]) or "nothing"
         raise DataError(f"{path}: no .csv or .txt file in this folder (found: {found}); give AKT's folder or one file")
+    words = [file.name for file in files if set(re.split(r"[^a-z]+", file.stem.lower())) & set(PARTS)]
+    if len(words) > 1:
+        raise DataError(
+            f"{path}: {words[0]} and {len(words) - 1} more are parts of a split by their names, but not called as in "
+            "train1.csv, valid1.csv, test1.csv; rename them so"
+        )
     return sorted(files, key=lambda p: natural_key(p.name))
 
 

@@ -92,7 +92,7 @@ def _spelled(value: object) -> str:
         return ""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return str(value).strip()
+    return value.decode(errors="replace").strip() if isinstance(value, bytes) else str(value).strip()
 
 
 def joined(columns: Sequence[Coded]) -> Coded:
@@ -229,7 +229,10 @@ def _parts(cell: str, separator: str | None) -> list[str]:
         return [cell]
     if separator == "list":
         return listed(cell)
-    return [part.strip() for part in cell.split(separator)] if separator in cell else [cell]
+    if separator not in cell:
+        return [cell]
+    parts = [part.strip() for part in cell.split(separator)]
+    return parts if len(parts) < 3 or parts[-1] else parts[:-1]  # some writers end a list with what joins it
 
 
 def listed(cell: str) -> list[str]:
@@ -248,21 +251,26 @@ def joiner_of(names: Sequence[str]) -> tuple[str, list[int]] | None:
 
     A mark joins skills where all that it separates are names by themselves, or numbers.
     """
-    lists = [i for i, name in enumerate(names) if len(name) > 2 and name[0] + name[-1] in ("[]", "{}")]
+    lists = [i for i, name in enumerate(names) if len(name) > 2 and name[0] + name[-1] in ("[]", "{}", "()")]
     if lists and (len(lists) == len(names) or any(re.search(r"[,\s]", names[i]) for i in lists)):
         return "list", lists
     known = set(names)
-    for mark in ("~~", "_", "|", "+", "&", ",", "/", "-", ":", " "):
+    single = any(name.isdigit() for name in names)
+    for mark in ("~~", "_", "|", "+", "&", ",", "/", "-", ":", "\\", "#", "*", "·", ">", " "):
+        # Other marks than the usual ones join numbers where all names are made of numbers.
+        numbers = mark in "_|+&," or (single and all(set(name) <= {*"0123456789 ()", mark} for name in names))
         found = []
         for i, name in enumerate(names):
             if mark not in name:
                 continue
-            parts = [part.strip() for part in name.split(mark)]
-            numbers = mark in "_|+&," and all(part.isdigit() for part in parts)
-            if mark == "~~" or numbers or all(part and part in known for part in parts):
+            parts = [part for part in (part.strip(" ()") for part in name.split(mark)) if part]
+            if mark == "~~" or (
+                len(parts) > 1 and (all(part in known for part in parts) or (numbers and all(map(str.isdigit, parts))))
+            ):
                 found.append(i)
         if found:
-            return mark, found
+            twice = mark != "~~" and all(2 * mark in names[i] for i in found)
+            return 2 * mark if twice else mark, found
     return None
 
 
@@ -292,7 +300,11 @@ def parse_order(
     """
     if isinstance(cells, pa.ChunkedArray):
         cells = cells.combine_chunks()
-    if pa.types.is_temporal(cells.type):
+    if pa.types.is_duration(cells.type) or pa.types.is_time64(cells.type):
+        cells = pc.cast(cells, pa.int64())
+    elif pa.types.is_time32(cells.type):
+        cells = pc.cast(cells, pa.int32())
+    elif pa.types.is_temporal(cells.type):
         cells = pc.cast(pc.cast(cells, pa.timestamp("ns")), pa.int64())
     if date_format is None:
         for kind in (pa.int64(), pa.float64()):

@@ -41,7 +41,7 @@ class EdnetReader(Options):
         if not files:
             raise DataError(f"{path}: no u*.csv in this folder; give EdNet's folder KT1")
         questions = self._questions(path)
-        header = files[0].open().readline()
+        header = files[0].read_text(encoding="utf-8-sig").partition("\n")[0] + "\n"
         texts = [file.read_text(encoding="utf-8-sig").partition("\n") for file in files]
         odd = next((file for file, text in zip(files, texts, strict=True) if text[0].strip() != header.strip()), None)
         if odd is not None:
@@ -50,14 +50,28 @@ class EdnetReader(Options):
             )
         counts = np.array([len(text[2].splitlines()) for text in texts])
         body = header + "".join(text[2] if text[2].endswith("\n") or not text[2] else text[2] + "\n" for text in texts)
-        table = pa.csv.read_csv(
-            io.BytesIO(body.encode()),
-            convert_options=pa.csv.ConvertOptions(
-                include_columns=list(_ANSWER),
-                column_types=dict.fromkeys(_ANSWER[1:], pa.string()),
-                strings_can_be_null=False,
-            ),
-        )
+        try:
+            table = pa.csv.read_csv(
+                io.BytesIO(body.encode()),
+                convert_options=pa.csv.ConvertOptions(
+                    include_columns=list(_ANSWER),
+                    column_types=dict.fromkeys(_ANSWER[1:], pa.string()),
+                    strings_can_be_null=False,
+                ),
+            )
+        except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
+            width = header.count(",")
+            bad = [
+                (f, n)
+                for f, t in zip(files, texts, strict=True)
+                for n, line in enumerate(t[2].splitlines(), 2)
+                if line and line.count(",") != width
+            ]
+            place = (
+                f"{bad[0][0]}: line {bad[0][1]} has another number of cells than the header (so in {len(bad)} lines)"
+            )
+            reason = place if bad else f"{folder}: cannot be parsed ({str(error).splitlines()[0]})"
+            raise DataError(f"{reason}; export it again") from error
         if table.num_rows != counts.sum():
             raise DataError(f"{folder}: {table.num_rows} rows in {int(counts.sum())} lines; export them again")
         student = np.repeat(np.arange(len(files)), counts)
@@ -67,7 +81,14 @@ class EdnetReader(Options):
             return f"{files[student[row]]}: line {row - int(starts[student[row]]) + 2}"
 
         asked, answer = encode(table["question_id"]), encode(table["user_answer"])
-        known = {name: row for row, name in enumerate(questions["question_id"].to_pylist())}
+        known: dict[str, int] = {}
+        lines = list(zip(*(questions[column].to_pylist() for column in _QUESTION), strict=True))
+        for row, line in enumerate(lines):
+            if lines[known.setdefault(line[0], row)] != line:
+                raise DataError(
+                    f"questions.csv: line {row + 2}: question {line[0]!r} stands there twice, with other answers or "
+                    "tags; keep one of them"
+                )
         strange = [code for code, name in enumerate(asked.names) if name not in known]
         if strange:
             rows = asked.among(strange)
@@ -77,8 +98,9 @@ class EdnetReader(Options):
                 f"{len(asked.names)} questions are not, in {int(rows.sum())} rows); give the file that belongs to it"
             )
         row_of = np.array([known[name] for name in asked.names])
-        right = np.array(questions["correct_answer"].to_pylist(), dtype=object)[row_of][asked.codes]
-        given = np.array(answer.names, dtype=object)[answer.codes]
+        letters = [letter.strip().lower() for letter in questions["correct_answer"].to_pylist()]
+        right = np.array(letters, dtype=object)[row_of][asked.codes]
+        given = np.array([name.lower() for name in answer.names], dtype=object)[answer.codes]
         correct = np.where(given == "", "", np.where(given == right, "1", "0"))
         tags = ["" if tag == "-1" else tag for tag in questions["tags"].to_pylist()]
         columns = Columns(

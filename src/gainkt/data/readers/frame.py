@@ -83,6 +83,9 @@ class Options:
                 raise ConfigError(f"{KEY}.{key}={value}: no such choice{listed}")
         if not 0 < self.threshold <= 1:
             raise ConfigError(f"{KEY}.threshold={self.threshold}: must lie above 0 and not above 1")
+        for word, value in (self.responses or {}).items():
+            if value is not None and not (isinstance(value, int | float) and 0 <= value <= 1):
+                raise ConfigError(f"{KEY}.responses: {word} is {value!r}; give 0, 1, a number between them, or null")
         if self.separator == "":
             raise ConfigError(f"{KEY}.separator is empty; give what joins skills in a cell, such as ';', or null")
 

@@ -16,7 +16,7 @@ from gainkt.data.readers.text import TextTable, stem_of
 from gainkt.errors import DataError
 
 REQUIRED = ("fold", "uid", "concepts", "responses")
-_OPTIONAL = ("questions", "selectmasks")
+_OPTIONAL = ("questions", "selectmasks", "is_repeat")
 FILES = (
     ("train_valid.csv", "test.csv"),
     ("train_valid_sequences.csv", "test_sequences.csv"),
@@ -92,11 +92,16 @@ class PyktReader(Options):
         if len(files) == 2:
             fold[starts[1] :] = TEST
         cells = {column: _dictionary(part.take(kept), column) for column, part in parts.items()}
+        order = None
+        if "is_repeat" in parts and "questions" not in parts:
+            # It says which responses are the one before them for another skill: they share a place in the order.
+            order = pa.array(np.cumsum(~parts["is_repeat"].take(kept).equal("1")))
         columns = Columns(
             student=_dictionary(student.take(line_of_row)),
             skill=cells["concepts"],
             correct=cells["responses"],
             item=cells.get("questions"),
+            order=order,
             fold=fold[line_of_row],
             where=where,
             labels={"skill": "concepts", "item": "questions"},

@@ -84,6 +84,7 @@ class TableReader(Options):
 
         for column in unsorted:
             self._require_order(table, column, roles["student"])
+        self._refuse_headers(table, [roles[role][0] for role in ("student", "skill", "correct")])
         named = {role: " + ".join(map(repr, names)) for role, names in roles.items() if role not in ("correct", "fold")}
         columns = Columns(
             **{role: cells(role) for role in roles},
@@ -93,6 +94,15 @@ class TableReader(Options):
             account=table.account,
         )
         return build_log(self.name or table.name, columns, self)
+
+    def _refuse_headers(self, table: _Source, columns: Sequence[str]) -> None:
+        """Refuse rows that say the header again, as files put one after another have them."""
+        again = np.logical_and.reduce([encode(table.column(column)).equal(column) for column in columns])
+        if again.any():
+            raise DataError(
+                f"{table.where(int(np.argmax(again)))}: the header stands here again (in {int(again.sum())} rows); "
+                "remove these lines"
+            )
 
     def _require_order(self, table: _Source, column: str, student: Sequence[str]) -> None:
         """Refuse rows that do not stand in the order that an unused column tells."""
@@ -150,9 +160,11 @@ class _Source:
     def like(self, names: Sequence[str], used: Sequence[str]) -> list[str]:
         """Return unused columns with one of the names, in the order of the names."""
         known = {
-            column.lower(): column for column in self.header if column not in used and self.header.count(column) == 1
+            column.lower().replace(" ", "_"): column
+            for column in self.header
+            if column not in used and self.header.count(column) == 1
         }
-        return [known[name] for name in names if name in known]
+        return [known[name] for name in (one.replace(" ", "_") for one in names) if name in known]
 
     def read(self, beside: Sequence[str], text: Sequence[str]) -> None:
         """Read the columns wanted and those beside (those in `text` not dictionary-encoded), and keep `only` rows."""
@@ -163,6 +175,8 @@ class _Source:
         for column in columns:
             if column not in self.table.column_names:
                 raise DataError(f"{self.title}: no column {column!r}{nearest(column, self.table.column_names)}")
+            if self.table.column_names.count(column) > 1:
+                raise DataError(f"{self.title}: column {column!r} stands there more than once; rename all but one")
         if not self.table.num_rows:
             raise DataError(f"{self.title}: no rows; export it again")
         left_out = {}
@@ -211,9 +225,11 @@ def _of_frame(frame: pd.DataFrame) -> pa.Table:
     def array(values: pd.Series) -> pa.Array:
         try:
             return pa.Array.from_pandas(values)
-        except (pa.ArrowInvalid, pa.ArrowTypeError):
-            return pa.Array.from_pandas(values.map(lambda one: None if one is None or one != one else str(one)))
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+            return pa.array([None if one is None or one != one else str(one) for one in values], pa.string())
 
+    if not isinstance(frame, pd.DataFrame):
+        raise DataError(f"a {type(frame).__name__} is no table; give a path, a pandas DataFrame or an Arrow table")
     columns = [frame.iloc[:, number] for number in range(frame.shape[1])]
     return pa.table([array(values) for values in columns], names=[str(name) for name in frame.columns])
 
@@ -222,6 +238,6 @@ _LOADERS = {
     ".parquet": pa.parquet.read_table,
     ".feather": pa.feather.read_table,
     ".arrow": pa.feather.read_table,
-    ".xlsx": lambda path: _of_frame(pd.read_excel(path)),
+    ".xlsx": lambda path: _of_frame(pd.read_excel(path, keep_default_na=False, na_values=[""])),
 }
 """Formats that are no text, by their ending."""

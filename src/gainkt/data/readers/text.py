@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from gainkt.errors import ConfigError, DataError, nearest
@@ -24,6 +25,18 @@ _BLOCK_BYTES = 1 << 25
 _HEAD_BYTES = 1 << 16
 _PACKED = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".zip": "zip"}
 _DELIMITERS = (",", "\t", ";", "|")
+_BINARY = {
+    b"\x1f\x8b": "it is packed by gzip: let its name end in .gz",
+    b"BZh9": "it is packed by bzip2: let its name end in .bz2",
+    b"\x28\xb5\x2f\xfd": "it is packed by zstd: let its name end in .zst",
+    b"PK\x03\x04": "it is a zip archive or an Excel file: let its name end in .zip or .xlsx",
+    b"PAR1": "it is a Parquet file: let its name end in .parquet",
+    b"ARROW1": "it is a Feather file: let its name end in .feather",
+    b"\xd0\xcf\x11\xe0": "it is an old Excel file",
+    b"\x80\x04\x95": "it is a pickle",
+    b"\x80\x05\x95": "it is a pickle",
+}
+"""First bytes of files that are no text."""
 _MARKS = {b"\xef\xbb\xbf": "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
@@ -153,6 +166,8 @@ class TextTable:
         """
         path, head = Path(path), head_of(Path(path))
         encoding = encoding or encoding_of(head)
+        if encoding.startswith("utf-8") and (what := _no_text(head)):
+            raise DataError(f"{path}: is no text of UTF-8 ({what}); save it as CSV, or give dataset.read.encoding")
         try:
             text = codecs.getincrementaldecoder(encoding)().decode(head).lstrip("\ufeff")
         except LookupError:
@@ -167,7 +182,7 @@ class TextTable:
             # Tab-separated exports of DataShop do not quote: a quote there is a quote.
             quoted = mark != "\t" or '"' in first
             rows = csv.reader(
-                io.StringIO(text), delimiter=mark, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
+                io.StringIO(text, newline=None), delimiter=mark, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
             )
             header = next((row for row in rows if row), [])
             known = {cell.strip() for cell in header}
@@ -223,7 +238,31 @@ class TextTable:
             raise DataError(f"{self.path}: cannot be unpacked ({error}); download or pack it again") from error
         if table.num_rows == 0:
             raise DataError(f"{self.path}: nothing but a header; export the file again with its rows")
-        return table.rename_columns(list(columns)).unify_dictionaries().combine_chunks()
+        table = table.rename_columns(list(columns)).unify_dictionaries().combine_chunks()
+        if self.quoted:
+            self._refuse_line_ends(table)
+        return table
+
+    def _refuse_line_ends(self, table: pa.Table) -> None:
+        """Refuse names that go over several lines and hold a row: an open quote has swallowed it."""
+        for column in table.column_names:
+            cells = table[column].combine_chunks()
+            if isinstance(cells, pa.ChunkedArray):
+                cells = cells.chunk(0)
+            names = cells.dictionary if pa.types.is_dictionary(cells.type) else cells
+            enough = pc.greater_equal(pc.count_substring(names, self.delimiter), len(self.header) - 1)
+            broken = pc.and_(pc.match_substring(names, "\n"), enough)
+            if not pc.any(broken).as_py():
+                continue
+            if names is not cells:
+                broken = pc.is_in(cells.indices, pc.cast(pc.indices_nonzero(broken), cells.indices.type))
+            rows = pc.indices_nonzero(broken).to_pylist()
+            text = cells[rows[0]].as_py()
+            raise DataError(
+                f"{self.path}: line {self.line_of(rows[0])}: {column} goes over {text.count(chr(10)) + 1} lines and "
+                f"starts with {text[:30]!r} (so in {len(rows)} rows): a quote is not closed and swallows the "
+                "rows up to the next quote; close it or export the file again"
+            )
 
     def line_of(self, row: int) -> int:
         """Return the line (from 1) on which a row (from 0, header not counted) starts.
@@ -266,6 +305,16 @@ class TextTable:
         return DataError(f"{self.path}: cannot be parsed as CSV ({str(error).splitlines()[0]}); export the file again")
 
 
+def _no_text(head: bytes) -> str | None:
+    """Say what a file that is no text seems to be, by its first bytes; None for text."""
+    for mark, what in _BINARY.items():
+        if head.startswith(mark):
+            return what
+    if head[257:262] == b"ustar":
+        return "it is a tar archive, to be unpacked"
+    return "it holds zero bytes, as UTF-16 and UTF-32 do" if b"\0" in head else None
+
+
 class _Raw(io.RawIOBase):
     """A stream of any kind as one that io's readers take."""
 
@@ -298,7 +347,8 @@ def wrong_bytes(path: Path, encoding: str) -> DataError:
             lines = sum(not _decodes(line) for line in data.split(b"\n"))
             return ReadError(
                 f"{path}: line {line}, byte {column} is 0x{data[at]:02x}, not UTF-8 text ({lines} lines have such "
-                "bytes); dataset.read.encoding=latin-1 reads it as Western European, or save the file as UTF-8",
+                "bytes); dataset.read.encoding=latin-1 reads it as Western European (others: shift_jis, cp1251, "
+                "..), or save the file as UTF-8",
                 encoding="latin-1",
             )
         return DataError(
