@@ -165,7 +165,8 @@ class SeededFolds:
 
     def _parts(self, shuffled: NDArray[np.int64], fold: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         if not 0 <= fold < self.num_folds:
-            raise ConfigError(f"fold {fold}: there are {self.num_folds} folds; choose one of 0 to {self.num_folds - 1}")
+            most = self.num_folds - 1
+            raise ConfigError(f"dataset.fold={fold}: there are {self.num_folds} folds; choose one of 0 to {most}")
         folds = np.array_split(shuffled, self.num_folds)
         return np.concatenate([part for number, part in enumerate(folds) if number != fold]), folds[fold]
 

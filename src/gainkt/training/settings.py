@@ -14,7 +14,7 @@ from gainkt.errors import ConfigError
 from gainkt.names import require_folder
 
 PARTS = ("encoder1", "encoder2", "response_head", "gain_head", "item_difficulty", "velocity", "readiness", "curve")
-COMPLETED = ("optimizer", "dataset.read", *(f"model.{part}" for part in (*PARTS, "readout")))
+COMPLETED = ("optimizer", *(f"model.{part}" for part in (*PARTS, "readout")))
 """Nodes that gainkt completes with what it alone knows, so that they are `_partial_`."""
 WHOLE = ("dataset", "dataset.split", "model", "loss", "schedule", "trainer")
 """Nodes that must not be; each callback and logger beside them."""
@@ -45,7 +45,7 @@ LIMITS: tuple[tuple[str, Fits, str], ...] = (
     ("dataset.tokens_per_batch", _whole(2), "a whole number of steps, 2 or more"),
     ("dataset.window_length", _whole(2), "a whole number of steps, 2 or more"),
     ("dataset.window_context", _whole(0), "a whole number of steps, 0 or more"),
-    ("dataset.split.num_folds", _whole(2), "a whole number of folds, 2 or more"),
+    ("dataset.split.num_folds", lambda x: x is None or _whole(2)(x), "a whole number of folds, 2 or more, or null"),
 )
 """Key, what its value must be, and that in words; a key that a config lacks is not asked for."""
 
@@ -70,6 +70,8 @@ def check_settings(cfg: DictConfig) -> None:
             kind = "int: " if words.startswith("a whole") else ""
             raise ConfigError(f"{key}={parent[name]}: must be {kind}{words}, found {type(parent[name]).__name__}")
     more = [f"{group}.{name}" for group in ("callbacks", "logger") for name in cfg.get(group) or {}]
+    if OmegaConf.select(cfg, "dataset.read._partial_") is False:  # a reader is a class, or a function to be completed
+        raise ConfigError("dataset.read._partial_=false: must be true here")
     for keys, wanted in ((COMPLETED, True), ((*WHOLE, *more), False)):
         for key in keys:
             node = OmegaConf.select(cfg, key)
