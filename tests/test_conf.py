@@ -107,8 +107,9 @@ def test_debug_fast_goes_through_everything_in_one_batch_an_epoch(config: Config
     assert result.scorecard is not None
 
 
-def test_debug_overfit_learns_a_batch_by_heart(config: Config) -> None:
-    result = train(config("v1_per_skill", "debug=overfit", "optimizer.lr=0.01", "dataset.tokens_per_batch=120"))
+def test_debug_overfit_overfits_a_batch(config: Config) -> None:
+    steps = ("trainer.max_epochs=100", "optimizer.lr=0.01", "dataset.tokens_per_batch=120")
+    result = train(config("v1_per_skill", "debug=overfit", *steps))
     table = pd.read_csv(result.run.directory.metrics)
     assert table["train/encoder1_auc"].iloc[-1] > 0.99
     assert table["train/encoder2_auc"].iloc[-1] > table["train/encoder2_auc"].iloc[0] + 0.1
