@@ -61,7 +61,9 @@ class GivenFolds:
         folds = np.asarray(log.folds)
         if folds.ndim == 2:
             if not 0 <= fold < folds.shape[1]:
-                raise ConfigError(f"fold {fold}: {log.name} has {folds.shape[1]} given splits; choose one from 0 on")
+                raise ConfigError(
+                    f"dataset.fold={fold}: {log.name} has {folds.shape[1]} given splits; choose one from 0 on"
+                )
             parts = {name: np.flatnonzero(folds[:, fold] == code) for name, code in _CODES.items()}
             absent = int(np.count_nonzero(folds[:, fold] == NO_FOLD))
             beside = f" ({absent} students are in others only)" if absent else ""
@@ -79,7 +81,7 @@ class GivenFolds:
         if fold not in labels:
             listed = ", ".join(map(str, labels)) or "a test set only"
             raise ConfigError(
-                f"fold {fold}: {log.name} has {len(labels)} given folds ({listed}); choose one of them by dataset.fold"
+                f"dataset.fold={fold}: {log.name} has {len(labels)} given folds ({listed}); choose one of them by dataset.fold"
             )
         held_out = bool((folds == TEST).any())
         needed = 2 if held_out else 3
@@ -111,7 +113,7 @@ class GivenFolds:
         if len(parts["valid"]):
             if fold != 0:
                 raise ConfigError(
-                    f"fold {fold}: {log.name} has one given split into train, valid and test; give fold 0"
+                    f"dataset.fold={fold}: {log.name} has one given split into train, valid and test; give fold 0"
                 )
             return _checked(log, "given train, valid and test", **parts)
         deal = SeededFolds(num_folds=self.num_folds, seed=self.seed)
@@ -234,7 +236,9 @@ class RatioSplit:
             DataError: a part cannot be used.
         """
         if fold != 0:
-            raise ConfigError(f"fold {fold}: dataset/split=ratio makes one split, fold 0; change its seed for another")
+            raise ConfigError(
+                f"dataset.fold={fold}: dataset/split=ratio makes one split, fold 0; change its seed for another"
+            )
         shuffled = np.random.default_rng(self.seed).permutation(log.num_students)
         cuts = np.round(np.cumsum([self.test, self.valid]) * len(shuffled)).astype(int)
         test, valid, train = np.split(shuffled, cuts)

@@ -1,0 +1,255 @@
+"""What data lie under a path: which format, which column is what and why, and how they are read."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from omegaconf import OmegaConf
+
+from gainkt.arguments import TEXTS, quoted
+from gainkt.config import build, conf_dir
+from gainkt.data.log import InteractionLog
+from gainkt.data.readers.cells import PARTS, RIGHT, WRONG, encode, number_of
+from gainkt.data.readers.download import format_of
+from gainkt.data.readers.table import ITEM_NAMES, ORDER_NAMES, TableReader, _Source
+from gainkt.data.readers.text import ReadError
+from gainkt.errors import ConfigError, DataError
+from gainkt.overrides import compose_train
+
+NAMED = (
+    "assist2009",
+    "assist2012",
+    "assist2015",
+    "assist2017",
+    "algebra2005",
+    "bridge2006",
+    "statics2011",
+    "junyi2015",
+)
+"""Data sets that are known by the columns of their owner's file; the first whose columns are all there is taken."""
+FORMATS = {"log": "log", "pykt": "pykt", "akt": "akt", "matrix": "matrix", "ednet": "ednet_kt1", "eedi": "nips2020"}
+ROLES = {
+    "student": r"(anon[ _]?)?(student|user|learner|pupil|uid|sid)([ _]?(id|name|no|number))?|.*(student|user)[ _]?id",
+    "skill": r"(skill|kc|concept|topic|tag|knowledge[ _]component|subject)s?([ _]?(ids?|names?))?|kc ?\(.*\)",
+    "correct": r"(is[ _]?)?(correct|right)(ness)?|(correct )?first attempt|outcome|score|response|result|answer",
+    "item": "|".join(map(re.escape, ITEM_NAMES)),
+    "order": "|".join(map(re.escape, (*ORDER_NAMES, "time", "order", "index", "row", "step", "t"))),
+    "fold": r"fold|split|part|set|subset",
+}
+"""What a column of each role may be called, whole and in any case."""
+VAGUE = ("row", "index", "step", "t", "time", "order")
+"""Names of orders that mean something else as often: a time spent, a step of a problem."""
+LIMIT = 12
+"""Settings that are tried one after another."""
+
+
+@dataclass
+class Finding:
+    """What lies under a path, and how to read it."""
+
+    path: Path
+    dataset: str | None
+    """Option of conf/dataset; None where the format is not known."""
+    reasons: list[str] = field(default_factory=list)
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Settings of the reader that the data needs."""
+    problems: list[str] = field(default_factory=list)
+    """What the reader refuses without them, with counts."""
+    doubts: list[str] = field(default_factory=list)
+    """What was refused too and is answered by a setting that may be the wrong one."""
+    log: InteractionLog | None = None
+    """What comes out; None where something must be known that the data does not tell."""
+
+    @property
+    def command(self) -> str:
+        """The command that trains on it."""
+        words = ["python", "-m", "gainkt.train", "experiment=v4_belief"]
+        words += [f"dataset={self.dataset}", f"dataset.path={self.path}"]
+        for key, value in self.settings.items():
+            plain = isinstance(value, str) and f"dataset.read.{key}" in TEXTS
+            words.append(f"dataset.read.{key}={value if plain else _text(value)}")
+        return " ".join(map(shlex.quote, words))
+
+
+def inspect(path: str | Path) -> Finding:
+    """Return what lies under a path: its format, the roles of its columns, what is wrong, and what would come out.
+
+    Raises:
+        DataError: there is nothing, or it cannot be opened.
+    """
+    path = Path(path).expanduser()
+    form = format_of(path)
+    if form is None:
+        listed = ", ".join(sorted(p.name for p in path.iterdir())[:6]) or "nothing"
+        return Finding(
+            path, None, problems=[f"{path}: no format known for a folder of {listed}; give one of its files"]
+        )
+    if form != "table":
+        finding = Finding(path, FORMATS[form], [f"the files are those of {FORMATS[form]}"])
+    else:
+        finding = _table(path)
+    if not finding.problems:
+        _try(finding)
+    return finding
+
+
+def _try(finding: Finding) -> None:
+    """Read with what each refusal proposes, until it is read or a refusal proposes nothing."""
+    for _ in range(LIMIT):
+        node = compose_train([f"dataset={finding.dataset}"]).dataset.read
+        OmegaConf.set_struct(node, False)
+        try:
+            finding.log = build(OmegaConf.create({**node, **finding.settings}))(finding.path)
+            return
+        except ReadError as error:
+            finding.problems.append(str(error))
+            new = {key: value for key, value in error.settings.items() if finding.settings.get(key) != value}
+            if not new:
+                return
+            finding.settings |= new
+        except (DataError, ConfigError) as error:
+            finding.problems.append(str(error))
+            return
+
+
+def _table(path: Path) -> Finding:
+    """Find the roles of a table's columns by name, and check them by content."""
+    settings: dict[str, Any] = {}
+    doubt: list[str] = []
+    reader = TableReader()
+    try:
+        source = _Source(path, reader, [])
+    except ReadError as error:  # its encoding is another
+        doubt.append(str(error))
+        reader = TableReader(encoding=str(error.settings.get("encoding")))
+        source = _Source(path, reader, [])
+    header = source.header
+    for name in NAMED:
+        read = OmegaConf.load(Path(conf_dir(), "dataset", f"{name}.yaml")).read
+        columns = [read.get(role) for role in ("student", "skill", "item", "order")] + [read.get("correct", "correct")]
+        flat = [one for column in columns if column for one in ([column] if isinstance(column, str) else column)]
+        if set(flat) <= set(header):
+            return Finding(path, name, [f"the columns {', '.join(flat)} are those of {name}"])
+    finding = Finding(path, "csv")
+    student = None
+    for role, pattern in ROLES.items():
+        fits = [
+            column
+            for column in dict.fromkeys(header)
+            if re.fullmatch(pattern, re.sub(r"[?!*]", "", column).strip().lower())
+        ]
+        fits = [column for column in fits if column not in settings.values()]
+        good: list[str] = []
+        bad: list[str] = []
+        for column in fits:
+            objection = _objection(role, column, path, reader, student)
+            (bad if objection else good).append(column if not objection else f"{column} ({objection})")
+        if good:
+            settings[role] = _preferred(role, good)
+            if role == "student":
+                table = _Source(path, reader, [settings[role]])
+                table.read([], [])
+                student = encode(table.column(settings[role])).codes
+            also = f" (also possible: {', '.join(c for c in good if c != settings[role])})" if len(good) > 1 else ""
+            finding.reasons.append(f"{role} is column {settings[role]!r}, by its name and content{also}")
+        finding.reasons += [f"{role} is not column {column}" for column in bad]
+        if not good and role in ("student", "skill", "correct"):
+            finding.problems.append(
+                f"{path}: which column is the {'response' if role == 'correct' else role} cannot be told from its name "
+                f"(columns: {', '.join(header[:20])}); give it as dataset.read.{role}"
+            )
+    if reader.encoding is not None:
+        settings["encoding"] = reader.encoding
+        finding.doubts += doubt
+    usual = ("student", "skill", "correct")
+    finding.settings = {role: column for role, column in settings.items() if column != role or role not in usual}
+    return finding
+
+
+def _preferred(role: str, columns: Sequence[str]) -> str:
+    """The plainest name: identifiers before names, the order of the patterns for items and orders."""
+    if role in ("item", "order"):
+        known = (*ITEM_NAMES, *ORDER_NAMES)
+        return min(columns, key=lambda c: known.index(c.lower()) if c.lower() in known else len(known))
+    said = ("correct", "right", "first attempt") if role == "correct" else ()
+    return min(
+        columns, key=lambda c: (not any(word in c.lower() for word in said), not c.lower().endswith("id"), len(c))
+    )
+
+
+def _objection(
+    role: str, column: str, path: Path, reader: TableReader, student: NDArray[np.int64] | None = None
+) -> str | None:
+    """Say why a column of a fitting name cannot have a role, by its content; None where it can.
+
+    Args:
+        role: of the column.
+        column: its name.
+        path: of the file.
+        reader: with the file's encoding.
+        student: number of each row's student, where the column is known.
+    """
+    source = _Source(path, reader, [column])
+    source.read([], [])
+    cells = encode(source.column(column))
+    size, distinct = len(cells.codes), len(cells.names)
+    if role == "student" and distinct == size and size > 1:
+        return "every row has another value"
+    if role == "skill" and distinct == size and size > 20:
+        return "every row has another value"
+    if role == "correct":
+        odd = [name for name in cells.names if name and not _response_like(name)]
+        return f"it holds {odd[0]!r}" if odd and len(odd) > max(2, distinct // 3) else None
+    if role == "fold":
+        named = [name for name in cells.names if name]
+        odd = [name for name in named if name.lower() not in PARTS and not re.fullmatch(r"-?\d{1,2}(\.0)?", name)]
+        if odd:
+            return f"it holds {odd[0]!r}"
+        words = any(name.lower() in PARTS for name in named)
+        several = student is not None and bool((np.diff(_pairs(student, cells.codes)[0]) == 0).any())
+        return "students stand under several of its values" if several and not words else None
+    if role == "order" and column.lower() in VAGUE:
+        if not all(number_of(name) is not None for name in cells.names[:1000]):
+            return "not all of it is numbers"
+        values = np.array([number_of(name) for name in cells.names], dtype=np.float64)[cells.codes]
+        if student is not None and not _rises(student, values):
+            return "it does not rise from row to row of a student, so it may say something else; give it if it is"
+    if role == "order" and student is not None and column.lower() not in VAGUE:
+        _, counts = _pairs(student, cells.codes)
+        if all(re.fullmatch(r"\d{4}-\d\d-\d\d|\d{1,2}[/.]\d{1,2}[/.]\d{2,4}", name) for name in cells.names[:1000]):
+            return "it tells the day only" if (counts > 1).any() else None
+    return None
+
+
+def _pairs(student: NDArray[np.int64], codes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the student of each distinct pair of student and value, ascending, and the rows of the pair."""
+    pairs, counts = np.unique(student * (int(codes.max()) + 1) + codes, return_counts=True)
+    return pairs // (int(codes.max()) + 1), counts
+
+
+def _rises(student: NDArray[np.int64], values: NDArray[np.float64]) -> bool:
+    """Tell whether values rise, or stay, from row to row of each student as they stand."""
+    by_student = np.argsort(student, kind="stable")
+    student, values = student[by_student], values[by_student]
+    return not ((student[1:] == student[:-1]) & ~(values[1:] >= values[:-1])).any()
+
+
+def _response_like(name: str) -> bool:
+    number = number_of(name)
+    return name.lower() in RIGHT | WRONG or (number is not None and 0 <= number <= 1)
+
+
+def _text(value: Any) -> str:
+    """A setting in Hydra's grammar."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{_text(key)}:{_text(entry)}" for key, entry in value.items()) + "}"
+    return str(value) if re.fullmatch(r"[\w.]+", str(value), re.ASCII) else quoted(str(value))
