@@ -1,5 +1,6 @@
 """The `gainkt` command: lists the doors, leads to them, and costs no torch where nothing is computed."""
 
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -32,7 +33,9 @@ def test_every_door_is_listed_in_a_line_with_an_example() -> None:
     assert [name for name, _ in lines] == sorted(known)
     for door, line in lines:
         assert "`" not in line
-        assert "=" in line, f"{door}: the first line of its docstring holds no `python -m gainkt.{door} key=value`"
+        assert "=" in line or "<file" in line, (
+            f"{door}: the first line of its docstring holds no `python -m gainkt.{door} key=value`"
+        )
         assert len(line) < 110
         assert callable(import_module(f"gainkt.{door}").main)
         assert Path(conf_dir(), f"{door}.yaml").is_file(), f"the config of {door} must have its name"
@@ -108,7 +111,7 @@ def test_help_of_a_door_is_cheap(command: str) -> None:
     door = run("-c", f"{AT_THE_END}from {command}")
     assert door.returncode == 0, door.stderr
     assert door.stdout.startswith("train is powered by Hydra.")
-    assert "dataset: assist2009" in door.stdout
+    assert re.search(r"^dataset: .*\bassist2009\b", door.stdout, re.M)
     loaded, seconds = door.stdout.splitlines()[-2:]
     assert loaded == "[]"
     assert float(seconds) < 3

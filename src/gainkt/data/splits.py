@@ -80,9 +80,7 @@ class GivenFolds:
         labels = np.unique(folds[folds >= 0]).tolist()
         if fold not in labels:
             listed = ", ".join(map(str, labels)) or "a test set only"
-            raise ConfigError(
-                f"dataset.fold={fold}: {log.name} has {len(labels)} given folds ({listed}); choose one of them by dataset.fold"
-            )
+            raise ConfigError(f"dataset.fold={fold}: {log.name} has {len(labels)} given folds ({listed}); choose one")
         held_out = bool((folds == TEST).any())
         needed = 2 if held_out else 3
         if len(labels) < needed:
