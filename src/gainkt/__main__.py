@@ -39,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.argv = [f"gainkt {door}", *rest]
         # What provenance.json keeps, and a sweep's report reads, as if the door had been called by itself.
         sys.orig_argv[1:] = ["-m", f"gainkt.{door}", *rest]
-        if LOOKS & {a.partition("=")[0] for a in rest} and not any(a.startswith(OWN_WORDS) for a in rest):
+        asks = LOOKS & {a.partition("=")[0] for a in rest} and not any(a.startswith(OWN_WORDS) for a in rest)
+        if asks and "=" in known[door]:  # one without settings, as inspect, has no config
             look(door)
         else:
             import_module(f"gainkt.{door}").main()
