@@ -304,7 +304,7 @@ def test_the_command_on_simulated_students(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tiny = train(compose_train(["experiment=v4_belief", *TINY, f"run.root={tmp_path}"])).run
-    assert "path" not in tiny.config.dataset, "simulated data lies nowhere"
+    assert tiny.config.dataset.get("path") is None, "simulated data lies nowhere"
     monkeypatch.setattr("sys.argv", ["gainkt", "device=cpu", f"run={tiny.directory.path}"])
     command.main()
     assert "What next?" in capsys.readouterr().out

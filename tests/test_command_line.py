@@ -128,8 +128,12 @@ def test_evaluate_on_other_data_with_the_same_skills(gainkt: Command, tmp_path: 
     data = ["dataset=csv", "dataset.path=mine.csv"]
     status, _, errors = gainkt("train", *data, *sizes, "hydra.run.dir=run")
     assert status == 0, errors
-    status, _, errors = gainkt("evaluate", "run=run", "dataset=csv", "dataset.path=theirs.csv", "split=train")
+    other = ("evaluate", "run=run", "dataset=csv", "dataset.path=theirs.csv")
+    status, printed, errors = gainkt(*other)
     assert status == 0, errors
+    assert "all students" in printed, "other data is scored whole"
+    status, _, errors = gainkt(*other, "split=train")
+    assert (status, "the train part is empty" in errors) == (1, True)
     status, _, errors = gainkt("evaluate", "run=run", "path=theirs.csv")
     assert status == 0, errors
 

@@ -196,7 +196,7 @@ def test_histories_cut_into_windows_keep_their_curves(config: Config) -> None:
 
 @pytest.mark.parametrize("monitor", ["test/encoder1_auc", "weighted_loss/bce1"])
 def test_selection_never_looks_at_test_or_moving_totals(config: Config, monitor: str) -> None:
-    with pytest.raises(ConfigError, match="unweighted validation figure"):
+    with pytest.raises(ConfigError, match="unweighted validation metric"):
         train(config("v1_per_skill", f"callbacks.select.monitor={monitor}"))
 
 

@@ -134,9 +134,11 @@ class SeededFolds:
     def __post_init__(self) -> None:
         """Check the settings."""
         if self.num_folds < 2:
-            raise ConfigError(f"num_folds is {self.num_folds}; give 2 or more: one fold validates, the others train")
+            raise ConfigError(
+                f"dataset.split.num_folds={self.num_folds}: give 2 or more: one fold validates, the others train"
+            )
         if not 0 < self.test_share < 1:
-            raise ConfigError(f"test_share is {self.test_share}; give a share between 0 and 1, such as 0.2")
+            raise ConfigError(f"dataset.split.test_share={self.test_share}: give a share between 0 and 1, such as 0.2")
         if self.seed < 0:
             raise ConfigError(f"seed is {self.seed}; give 0 or more")
 
