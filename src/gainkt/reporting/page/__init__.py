@@ -1,0 +1,1 @@
+"""Pages: one HTML file each, which needs no network, no server and no other file."""
