@@ -3,50 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import hydra
 from omegaconf import DictConfig
 
 from gainkt.config import conf_dir, one_line_errors, run_main
 from gainkt.console import make_console
-from gainkt.data.datamodule import KTDataModule
-from gainkt.errors import ConfigError, DataError
-from gainkt.reporting.page.render import write_page
-from gainkt.reporting.page.run_page import run_page
-from gainkt.runs.folder import Run, build_datamodule, load_run
-from gainkt.runs.page import MOST_ROWS, gather, measure_transfer
-from gainkt.simulation.simulate import simulate_with_truth
+from gainkt.runs.folder import load_run
+from gainkt.training.page import run_html, write_page
 
-PAGE = "report.html"
+__all__ = ["main", "report_config", "run_html", "write_page"]
 
 
-def report_run(run: Run, data: KTDataModule | None = None, *, rows: int = MOST_ROWS, seed: int = 0) -> str:
-    """Return the page of a finished run as HTML; what needs data that cannot be read is left out, and the page says so.
+def report_config(cfg: DictConfig) -> Path:
+    """Write the page that a config composed from conf/report.yaml asks for, and return where it is.
 
-    Args as in conf/report.yaml; `data` is the run's own, read where None. Errors are those of `gainkt.runs.page.gather`.
+    Raises:
+        ConfigError: the folder is not that of a finished run, or what draws pages is not installed.
+        DataError: a file in it cannot be read.
     """
-    found: Any
-    truth, read = None, dict(run.config.dataset.read)
-    try:
-        found = measure_transfer(run, data or build_datamodule(run.config.dataset))
-        if read.pop("_target_") == f"{simulate_with_truth.__module__}.simulate":
-            read.pop("_partial_", None)
-            truth = simulate_with_truth(**read).true_mastery()
-    except (ConfigError, DataError, OSError) as error:
-        found = f"Not measured: {error}."
-    return run_page(gather(run, most_rows=rows, seed=seed, transfer=found, truth=truth))
+    folder = Path(hydra.utils.to_absolute_path(cfg.run))
+    output = None if cfg.output is None else Path(hydra.utils.to_absolute_path(cfg.output))
+    run = load_run(folder, cfg.trust or ())
+    if cfg.path is not None:
+        run.config.dataset.path = hydra.utils.to_absolute_path(cfg.path)
+    return write_page(run, path=output, rows=cfg.rows, seed=cfg.seed)
 
 
 @hydra.main(config_path=conf_dir(), config_name="report", version_base="1.3")
 @one_line_errors
 def _main(cfg: DictConfig) -> None:
-    run = load_run(Path(hydra.utils.to_absolute_path(cfg.run)), cfg.trust or ())
-    if cfg.path is not None:
-        run.config.dataset.path = hydra.utils.to_absolute_path(cfg.path)
-    path = run.directory.path / PAGE if cfg.output is None else Path(hydra.utils.to_absolute_path(cfg.output))
-    console = make_console()
-    console.print(f"report: {write_page(report_run(run, rows=cfg.rows, seed=cfg.seed), path)}", soft_wrap=True)
+    """Write the page, and say where it is."""
+    make_console().print(f"report: {report_config(cfg)}", soft_wrap=True)
 
 
 def main() -> None:

@@ -13,7 +13,6 @@ from bokeh.resources import Resources
 from markupsafe import Markup
 
 from gainkt import __version__
-from gainkt.files import write_whole
 from gainkt.reporting import palette
 from gainkt.reporting.page.pack import script_json
 
@@ -57,7 +56,7 @@ def rendered(template: str, **context: Any) -> str:
         template: its file's name.
         context: what it shows.
     """
-    return (
+    page = (
         environment()
         .get_template(template)
         .render(
@@ -69,9 +68,4 @@ def rendered(template: str, **context: Any) -> str:
             version=__version__,
         )
     )
-
-
-def write_page(page: str, path: Path) -> Path:
-    """Write a page, whole or not at all, and return its path."""
-    write_whole(path, lambda building: building.write_text(page, encoding="utf-8", errors="replace"))
-    return path
+    return page.encode("utf-8", "replace").decode("utf-8")  # names may hold halves of characters
