@@ -19,18 +19,8 @@ from gainkt.runs.page import gather
 from test_names import HOSTILE
 
 SECTIONS = [
-    "run",
-    "metrics",
-    "scorecard",
-    "carries",
-    "training",
-    "calibration",
-    "skills",
-    "transfer",
-    "diagnosis",
-    "provenance",
-    "students",
-    "class",
+    *("run", "metrics", "scorecard", "carries", "training", "calibration", "skills", "transfer", "diagnosis"),
+    *("provenance", "students", "class"),
 ]
 
 
