@@ -3,8 +3,8 @@
     python -m venv pykt && pykt/bin/pip install torch==2.13.0 pykt-toolkit . --constraint constraints.txt
     pykt/bin/python scripts/audit_pykt.py
 
-Weights are random, scaled up so that every path shows: whether a model can see a response that it should not is a matter
-of its structure. Each model is called as pyKT's own evaluation calls it.
+Weights are random, scaled up so that every path shows: whether a model can see a response that it should not is a
+matter of its structure. Each model is called as pyKT's own evaluation calls it.
 """
 
 from __future__ import annotations
@@ -46,17 +46,19 @@ class Adapter(nn.Module):
                     parameter.mul_(3)
 
     def forward(self, skill: Tensor, response: Tensor, item: Tensor) -> Tensor:
+        """Probabilities, [B, T]."""
         with contextlib.redirect_stdout(io.StringIO()):
             told = self.call(self.model, skill, response, item)
         return torch.cat([torch.full_like(told[:, :1], torch.nan), told], 1)
 
 
 def of_next(y: Tensor, skill: Tensor) -> Tensor:
+    """Of probabilities of all skills, those of each next step's."""
     return (y * one_hot(skill[:, 1:], K)).sum(-1)
 
 
 def models() -> dict[str, Predict]:
-    """pyKT's models by name."""
+    """Models of pyKT by name."""
     made: dict[str, tuple[Callable[[], nn.Module], Callable[..., Tensor]]] = {
         "dkt": (lambda: DKT(K, 16), lambda m, c, r, q: of_next(m(c[:, :-1], r[:, :-1]), c)),
         "dkt+": (lambda: DKTPlus(K, 16, 0.1, 0.1, 0.1), lambda m, c, r, q: of_next(m(c[:, :-1], r[:, :-1]), c)),
