@@ -30,7 +30,7 @@ OWNER = ".run.lock"
 """File by whose lock a training process holds its run's folder."""
 TABLES_AND_REPORTS = (
     *(f"{table}.parquet" for table in ("predictions", "trajectories", "skills")),
-    *("scorecard.json", "diagnosis.json", "alignment.json", "alignment.png", "figures/*.png"),
+    *("scorecard.json", "diagnosis.json", "alignment.json", "alignment.png", "report.html", "figures/*.png"),
 )
 MADE = (
     *("provenance.json", "results.json", "metrics.csv", "config.yaml", "sizes.json", "training.png", "students.png"),
