@@ -13,11 +13,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from conftest import EXPERIMENTS, TINY
-from gainkt.config import conf_dir
+from conftest import EXPERIMENTS, TINY, composed
 from gainkt.errors import ConfigError, DataError
 from gainkt.evaluate import evaluate
 from gainkt.runs.folder import load_run, read_checkpoint
@@ -29,8 +27,7 @@ QUIET = {**os.environ, "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}
 
 
 def evaluation(*overrides: str) -> DictConfig:
-    with initialize_config_dir(conf_dir(), version_base="1.3"):
-        return compose("evaluate", list(overrides))
+    return composed("evaluate", *overrides)
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
