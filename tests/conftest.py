@@ -52,6 +52,7 @@ def shared_data() -> Path:
     return folder
 
 
+torch.set_num_threads(1)  # workers beside each other, each with threads for every core, wait for one another
 DRAW = gainkt.training.train._draw
 
 
