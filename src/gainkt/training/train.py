@@ -27,6 +27,7 @@ from gainkt.data.datamodule import KTDataModule
 from gainkt.errors import ConfigError, ReportError, Terminated
 from gainkt.files import claimed, write_json, write_whole
 from gainkt.losses import Loss
+from gainkt.losses.loss import check_bce_weights
 from gainkt.model import GainKT
 from gainkt.references.base import Reference
 from gainkt.references.cache import fitted
@@ -105,6 +106,7 @@ def train(cfg: DictConfig, overrides: Sequence[str] | None = None) -> RunResult:
     cfg, resumes, restarts = _config_of(cfg)
     check_settings(cfg)
     check_keys(cfg)
+    check_bce_weights(cfg.loss, overrides or ())
     if cfg.get("report"):
         require_pages()
     directory = RunDirectory(Path(cfg.run.dir))

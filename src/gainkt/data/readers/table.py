@@ -15,7 +15,7 @@ import pyarrow.parquet
 
 from gainkt.data.log import InteractionLog
 from gainkt.data.readers.cells import encode, parse_order
-from gainkt.data.readers.frame import KEY, Columns, Options, build_log
+from gainkt.data.readers.frame import KEY, Columns, Options, RowLog, build_log, build_rows
 from gainkt.data.readers.text import ReadError, TextTable, existing_file, stem_of
 from gainkt.errors import ConfigError, DataError, nearest
 
@@ -67,6 +67,22 @@ class TableReader(Options):
             ConfigError: two columns are the same.
             DataError: the table cannot be used; the message names the line.
         """
+        table, columns = self._found(source)
+        return build_log(self.name or table.name, columns, self)
+
+    def rows(self, source: str | Path | pd.DataFrame | pa.Table) -> tuple[RowLog, pa.Table]:
+        """Read the same, say where each row went, and return the rows' columns; those without a response ask for one.
+
+        Raises:
+            ConfigError: two columns are the same.
+            DataError: the table cannot be used; the message names the line.
+        """
+        table, columns = self._found(source)
+        named = (getattr(self, role) for role in ("student", "skill", "item", "order", "correct"))
+        names = [name for given in named for name in _columns(given)]
+        return build_rows(self.name or table.name, columns, self), table.select(names)
+
+    def _found(self, source: str | Path | pd.DataFrame | pa.Table) -> tuple[_Source, Columns]:
         roles = {
             role: _columns(getattr(self, role)) for role in ("student", "skill", "correct", "item", "order", "fold")
         }
@@ -93,7 +109,7 @@ class TableReader(Options):
             beside={column: table.column(column) for column in beside},
             account=table.account,
         )
-        return build_log(self.name or table.name, columns, self)
+        return table, columns
 
     def _refuse_headers(self, table: _Source, columns: Sequence[str]) -> None:
         """Refuse rows that say the header again, as files put one after another have them."""
@@ -200,6 +216,11 @@ class _Source:
         """Return a column."""
         assert self.table is not None
         return self.table[name]
+
+    def select(self, names: Sequence[str]) -> pa.Table:
+        """Return columns of the rows that count."""
+        assert self.table is not None
+        return self.table.select(list(names))
 
     def where(self, row: int) -> str:
         """Say where a row stands."""
