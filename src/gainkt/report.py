@@ -11,9 +11,9 @@ from gainkt.config import conf_dir, one_line_errors, run_main
 from gainkt.console import make_console
 from gainkt.runs.folder import load_run
 from gainkt.sweeping.summary.report import summarize, write_sweep_page
-from gainkt.training.page import run_html, write_page
+from gainkt.training.page import run_page, write_page
 
-__all__ = ["main", "report_config", "run_html", "write_page"]
+__all__ = ["main", "report_config", "run_page", "write_page"]
 
 
 def report_config(cfg: DictConfig) -> Path:

@@ -15,6 +15,7 @@ from gainkt.errors import ConfigError
 from gainkt.files import write_json, write_whole
 from gainkt.names import code, markdown
 from gainkt.reporting.page import PAGE, require_pages
+from gainkt.reporting.page.notebook import Page
 from gainkt.sweeping.summary import statistics
 from gainkt.sweeping.summary.figures import save_sweep_figures
 from gainkt.sweeping.summary.runs import REPEATS, Runs, read_runs
@@ -79,12 +80,9 @@ def write_sweep_page(folder: Path, path: Path | None = None) -> Path:
     require_pages()
     from gainkt.reporting.page.sweep_page import sweep_page
 
-    path = path or folder / PAGE
     content = json.loads((folder / "runs.json").read_text())
     name = next((run["name"] for run in content["runs"] if run["name"]), "sweep")
-    page = sweep_page(content, f"{name}: {folder.resolve().name}", path.parent if path.parent == folder else folder)
-    write_whole(path, lambda building: building.write_text(page, encoding="utf-8"))
-    return path
+    return Page(sweep_page(content, f"{name}: {folder.resolve().name}", folder)).save(path or folder / PAGE)
 
 
 def compute(runs: Runs, alphas: Sequence[float]) -> dict[str, Any]:
