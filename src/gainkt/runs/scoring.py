@@ -13,12 +13,13 @@ import torch
 from omegaconf import DictConfig
 
 from gainkt.data.datamodule import KTDataModule
+from gainkt.digests import read_table
 from gainkt.evaluation.scorecard.scorecard import scorecard
 from gainkt.files import write_json
 from gainkt.model import GainKT
 from gainkt.names import file_name
 from gainkt.runs.checks import added_rules, step_columns
-from gainkt.runs.folder import Run, read_checkpoint
+from gainkt.runs.folder import Run, read_checkpoint, way_out
 from gainkt.runs.predict import metrics_of, predict
 from gainkt.runs.recorder import TABLES, are_recorded, record
 
@@ -148,7 +149,7 @@ def tables_of(
         if not (as_trained(run, part, phase) and are_recorded(home)):
             model = run.model(phase)
             paths = record(model, datamodule, part, Path(temporary), device=device, num_students=num_students)
-        return {name: pd.read_parquet(paths[name]) for name in names}
+        return {name: read_table(paths[name], way_out(paths[name])) for name in names}
 
 
 def folder_for(run: Run, datamodule: KTDataModule, part: str, phase: str) -> Path:
@@ -168,9 +169,9 @@ def as_trained(run: Run, part: str, phase: str) -> bool:
 
 def watched_training(run: Run) -> dict[str, Any] | None:
     """Return what metrics.csv tells of the stability of training; None where the run has none."""
-    if not run.directory.metrics.is_file():
+    table = run.metrics
+    if table is None:
         return None
-    table = pd.read_csv(run.directory.metrics)
     watched = table.filter(regex=r"^(loss|gradient|parameter)/")
     # Only the terms of a loss that a phase leaves out have no value there.
     always = watched.filter(regex=r"^(parameter/|gradient/norm_max$)")
