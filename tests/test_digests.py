@@ -121,7 +121,7 @@ def test_tables_that_are_damaged(name: str, tmp_path: Path) -> None:
 def test_errors_of_use_name_the_file() -> None:
     with pytest.raises(ConfigError, match=rf"^b: is damaged \(KeyError: 'x'\); {WAY}$"), held_to(Path("b"), WAY):
         {}["x"]
-    with pytest.raises(ConfigError, match="^mine$"), held_to(Path("b"), WAY):
+    with pytest.raises(ConfigError, match=r"^mine$"), held_to(Path("b"), WAY):
         raise ConfigError("mine")
 
 

@@ -35,7 +35,7 @@ OWNER = ".run.lock"
 """File by whose lock a training process holds its run's folder."""
 TABLES_AND_REPORTS = (
     *(f"{table}.parquet" for table in ("predictions", "trajectories", "skills")),
-    *("scorecard.json", "diagnosis.json", "alignment.json", "alignment.png", "figures/*.png"),
+    *("scorecard.json", "diagnosis.json", "alignment.json", "alignment.png", "figures/*.png", "figures/*.pdf"),
 )
 MADE = (
     *("provenance.json", "results.json", "metrics.csv", "config.yaml", "sizes.json", "training.png", "students.png"),
@@ -321,7 +321,7 @@ class Run:
             ConfigError: it is damaged.
         """
         path = self.directory.provenance
-        return read_json(path, way_out(path), {}) if path.is_file() else {}
+        return read_json(path, way_out(path), {}) if exists(path, way_out(path)) else {}
 
     @property
     def overrides(self) -> list[str] | None:
@@ -337,7 +337,7 @@ class Run:
             ConfigError: the run does not say what it was.
         """
         path = self.directory.provenance
-        if not path.is_file():
+        if not exists(path, way_out(path)):
             raise ConfigError(f"{path}: is missing, and with it the digest of the run's data; {way_out(path)}")
         with held_to(path, way_out(path)):
             known = self.provenance["data"]["digest"]

@@ -21,7 +21,7 @@ from gainkt.names import file_name
 from gainkt.runs.checks import added_rules, step_columns
 from gainkt.runs.folder import Run, read_checkpoint, way_out
 from gainkt.runs.predict import metrics_of, predict
-from gainkt.runs.recorder import TABLES, are_recorded, record
+from gainkt.runs.recorder import TABLES, record
 
 
 @dataclass(frozen=True)
@@ -143,13 +143,17 @@ def tables_of(
         num_students: students in trajectories that have to be made; all of them where None.
         device: where to make them.
     """
-    home = run.directory.path
+    home, steps = run.directory.path, datamodule.log_.lengths[datamodule.students(part)].sum()
+    paths = {name: home / f"{name}.parquet" for name in names}
+    if as_trained(run, part, phase) and all(path.is_file() for path in paths.values()):
+        tables = {name: read_table(path, way_out(path)) for name, path in paths.items()}
+        are_new = all(set(TABLES[name].names) <= set(table) for name, table in tables.items())
+        if are_new and len(tables.get("predictions", range(steps))) == steps:
+            return tables
     with tempfile.TemporaryDirectory() as temporary:
-        paths = {name: home / f"{name}.parquet" for name in TABLES}
-        if not (as_trained(run, part, phase) and are_recorded(home)):
-            model = run.model(phase)
-            paths = record(model, datamodule, part, Path(temporary), device=device, num_students=num_students)
-        return {name: read_table(paths[name], way_out(paths[name])) for name in names}
+        model = run.model(phase)
+        paths = record(model, datamodule, part, Path(temporary), device=device, num_students=num_students)
+        return {name: pd.read_parquet(paths[name]) for name in names}
 
 
 def folder_for(run: Run, datamodule: KTDataModule, part: str, phase: str) -> Path:

@@ -173,16 +173,9 @@ class SweepFolder:
             hydra: Hydra's own settings as given there, the launcher among them.
             jobs: settings of each job.
         """
-        entries = [
-            {"number": n, "overrides": masked_content(list(job)), "folder": str(n)} for n, job in enumerate(jobs)
-        ]
-        plan = {
-            "sweep": name,
-            "overrides": masked_content(list(typed)),
-            "hydra": masked_content(list(hydra)),
-            "jobs": entries,
-        }
-        write_json(self.path / PLAN, plan)
+        entries = [{"number": n, "overrides": list(job), "folder": str(n)} for n, job in enumerate(jobs)]
+        plan = {"sweep": name, "overrides": list(typed), "hydra": list(hydra), "jobs": entries}
+        write_json(self.path / PLAN, masked_content(plan))
 
     def label(self, job: Job) -> str:
         """Return what sets a job apart from the others: its settings of the keys that differ between jobs."""

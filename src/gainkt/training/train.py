@@ -24,6 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gainkt.config import build, check_keys, said
 from gainkt.data.datamodule import KTDataModule
+from gainkt.digests import exists
 from gainkt.errors import ConfigError, ReportError, Terminated
 from gainkt.files import claimed, write_json, write_whole
 from gainkt.losses import Loss
@@ -47,6 +48,7 @@ from gainkt.runs.folder import (
     load_weights,
     read_checkpoint,
     references_of,
+    way_out,
 )
 from gainkt.runs.received import leaves, packages_of, read_config
 from gainkt.runs.reports import align_run, diagnose_run
@@ -135,7 +137,7 @@ def _train(cfg: DictConfig, directory: RunDirectory, resumes: bool, overrides: S
         number_runs(cfg)
         directory.create(cfg, datamodule, overrides)
     run, last = load_run(directory.path, trust), directory.checkpoints / "last.ckpt"
-    saved = read_checkpoint(last) if resumes and last.exists() else None
+    saved = read_checkpoint(last) if resumes and exists(last, way_out(last)) else None
     if saved is not None:
         load_weights(model, saved, last)
         _require_bests(directory, _rows(saved), cfg)

@@ -167,18 +167,18 @@ def _read(root: Path, number: int, path: Path, overrides: Sequence[str] | None =
 
 def _metrics(path: Path) -> dict[str, float]:
     """Metrics of the selected checkpoint, loss terms and weights of its epoch, and the scorecard's values."""
-    results = read_json(path / "results.json", AGAIN, {"selected": str, "phases": dict})
+    results = read_json(path / "results.json", way_out(path / "results.json"), {"selected": str, "phases": dict})
     try:
         chosen = results["phases"][results["selected"]]
         found: dict[str, Any] = {f"{part}/{n}": v for part, of in chosen["figures"].items() for n, v in of.items()}
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path / 'results.json'}: holds no {error}; was it written by another version?") from error
-    if exists(path / "metrics.csv", AGAIN):
-        epochs = read_table(path / "metrics.csv", AGAIN, ("epoch",)).set_index("epoch")
+    if exists(path / "metrics.csv", way_out(path / "metrics.csv")):
+        epochs = read_table(path / "metrics.csv", way_out(path / "metrics.csv"), ("epoch",)).set_index("epoch")
         if chosen.get("epoch") in epochs.index:
             found |= epochs.loc[chosen["epoch"]].filter(regex="^(loss|weight)/").dropna().to_dict()
     if (path / "scorecard.json").is_file():
-        card = read_json(path / "scorecard.json", AGAIN, {"checks": list})
+        card = read_json(path / "scorecard.json", way_out(path / "scorecard.json"), {"checks": list})
         with held_to(path / "scorecard.json", way_out(path / "scorecard.json")):
             found |= {f"scorecard/{check['name']}": check["value"] for check in card["checks"]}
             found |= {f"carries/{part}": entry.get("fall") for part, entry in card.get("carries", {}).items()}
@@ -193,8 +193,8 @@ def _from_command(path: Path) -> list[str] | None:
             return [str(entry) for entry in yaml.load(file, Loader=LOADER) or ()]
     if not (path / "provenance.json").is_file():
         return None
-    provenance = read_json(path / "provenance.json", AGAIN, {})
-    with held_to(path / "provenance.json", AGAIN):
+    provenance = read_json(path / "provenance.json", way_out(path / "provenance.json"), {})
+    with held_to(path / "provenance.json", way_out(path / "provenance.json")):
         if provenance.get("overrides") is not None:
             return list(map(str, provenance["overrides"]))
         words = shlex.split(provenance.get("command", ""))
@@ -242,9 +242,9 @@ def _read_yaml(path: Path) -> Any:
             text = file.read().decode("utf-8")
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=LOADER)):
             raise yaml.YAMLError("aliases are not read from disk")
-        content = yaml.load(text, Loader=LOADER) or {}
-        if not isinstance(content, dict):
-            raise yaml.YAMLError(f"a {type(content).__name__}, not settings")
+        content = yaml.load(text, Loader=LOADER)
+        if not isinstance(content, dict) or not content:
+            raise yaml.YAMLError("it holds no settings")
         return content
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
