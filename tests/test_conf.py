@@ -38,9 +38,8 @@ SMALL = ["model.size.d_model=16", "model.size.num_heads=2", "model.size.num_bloc
 
 @pytest.mark.parametrize("option", [*PARTS, *GROUPS])
 def test_every_option_trains(config: Config, option: str) -> None:
-    result = train(
-        config("v1_per_skill", option, *FITTING.get(option, []), *SMALL, "trajectories.write=false", "gradient_every=0")
-    )
+    quick = ("trajectories.write=false", "gradient_every=0", "+trainer.limit_train_batches=1")
+    result = train(config("v1_per_skill", option, *FITTING.get(option, []), *SMALL, *quick))
     assert 0 < result.metrics["val/encoder2_auc"] < 1
 
 
@@ -108,7 +107,7 @@ def test_debug_fast_goes_through_everything_in_one_batch_an_epoch(config: Config
 
 
 def test_debug_overfit_overfits_a_batch(config: Config) -> None:
-    steps = ("trainer.max_epochs=100", "optimizer.lr=0.01", "dataset.tokens_per_batch=120")
+    steps = ("trainer.max_epochs=40", "optimizer.lr=0.03", "dataset.tokens_per_batch=120")
     result = train(config("v1_per_skill", "debug=overfit", *steps))
     table = pd.read_csv(result.run.directory.metrics)
     assert table["train/encoder1_auc"].iloc[-1] > 0.99
