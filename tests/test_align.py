@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
+from conftest import composed
 from gainkt.align import align_config
-from gainkt.config import conf_dir
 from gainkt.console import make_console
 from gainkt.errors import ConfigError
 from gainkt.evaluation.alignment import training_course
@@ -25,8 +24,7 @@ Config = Callable[..., DictConfig]
 
 
 def settings(*overrides: str) -> DictConfig:
-    with initialize_config_dir(conf_dir(), version_base="1.3"):
-        return compose("align", ["device=cpu", *overrides])
+    return composed("align", "device=cpu", *overrides)
 
 
 @pytest.fixture

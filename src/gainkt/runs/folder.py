@@ -7,7 +7,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import version
@@ -24,13 +24,14 @@ from gainkt.errors import ConfigError, DataError, nearest
 from gainkt.files import write_json, write_whole
 from gainkt.masking import masked
 from gainkt.model import GainKT
+from gainkt.model.typical import with_typical_skills
 from gainkt.runs.received import read_config
 
 OWNER = ".run.lock"
 """File by whose lock a training process holds its run's folder."""
 TABLES_AND_REPORTS = (
     *(f"{table}.parquet" for table in ("predictions", "trajectories", "skills")),
-    *("scorecard.json", "diagnosis.json", "alignment.json", "alignment.png", "figures/*.png"),
+    *("scorecard.json", "diagnosis.json", "alignment.json", "alignment.png", "report.html", "figures/*.png"),
 )
 MADE = (
     *("provenance.json", "results.json", "metrics.csv", "config.yaml", "sizes.json", "training.png", "students.png"),
@@ -288,8 +289,12 @@ class Run:
             raise ConfigError(f"phase={phase}: the run has no best checkpoint of it{nearest(phase, self.phases)}")
         return phase or self.phases[-1]
 
-    def model(self, phase: str | None = None) -> GainKT:
+    def model(self, phase: str | None = None, unknown_skills: int = 0) -> GainKT:
         """Return the best model of a phase, the last one if none is named, ready to predict.
+
+        Args:
+            phase: whose best checkpoint.
+            unknown_skills: skills that it is given beside those it was trained on (gainkt.model.typical).
 
         Raises:
             ConfigError: there is no such phase, or its checkpoint cannot be read.
@@ -297,6 +302,10 @@ class Run:
         path = self.directory.best(self.choose_phase(phase))
         model = build_model(self.config.model, self.sizes)
         load_weights(model, read_checkpoint(path), path)
+        if unknown_skills:
+            num_skills = self.sizes.num_skills
+            wider = build_model(self.config.model, replace(self.sizes, num_skills=num_skills + unknown_skills))
+            model = with_typical_skills(model, wider, num_skills)
         return model.eval()
 
 
