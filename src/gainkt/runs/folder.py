@@ -265,6 +265,17 @@ def load_weights(model: GainKT, checkpoint: Mapping[str, Any], source: Path) -> 
     """
     prefix = "model."
     weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
+    require_fit(model, weights, source)
+    with held_to(source, "use another of the run's checkpoints", RuntimeError):
+        model.load_state_dict(weights)
+
+
+def require_fit(model: GainKT, weights: Mapping[str, Any], source: Path) -> None:
+    """Check that weights are those of a model by names and shapes.
+
+    Raises:
+        ConfigError: they are of a model with other parts or sizes.
+    """
     own = model.state_dict()
     for name in sorted(own.keys() | weights.keys()):
         here = tuple(own[name].shape) if name in own else "absent"
@@ -274,8 +285,6 @@ def load_weights(model: GainKT, checkpoint: Mapping[str, Any], source: Path) -> 
                 f"{source}: {name} is {there} in the checkpoint and {here} in the model; "
                 "take the config and data that the checkpoint was trained with"
             )
-    with held_to(source, "use another of the run's checkpoints", RuntimeError):
-        model.load_state_dict(weights)
 
 
 @dataclass(frozen=True)
