@@ -414,7 +414,7 @@ class DamagedRun(Attack):
         run, twin = (shutil.copytree(source, self.fresh() / "run") for _ in range(2))
         name = self.draw.choice(self.files)
         way = harm(run / name, self.draw) if (run / name).is_file() else "absent"
-        ends = [forked(lambda at=at: self.doors(at)[door](), self.place) for at in (twin, run)]
+        ends = [forked(self.doors(at)[door], self.place) for at in (twin, run)]
         about = f"{door} after {name}: {way}"
         if ends[1].verdict != "accepted":
             return ends[1].verdict, f"{about}: {ends[1].said}"
@@ -507,7 +507,7 @@ class MutatedInput(Attack):
         )
         table.assign(correct=[self.draw.randrange(2) for _ in range(rows)]).to_csv(path, index=False)
         way = harm(path, self.draw)
-        end = forked(lambda: read_csv(path).check(), self.place)  # type: ignore[func-returns-value]
+        end = forked(lambda: read_csv(path).digest, self.place)
         return end.verdict, f"{way}: {end.said}"
 
 

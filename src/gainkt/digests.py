@@ -44,7 +44,7 @@ def noting(path: Path, building: Path) -> Iterator[None]:
     name = path.absolute().relative_to(folder).as_posix()
     with building.open("rb") as file:
         new = _digest(file)
-    _write(folder, {**(noted := _read(folder)), name: [*noted.get(name, []), new]})
+    _write(folder, {**(noted := _read(folder)), name: [*noted.get(name, []), new]}, sync=True)
     yield
     _write(folder, {**noted, name: [new]})
 
@@ -185,10 +185,11 @@ def _read(folder: Path) -> dict[str, list[str]]:
     return content
 
 
-def _write(folder: Path, content: Mapping[str, list[str]]) -> None:
+def _write(folder: Path, content: Mapping[str, list[str]], *, sync: bool = False) -> None:
     building = folder / f".{DIGESTS}.{platform.node()}-{os.getpid()}"
     with building.open("w", encoding="utf-8") as file:
         json.dump(content, file, indent=1)
         file.flush()
-        os.fsync(file.fileno())
+        if sync:  # that a digest is known must be on the disk before the file is; that an older one is not, need not
+            os.fsync(file.fileno())
     building.replace(folder / DIGESTS)
