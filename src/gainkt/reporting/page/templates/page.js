@@ -50,6 +50,10 @@ function view() {
   if (target && target !== chosen) target.scrollIntoView(); else if (asked) scrollTo(0, 0);
 }
 addEventListener("hashchange", view);
+document.addEventListener("click", (event) => { // within a notebook's frame a link would lead to the notebook
+  const to = event.target.closest?.('a[href^="#"]')?.getAttribute("href");
+  if (to) { event.preventDefault(); if (location.hash === to) view(); else location.hash = to; }
+});
 
 // Tables that a heading sorts; missing values stay last.
 function arrow(heading, down) {
@@ -71,12 +75,10 @@ for (const heading of all(".sortable thead th")) {
     arrow(heading, down);
   });
 }
-async function copy(text, button) {
+function copy(text, button) {
   const before = button.textContent;
-  try { await navigator.clipboard.writeText(text); } catch {
-    const area = el("textarea", "", {value: text});
-    document.body.append(area); area.select(); document.execCommand("copy"); area.remove();
-  }
+  const area = document.body.appendChild(el("textarea", "", {value: text}));
+  area.select(); document.execCommand("copy"); area.remove();
   button.textContent = "Copied"; setTimeout(() => { button.textContent = before; }, 1500);
 }
 for (const button of all("[data-copy]")) button.addEventListener("click", () => copy($(button.dataset.copy).textContent, button));
