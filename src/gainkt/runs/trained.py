@@ -50,8 +50,8 @@ def load(path: str | Path, *, phase: str | None = None, trust: Iterable[str] = (
 class TrainedModel:
     """Predicts, keeps students up to date and explains. All students are new to it: their answers are all it knows.
 
-    Probabilities and masteries lie in [0, 1]. p1 is Encoder 1's chance of a right answer, the better prediction; p2 is
-    Encoder 2's, read from mastery.
+    Probabilities and masteries lie in [0, 1]. p1 is Encoder 1's chance of a right answer, by an unconstrained network;
+    p2 is Encoder 2's, read from mastery.
     """
 
     def __init__(self, content: Content) -> None:
