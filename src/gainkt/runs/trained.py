@@ -98,6 +98,20 @@ class TrainedModel:
         """
         return write_bundle(self.content, path)
 
+    def export(self, folder: str | Path, *, slots: int = 4) -> Path:
+        """Write the model as ONNX (`pip install 'gainkt[export]'`): one answer at a time, and whole histories at once.
+
+        Args:
+            folder: gets step.onnx, histories.onnx and model.json (names and the state before a first answer).
+            slots: skills that one answer may have in step.onnx.
+
+        Raises:
+            ConfigError: a package is missing, or a part of the model has no counterpart in ONNX.
+        """
+        from gainkt.runs.export import export
+
+        return export(self, folder, slots=slots)
+
     def network_with(self, more: int) -> GainKT:
         """Return the network with some typical skills beside its own (unknown_skills=prior)."""
         if more not in self._wider:
