@@ -27,6 +27,7 @@ from gainkt.config import build, check_keys
 from gainkt.errors import ConfigError
 from gainkt.files import plain, write_whole
 from gainkt.model import GainKT
+from gainkt.model.typical import with_typical_skills
 from gainkt.model.velocity import FixedVelocity, StudentVelocity
 from gainkt.names import visible
 from gainkt.runs.card import model_card
@@ -94,6 +95,10 @@ class Content:
         with torch.random.fork_rng([]):
             model: GainKT = build(node.model, **sizes)
         model.load_state_dict(self.weights)
+        if more:
+            with torch.random.fork_rng([]):
+                wider: GainKT = build(node.model, **{**sizes, "num_skills": len(self.skills) + more})
+            model = with_typical_skills(model, wider, len(self.skills))
         return model.eval().requires_grad_(False)
 
     def _require_borne_out(self) -> None:

@@ -207,15 +207,15 @@ def mastery_table(
     np.maximum.at(last_step, at, slot_step[told])
     student, skill = np.divmod(cells, len(rows.skills))
     found = _now(network, done, student, skill, threshold, look_ahead)
+    last = when.iloc[np.where(last_step >= 0, last_row[last_step], 0)]
+    last = (last.astype("Int64") if pd.api.types.is_integer_dtype(last) else last).mask(last_step < 0)
     table = pd.DataFrame(
         {
             "student": log.students[student],
             "skill": np.array(rows.skills)[skill],
             "mastery": found.pop("mastery"),
             "opportunities": opportunities,
-            "last_practised": when.iloc[np.where(last_step >= 0, last_row[last_step], 0)]
-            .mask(last_step < 0)
-            .to_numpy(),
+            "last_practised": last.array,
             **found,
         }
     )

@@ -166,7 +166,7 @@ def questions(skills_BTS: Tensor, item_BT: Tensor, response_BT: Tensor) -> Batch
         response_BT: float32, 1 right, 0 wrong; anything where nothing is learnt from it.
     """
     has_skill = skills_BTS >= 0
-    student = torch.zeros(len(skills_BTS), dtype=torch.long)
+    student = torch.zeros(skills_BTS.shape[0], dtype=torch.long)
     valid = has_skill.any(2)
     return Batch(
         student_B=student,
@@ -220,35 +220,42 @@ class Stepper:
         if len(skills) not in self.recorded:
             self.recorded[len(skills)] = self._record(len(skills))
         run = self.recorded[len(skills)]
-        return step(self.network, state, *given) if run is None else self._state(run(*given, *self._tensors(state)))
+        return step(self.network, state, *given) if run is None else self.state(run(*given, *self.tensors(state)))
 
-    def _tensors(self, state: State) -> list[Tensor]:
+    def named(self) -> list[str]:
+        """Return a name for each of `tensors`."""
+        groups = zip(("student", "context", "skill"), self.names, strict=True)
+        return ["steps", *(f"{group}/{name}" for group, names in groups for name in names)]
+
+    def tensors(self, state: State) -> list[Tensor]:
+        """Return the tensors of a state in the order of `named`."""
         groups = zip((state.student, state.context, state.skill), self.names, strict=True)
         return [state.steps_B, *(group[name] for group, names in groups for name in names)]
 
-    def _state(self, tensors: Sequence[Tensor]) -> State:
+    def state(self, tensors: Sequence[Tensor], kind: type[State] = State) -> State:
+        """Return the state of tensors in the order of `named`."""
         rest = iter(tensors)
-        return State(next(rest), self.skills_1K, *({name: next(rest) for name in names} for names in self.names))
+        return kind(next(rest), self.skills_1K, *({name: next(rest) for name in names} for names in self.names))
 
     def _record(self, slots: int) -> Callable[..., tuple[Tensor, ...]] | None:
         """Record the operations and try them on made-up answers; None where they do not give the same."""
-        quick = _with_cells(self.network)
+        quick = with_cells(self.network)
 
         class Recorded(nn.Module):
             @staticmethod
             def forward(skills: Tensor, item: Tensor, right: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
-                return tuple(self._tensors(step(quick, self._state(tensors), skills, item, right)))
+                return tuple(self.tensors(step(quick, self.state(tensors, OfAllSkills), skills, item, right)))
 
         draw, state = torch.Generator().manual_seed(0), started(self.network, 1)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                example = (*self._made_up(slots, draw), *self._tensors(state))
+                example = (*self._made_up(slots, draw), *self.tensors(state))
                 recorded = torch.jit.freeze(torch.jit.trace(Recorded().eval(), example, check_trace=False))
                 for _ in range(TRIED):
                     answer = self._made_up(slots, draw)
                     expected = step(self.network, state, *answer)
-                    pairs = zip(self._tensors(expected), recorded(*answer, *self._tensors(state)), strict=True)
+                    pairs = zip(self.tensors(expected), recorded(*answer, *self.tensors(state)), strict=True)
                     if not all(a.shape == b.shape and torch.allclose(a, b, atol=SAME) for a, b in pairs):
                         return None
                     state = expected
@@ -260,6 +267,14 @@ class Stepper:
         """An answer at random."""
         skills = torch.randint(0, self.network.num_skills, (1, slots), generator=draw)
         return skills, torch.full((1,), -1), torch.randint(0, 2, (1,), generator=draw).float()
+
+
+class OfAllSkills(State):
+    """A state that is only asked about all skills in order, and need not look for them."""
+
+    def of_skills(self, skills_BC: Tensor) -> dict[str, Tensor]:
+        """What is kept of all skills."""
+        return dict(self.skill)
 
 
 class _Cells(nn.Module):
@@ -279,7 +294,7 @@ class _Cells(nn.Module):
         return x[:, None], (hidden, cell)
 
 
-def _with_cells(network: GainKT) -> GainKT:
+def with_cells(network: GainKT) -> GainKT:
     """Return a copy of a network, with the same weights, for one step at a time."""
     quick = copy.copy(network)
     quick._modules = dict(network._modules)

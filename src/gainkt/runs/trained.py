@@ -50,8 +50,8 @@ def load(path: str | Path, *, phase: str | None = None, trust: Iterable[str] = (
 class TrainedModel:
     """Predicts, keeps students up to date and explains. All students are new to it: their answers are all it knows.
 
-    Probabilities and masteries lie in [0, 1]. p1 is Encoder 1's chance of a right answer, the better prediction; p2 is
-    Encoder 2's, read from mastery.
+    Probabilities and masteries lie in [0, 1]. p1 is Encoder 1's chance of a right answer, by an unconstrained network;
+    p2 is Encoder 2's, read from mastery.
     """
 
     def __init__(self, content: Content) -> None:
@@ -97,6 +97,20 @@ class TrainedModel:
             OSError: it cannot be written.
         """
         return write_bundle(self.content, path)
+
+    def export(self, folder: str | Path, *, slots: int = 4) -> Path:
+        """Write the model as ONNX (`pip install 'gainkt[export]'`): one answer at a time, and whole histories at once.
+
+        Args:
+            folder: gets step.onnx, histories.onnx and model.json (names and the state before a first answer).
+            slots: skills that one answer may have in step.onnx.
+
+        Raises:
+            ConfigError: a package is missing, or a part of the model has no counterpart in ONNX.
+        """
+        from gainkt.runs.export import export
+
+        return export(self, folder, slots=slots)
 
     def network_with(self, more: int) -> GainKT:
         """Return the network with some typical skills beside its own (unknown_skills=prior)."""

@@ -88,6 +88,8 @@ def fit(
     """
     roles = {"student": student, "skill": skill, "correct": correct, "item": item, "order": order}
     settings = {key: value for key, value in {**roles, **reading}.items() if value is not None}
+    if not isinstance(data, str | Path):
+        settings = {"name": "table", **settings}
     path = Path(data).expanduser() if isinstance(data, str | Path) else _kept(data, TableReader(**settings), Path(root))
     given = (
         [f"{key}={hydra_text(value)}" for key, value in overrides.items()]
