@@ -12,10 +12,9 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
+from quick_hydra import speed_up
 
 import gainkt.training.train
 from gainkt.config import build, conf_dir, register_resolvers
@@ -57,33 +56,19 @@ DRAW = gainkt.training.train._draw
 
 
 @pytest.fixture(scope="session", autouse=True)
-def no_pictures() -> Iterator[None]:
-    """Leave training.png and students.png out: drawing them takes longer than the tiny run that they are of."""
+def quick() -> Iterator[None]:
+    """Leave training.png and students.png out, which take longer to draw than their tiny run to train; and Hydra's
+    repetitions.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("gainkt.training.train._draw", lambda *_, **__: None)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def config_files_read_once() -> Iterator[None]:
-    """Let Hydra parse each config file once, not again in each of the hundreds of configs composed here."""
-    load, known = FileConfigSource.load_config, {}
-
-    def load_once(source: FileConfigSource, config_path: str) -> ConfigResult:
-        path = Path(source.path, source._normalize_file_name(config_path)).resolve()
-        key = (source.provider, source.path, config_path, path.stat().st_mtime_ns if path.exists() else 0)
-        if key not in known:
-            known[key] = load(source, config_path)
-        return copy.deepcopy(known[key])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(FileConfigSource, "load_config", load_once)
+        speed_up(patch)
         yield
 
 
 @contextmanager
 def drawing() -> Iterator[None]:
-    """Draw them, inside a test or fixture that looks at them."""
+    """Draw pictures, inside a test or fixture that looks at them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("gainkt.training.train._draw", DRAW)
         yield
@@ -91,7 +76,7 @@ def drawing() -> Iterator[None]:
 
 @pytest.fixture
 def pictures() -> Iterator[None]:
-    """Draw them, for a whole test."""
+    """Draw pictures, for a whole test."""
     with drawing():
         yield
 

@@ -17,6 +17,7 @@ from gainkt import advise as command
 from gainkt import train as train_command
 from gainkt.advise import advise_run
 from gainkt.errors import ConfigError
+from gainkt.files import write_json
 from gainkt.overrides import changed, compose_train, recompose, settings
 from gainkt.reporting.advice_view import advice_view
 from gainkt.runs.folder import Run, load_run
@@ -81,7 +82,7 @@ def test_overrides_that_were_not_saved_are_said_to_be_missing(run: Run, tmp_path
     shutil.copytree(run.directory.path, home)
     provenance = json.loads((home / "provenance.json").read_text())
     del provenance["overrides"]
-    (home / "provenance.json").write_text(json.dumps(provenance))
+    write_json(home / "provenance.json", provenance)
     old = load_run(home)
     assert old.overrides is None
     content = advise_run(old).content
@@ -165,7 +166,7 @@ def test_saved_overrides_bring_in_no_code(run: Run, tmp_path: Path) -> None:
 
     def with_overrides(*more: str) -> Run:
         content = provenance | {"overrides": [*provenance["overrides"], *more]}
-        (home / "provenance.json").write_text(json.dumps(content))
+        write_json(home / "provenance.json", content)
         return load_run(home)
 
     strange = with_overrides("+callbacks.mine={_target_:os.system,command:ls}")

@@ -90,6 +90,7 @@ class KTDataModule(LightningDataModule):
         if self._log is not None:
             return
         log = self.read() if self.path is None else self.read(self.path)
+        log.check()
         self.split = self.rule.split(log, self.fold)
         self.trained_student = _rank_of(self.split.train, log.num_students)
         seen = np.unique(log.items[log.steps_of(self.split.train)]) if log.num_items else np.empty(0, np.int64)
