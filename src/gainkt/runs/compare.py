@@ -9,14 +9,15 @@ from typing import Any
 import pandas as pd
 from omegaconf import OmegaConf
 
-from gainkt.errors import ConfigError, DataError
+from gainkt.digests import read_table
+from gainkt.errors import ConfigError
 from gainkt.evaluation.paired import paired_differences
 from gainkt.files import plain
 from gainkt.masking import masked
 from gainkt.names import visible
 from gainkt.overrides import command_line
-from gainkt.runs.folder import Run, load_run
-from gainkt.runs.page import read_json
+from gainkt.runs.folder import Run, load_run, way_out
+from gainkt.runs.page import report_of
 
 MOST = 20
 """Runs that are compared at once."""
@@ -50,15 +51,15 @@ def compare_runs(runs: Sequence[Run]) -> dict[str, Any]:
     """Compare runs with the first of them, as plain data.
 
     Raises:
-        ConfigError: a run did not finish, has no tables, or was trained on other data or another split.
-        DataError: a file cannot be read, or the runs were scored on other steps.
+        ConfigError: a run did not finish, has no tables or damaged ones, or was trained on other data or another split.
+        DataError: the runs were scored on other steps.
     """
-    provenance = [read_json(run.directory.provenance) or {} for run in runs]
+    provenance = [report_of(run.directory.provenance) or {} for run in runs]
     for run, made in zip(runs, provenance, strict=True):
         _require_alike(runs[0], run, *(p.get("data", {}).get("digest") for p in (provenance[0], made)))
     labels = _labels(runs)
     tables = {label: _predictions(run) for label, run in zip(labels, runs, strict=True)}
-    cards = [read_json(run.directory.path / "scorecard.json") for run in runs]
+    cards = [report_of(run.directory.path / "scorecard.json") for run in runs]
     settings = [_flat(OmegaConf.to_container(run.config, resolve=True, throw_on_missing=False)) for run in runs]
     keys = dict.fromkeys(key for own in settings for key in own)
     told: list[tuple[str, list[str]]] = [
@@ -102,13 +103,7 @@ def _require_alike(first: Run, other: Run, *digests: str | None) -> None:
 
 def _predictions(run: Run) -> pd.DataFrame:
     path = run.directory.path / "predictions.parquet"
-    way = command_line("evaluate", [f"run={run.directory.path}", f"output={run.directory.path}"])
-    if not path.is_file():
-        raise ConfigError(f"{path}: no such table; `{way}` makes it")
-    try:
-        return pd.read_parquet(path, columns=COLUMNS)
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); `{way}` makes another") from error
+    return read_table(path, way_out(path), COLUMNS)
 
 
 def _labels(runs: Sequence[Run]) -> list[str]:

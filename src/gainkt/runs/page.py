@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -14,10 +13,11 @@ import torch
 from omegaconf import OmegaConf
 
 from gainkt.data.datamodule import KTDataModule
-from gainkt.errors import ConfigError, DataError
+from gainkt.digests import exists, read_json, read_table
+from gainkt.errors import ConfigError
 from gainkt.evaluation import overview
 from gainkt.overrides import command_line
-from gainkt.runs.folder import Run
+from gainkt.runs.folder import Run, way_out
 from gainkt.runs.recorder import TABLES
 
 MOST_ROWS = 250_000
@@ -57,43 +57,37 @@ def gather(
         parts: of predictions: student, step, and a column of numbers a part, shown under its name.
 
     Raises:
-        ConfigError: the run did not finish.
-        DataError: a file in its folder cannot be read.
+        ConfigError: the run did not finish, or a file in its folder is damaged.
     """
     home = run.directory.path
     if not run.results:
         way = command_line("train", [f"run.resume={home}"])
         raise ConfigError(f"{home}: training did not finish; `{way}` goes on with it")
-    provenance = read_json(run.directory.provenance) or {}
+    provenance = report_of(run.directory.provenance) or {}
     config: Any = OmegaConf.to_container(run.config, resolve=True, throw_on_missing=False)
     content: dict[str, Any] = {
         "name": run.config.name,
         "results": run.results,
-        "metrics": pd.read_csv(run.directory.metrics) if run.directory.metrics.is_file() else None,
+        "metrics": run.metrics,
         "provenance": provenance,
         "config": {key: (config["model"].get(key) or {}).get("_target_") for key in MODEL_PARTS},
         "sizes": {key: value for key, value in asdict(run.sizes).items() if key.startswith("num_")},
         "commands": _commands(home, provenance),
         "transfer": None if isinstance(transfer, str) else transfer,
         "transfer_reason": transfer if isinstance(transfer, str) else None,
-        **{key: read_json(home / f"{name}.json") for key, name in REPORTS.items()},
+        **{key: report_of(home / f"{name}.json") for key, name in REPORTS.items()},
     }
     content["part"] = content["card"]["protocol"].get("split", "test") if content["card"] else "test"
     return content | _tables(home, most_rows, seed, truth, parts)
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
-    """Return what a JSON file holds; None where there is none.
+def report_of(path: Path) -> dict[str, Any] | None:
+    """Return what a report in a run's folder holds; None where there is none.
 
     Raises:
-        DataError: it is no JSON.
+        ConfigError: it is damaged.
     """
-    if not path.is_file():
-        return None
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise DataError(f"{path}: is not JSON ({error}); have it made again, or remove it") from error
+    return read_json(path, way_out(path), {}) if exists(path, way_out(path)) else None
 
 
 def _tables(
@@ -102,23 +96,15 @@ def _tables(
     """Tables by student, skill and step; None each where the run recorded none."""
     names = ("cells", "now", "students", "skills", "curves", "sample")
     paths = {name: home / f"{name}.parquet" for name in TABLES}
-    if not all(path.is_file() for path in paths.values()):
+    if not all(exists(path, way_out(path)) for path in paths.values()):
         return {**dict.fromkeys(names), "parts": []}
-    read = {}
-    for name, path in paths.items():
-        columns = {"trajectories": ["student", "step", "skill", "relevant", "gain", "mastery", "mastery_final"]}.get(
-            name
-        )
-        try:
-            read[name] = pd.read_parquet(path, columns=columns)
-        except (OSError, ValueError, KeyError) as error:
-            raise DataError(f"{path}: cannot be read ({error}); `gainkt evaluate run={home}` makes another") from error
-    predictions, trajectories = read["predictions"], read["trajectories"]
+    predictions, skills = (read_table(paths[name], way_out(paths[name])) for name in ("predictions", "skills"))
+    trajectories = read_table(paths["trajectories"], way_out(paths["trajectories"]), TRAJECTORY)
     cells, now = overview.practised_cells(predictions, trajectories), overview.mastery_now(trajectories)
     students = overview.by_student(predictions, now)
     found = {
         "students": students,
-        "skills": overview.by_skill(read["skills"], cells),
+        "skills": overview.by_skill(skills, cells),
         "curves": overview.by_opportunity(cells),
     }
     drawn, sample = overview.sample_students(cells, most_rows, seed), []
