@@ -16,9 +16,9 @@ from omegaconf import OmegaConf
 from gainkt.arguments import TEXTS, quoted
 from gainkt.config import build, conf_dir
 from gainkt.data.log import InteractionLog
-from gainkt.data.readers.cells import PARTS, RIGHT, WRONG, encode, number_of
+from gainkt.data.readers.cells import PARTS, RIGHT, WRONG, number_of
 from gainkt.data.readers.download import format_of
-from gainkt.data.readers.table import ITEM_NAMES, ORDER_NAMES, TableReader, _Source
+from gainkt.data.readers.table import ITEM_NAMES, ORDER_NAMES, Table, TableReader
 from gainkt.data.readers.text import ReadError
 from gainkt.errors import ConfigError, DataError
 from gainkt.overrides import compose_train
@@ -125,11 +125,11 @@ def _table(path: Path) -> Finding:
     doubt: list[str] = []
     reader = TableReader()
     try:
-        source = _Source(path, reader, [])
+        source = Table(path, reader, [])
     except ReadError as error:  # its encoding is another
         doubt.append(str(error))
         reader = TableReader(encoding=str(error.settings.get("encoding")))
-        source = _Source(path, reader, [])
+        source = Table(path, reader, [])
     header = source.header
     for name in NAMED:
         read = OmegaConf.load(Path(conf_dir(), "dataset", f"{name}.yaml")).read
@@ -154,9 +154,7 @@ def _table(path: Path) -> Finding:
         if good:
             settings[role] = _preferred(role, good)
             if role == "student":
-                table = _Source(path, reader, [settings[role]])
-                table.read([], [])
-                student = encode(table.column(settings[role])).codes
+                student = Table(path, reader, [settings[role]]).column(settings[role]).codes
             also = f" (also possible: {', '.join(c for c in good if c != settings[role])})" if len(good) > 1 else ""
             finding.reasons.append(f"{role} is column {settings[role]!r}, by its name and content{also}")
         finding.reasons += [f"{role} is not column {column}" for column in bad]
@@ -196,9 +194,7 @@ def _objection(
         reader: with the file's encoding.
         student: number of each row's student, where the column is known.
     """
-    source = _Source(path, reader, [column])
-    source.read([], [])
-    cells = encode(source.column(column))
+    cells = Table(path, reader, [column]).column(column)
     size, distinct = len(cells.codes), len(cells.names)
     if role == "student" and distinct == size and size > 1:
         return "every row has another value"

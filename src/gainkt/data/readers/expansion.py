@@ -59,8 +59,8 @@ def step_starts(
     return starts
 
 
-def suspected_expansion(student: NDArray, skill: NDArray, response: NDArray) -> NDArray[np.bool_]:
-    """Return which steps look like the step before them, once more for another skill: no item is needed to see it.
+class Twos:
+    """Steps that look like the step before them, once more for another skill: no item is needed to see them.
 
     Two skills a, b of one item come as a b or, of several items, as a b a b: alternating runs of even length,
     in which each second step repeats the response of the first. For each pair of skills let n be the number of
@@ -69,34 +69,70 @@ def suspected_expansion(student: NDArray, skill: NDArray, response: NDArray) -> 
     independent responses, r being the rates of right responses: half of the way up to full agreement, since
     students differ.
     ASSISTments 2009 read apart is found so at thousands of steps; folded it is not, nor are 2015 and 2017.
-
-    Args:
-        student: [M] in the order of the log.
-        skill: [M], a number for the skill set of each step.
-        response: [M].
     """
-    suspects = np.zeros(len(student), dtype=np.bool_)
+
+    def __init__(self) -> None:
+        self._pairs = np.empty(0, dtype=np.int64)
+        self._count: NDArray = np.empty(0)
+        self._agreeing: NDArray = np.empty(0)
+        self._steps: NDArray = np.empty(0)
+        self._right: NDArray = np.empty(0)
+
+    def add(self, student: NDArray, skill: NDArray, response: NDArray) -> None:
+        """Count the twos of some students.
+
+        Args:
+            student: [M] in the order of the log.
+            skill: [M], a number for the skill set of each step.
+            response: [M].
+        """
+        second, pair = _seconds(student, skill)
+        pairs, at = np.unique(np.concatenate([self._pairs, pair]), return_inverse=True)
+        agree = response[second] == response[second - 1]
+        weights = ((self._count, np.ones(len(pair))), (self._agreeing, agree))
+        self._count, self._agreeing = (np.bincount(at, np.concatenate(both), len(pairs)) for both in weights)
+        self._pairs = pairs
+        size = max(len(self._steps), int(skill.max(initial=-1)) + 1)
+        self._steps, self._right = (
+            np.bincount(skill, weight, size) + np.pad(old, (0, size - len(old)))
+            for old, weight in ((self._steps, None), (self._right, response))
+        )
+
+    def suspicious(self) -> NDArray[np.int64]:
+        """Return the pairs of skills whose twos are suspected, ascending."""
+        rate = self._right / np.maximum(self._steps, 1)
+        one, other = rate[self._pairs >> 32], rate[self._pairs & 0xFFFFFFFF]
+        expected = (1 + one * other + (1 - one) * (1 - other)) / 2
+        deviation = np.sqrt(self._count * expected * (1 - expected))
+        agrees = (self._count >= MINIMUM) & (self._agreeing >= 0.98 * self._count)
+        return self._pairs[agrees & (self._agreeing - self._count * expected > 5 * deviation)]
+
+    def marks(self, student: NDArray, skill: NDArray, response: NDArray) -> NDArray[np.bool_]:
+        """Return which steps of some students, as in `add`, are suspected."""
+        second, pair = _seconds(student, skill)
+        marks = np.zeros(len(student), dtype=np.bool_)
+        marks[second] = np.isin(pair, self.suspicious()) & (response[second] == response[second - 1])
+        return marks
+
+
+def _seconds(student: NDArray, skill: NDArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the second steps of twos, and the pair of skills of each: the smaller number in the upper 32 bits."""
     # Changes of skill in a row between the same two skills form a run; each change is in one run.
     change = np.flatnonzero((student[1:] == student[:-1]) & (skill[1:] != skill[:-1])) + 1
     if not len(change):
-        return suspects
+        return change, change
     goes_on = np.zeros(len(change), dtype=np.bool_)
     goes_on[1:] = (np.diff(change) == 1) & (skill[change[1:]] == skill[change[1:] - 2])
     starts = np.flatnonzero(~goes_on)
     lengths = np.diff(np.append(starts, len(change)))
     place = np.arange(len(change)) - np.repeat(starts, lengths)
     second = change[np.repeat(lengths % 2 == 1, lengths) & (place % 2 == 0)]
-    if len(second) < MINIMUM:
-        return suspects
-    width = int(skill.max()) + 1
     low, high = (side(skill[second - 1], skill[second]).astype(np.int64) for side in (np.minimum, np.maximum))
-    pairs, pair = np.unique(low * width + high, return_inverse=True)
-    agree = response[second] == response[second - 1]
-    count, agreeing = np.bincount(pair), np.bincount(pair, weights=agree)
-    rate = np.bincount(skill, weights=response, minlength=width) / np.maximum(np.bincount(skill, minlength=width), 1)
-    one, other = rate[pairs // width], rate[pairs % width]
-    expected = (1 + one * other + (1 - one) * (1 - other)) / 2
-    deviation = np.sqrt(count * expected * (1 - expected))
-    suspect = (count >= MINIMUM) & (agreeing >= 0.98 * count) & (agreeing - count * expected > 5 * deviation)
-    suspects[second] = suspect[pair] & agree
-    return suspects
+    return second, low << 32 | high
+
+
+def suspected_expansion(student: NDArray, skill: NDArray, response: NDArray) -> NDArray[np.bool_]:
+    """Return which steps of a whole log look like the step before them, once more for another skill: see `Twos`."""
+    twos = Twos()
+    twos.add(student, skill, response)
+    return twos.marks(student, skill, response)
