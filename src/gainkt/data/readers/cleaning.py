@@ -27,9 +27,9 @@ def among(codes: Sequence[int] | NDArray, size: int) -> NDArray[np.bool_]:
 class Gaps:
     """Rows without a value in a role that needs one, block after block."""
 
-    def __init__(self, names: Mapping[str, list[str]], options: Options) -> None:
-        """Find the names that say a cell is empty, of each role."""
-        self.names, self.options = names, options
+    def __init__(self, names: Mapping[str, list[str]], ordered: bool, options: Options) -> None:
+        """Find the names that say a cell is empty, of each role; `ordered`: there is a column of the order, too."""
+        self.names, self.options, self.num_roles = names, options, len(names) + ordered
         self.codes = {
             role: missing_codes(found, options.missing_words, responses=role == "correct")
             for role, found in names.items()
@@ -64,7 +64,8 @@ class Gaps:
             role = next(role for role, gaps in empty.items() if gaps[row])
             self._first = role, int(rows[row]), "" if role == "order" else self.names[role][codes[role][row]]
         self.count += int(gone.sum())
-        self.blank += int(np.logical_and.reduce(list(empty.values())).sum())
+        if len(empty) == self.num_roles:
+            self.blank += int(np.logical_and.reduce(list(empty.values())).sum())
         return gone
 
     def refuse(self, where: Callable[..., str], label: Callable[[str], str]) -> None:
@@ -77,7 +78,7 @@ class Gaps:
             return
         role, row, found = self._first
         counts = {role: count for role, count in self.counts.items() if count}
-        also = f", {self.blank} of them blank" if self.blank and len(counts) >= 3 else ""
+        also = f", {self.blank} of them blank" if self.blank else ""
         listed = ", ".join(f"{count} without {CALLED.get(role, role)}" for role, count in counts.items())
         name = f", or say by {KEY}.missing_words=[] that {found} is a name" if found and role != "correct" else ""
         raise ReadError(

@@ -135,7 +135,9 @@ class _Rows:
         """Of each role: the name of each spelling."""
         for role, vocabulary in self.vocabularies.items():
             self._settle_names(role, vocabulary)
-        gaps = Gaps({role: self.names[role] for role in ROLES if role in self.names}, self.options)
+        gaps = Gaps(
+            {role: self.names[role] for role in ROLES if role in self.names}, bool(self.order.size), self.options
+        )
         responses = Responses(self.names["correct"], self.options)
         self.counts = {role: np.zeros(len(names), dtype=np.int64) for role, names in self.names.items()}
         met = np.zeros(len(self.names["correct"]), dtype=np.int64)

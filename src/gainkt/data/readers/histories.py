@@ -17,7 +17,7 @@ from gainkt.data.readers.text import ReadError
 from gainkt.errors import ConfigError
 
 PART_NAMES = {TRAIN: "train", VALID: "valid", TEST: "test"}
-CLOCK, FOLD, PLACE, BESIDE, PAIRS, TWICE = range(6)
+CLOCK, FOLD, PLACE, BESIDE, SAME_TIME, PAIRS, TWICE = range(7)
 """What is looked for in a history, in the order in which it is refused."""
 
 
@@ -70,6 +70,8 @@ class Histories:
         self.items = np.empty(self.size, dtype=np.int32)
         self.skill_offsets = np.zeros(self.size + 1, dtype=np.int64)
         self.skills = np.empty(slots, dtype=np.int32)
+        self.clock_is_place = True
+        """Whether all rows of one value of an unused column of the order are one answer, for all that can be seen."""
         self._found: dict[int, tuple[int, Callable[[int], ReadError]]] = {}
         single = bool(names.sizes[counts > 0].max() == 1) if self.size else False
         self.twos = Twos() if not names.items and options.row_expansion is None and single else None
@@ -84,7 +86,7 @@ class Histories:
             self.twos.add(part.student, part.skill, part.response)
         if part.order is not None:
             part, starts = self._without_repeats(part, starts)
-        if not self._found:
+        if not self._found.keys() - {SAME_TIME}:
             self._keep(part, starts)
 
     def finish(self, parts: Callable[[], Iterable[NDArray]]) -> None:
@@ -96,7 +98,9 @@ class Histories:
         Raises:
             DataError: the options do not allow what the histories hold.
         """
-        if self.twos is not None and len(self.twos.suspicious()) and min(self._found, default=TWICE) >= PAIRS:
+        if not self.clock_is_place:
+            self._found.pop(SAME_TIME, None)
+        if self.twos is not None and min(self._found, default=TWICE) >= PAIRS and len(self.twos.suspicious()):
             for records in parts():
                 part = _Rows(records, self)
                 marks = self.twos.marks(part.student, part.skill, part.response)
@@ -174,6 +178,11 @@ class Histories:
                 f"{KEY}.row_expansion=fold: without an item or an order column it cannot be told which rows are one "
                 f"answer; give {KEY}.item{likely}"
             )
+        if part.clock is not None and not items and how is None:
+            tied = alike(part.student, part.clock)
+            again = ~part.starts(np.cumsum(np.r_[True, ~tied]))
+            self.clock_is_place &= int(again.sum()) == int(tied.sum())
+            self._found_expansion(SAME_TIME, again, part, f"value of {self.clock}, which names nothing else twice")
         if part.beside is not None and not items and how is None:
             self._found_expansion(BESIDE, ~part.starts(part.beside), part, str(self.beside))
         return starts
@@ -265,6 +274,7 @@ class _Rows:
         self.rows, self.student, self.response = columns["row"], columns["student"], columns["response"]
         self.item = columns["item"] if "item" in has else np.full(len(records), -1, np.int32)
         self.order, self.fold, self.beside = (columns.get(name) for name in ("order", "fold", "beside"))
+        self.clock = columns.get("clock")
         cell, names = columns["skill"], histories.names
         self.counts = names.sizes[cell]
         self.skill = names.cells[spans(histories.cell_starts[cell], self.counts)]

@@ -16,8 +16,8 @@ MEMORY = 1 << 29
 class Spill:
     """Records under a key, in the order in which they were appended; the files go with the object."""
 
-    def __init__(self, limit: int = MEMORY) -> None:
-        self._room = limit
+    def __init__(self) -> None:
+        self._room = MEMORY
         self._held: dict[int, list[NDArray]] = defaultdict(list)
         self._folder: tempfile.TemporaryDirectory | None = None
         self._dtype: np.dtype | None = None
