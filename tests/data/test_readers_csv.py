@@ -112,7 +112,7 @@ GOOD = "a,x,1,7,1,0\na,y,0,8,2,0\n"
     ("text", "message"),
     [
         ("", "answers.csv: the file is empty"),
-        ("\n\n", "no column 'student'"),
+        ("\n\n", "the file holds empty lines only"),
         (HEADER, "nothing but a header"),
         ("studnt,skill,correct,item,time,part\n" + GOOD, "no column 'student'; did you mean 'studnt'?"),
         ("student;skill;correct\na;x;1\n", "no column 'item'; known: correct, skill, student"),

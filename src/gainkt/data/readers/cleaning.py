@@ -122,7 +122,7 @@ class Responses:
             place, code = cells.first(unread)
             words = sorted(unread, key=lambda code: -cells.counts[code])
             shown = ", ".join(f"{self.names[code]!r} in {cells.counts[code]}" for code in words[:6])
-            meant = {self.names[code]: _guess(self.names[code]) for code in words}
+            meant = {self.names[code]: guess(self.names[code]) for code in words}
             told = ",".join(
                 f"{_key(word)}:{'?' if value is None else value}" for word, value in list(meant.items())[:6]
             )
@@ -157,9 +157,10 @@ class Responses:
         return {f"partial credit, right from {self.limit:g} on": cells.count(self.between)}
 
 
-def _guess(word: str) -> float | None:
-    if re.fullmatch(r"[01],\d+", word):  # a decimal comma
-        number = float(word.replace(",", "."))
+def guess(word: str) -> float | None:
+    """Return what a word among responses seems to mean, from 0 to 1; None if it may mean anything."""
+    if re.fullmatch(r"[01],\d+|\d+%", word):  # a decimal comma, percent
+        number = float(word.replace(",", ".").removesuffix("%")) / (100 if "%" in word else 1)
         return number if number <= 1 else None
     return 1 if word.lower() in RIGHT else 0 if word.lower() in WRONG else None
 

@@ -9,6 +9,8 @@ MINIMUM = 20
 """Pairs of steps that a pair of skills needs before its agreement says anything by itself."""
 FEW = 3
 """And together with that of other pairs."""
+MANY = 2_000
+"""Twos over which the probability is bounded and not computed."""
 LEVEL = 1e-3
 """Share of logs without row expansion that are suspected of it at most."""
 
@@ -73,7 +75,7 @@ class Twos:
 
     1. a pair of skills of 20 twos or more with k / n of .98 or more and 5 standard deviations over (1 + q) / 2;
     2. pairs of 3 twos or more with k = n, where all such pairs hold more twos than would come about in one of 1,000
-       logs (Chernoff's bound) whose responses agree q + .4 (1 - q) of the time: for small logs;
+       logs whose responses agree q + .4 (1 - q) of the time: for small logs;
     3. all pairs, where adjacent steps on different skills agree more beyond chance than those on the same skill, by 5
        standard deviations: a response tells most about the same skill.
 
@@ -145,13 +147,20 @@ class Twos:
 
 
 def _bound(count: NDArray, rate: NDArray, found: float) -> float:
-    """Return a bound on the probability that pairs whose twos all agree hold `found` twos or more.
+    """Return the probability that pairs whose twos all agree hold `found` twos or more, or a bound on it for many twos.
 
-    P(S >= s) <= min over t of exp(-t s) prod (1 + rate^n (exp(t n) - 1)), the factors being those of independent pairs.
+    P(S >= s) <= min over t of exp(-t s) prod (1 + rate^n (exp(t n) - 1)), the factors being those of independent pairs
+    (Chernoff).
     """
     if not found:
         return 1.0
     alike = count * np.log(np.minimum(rate, 1 - 1e-9))
+    if count.sum() <= MANY:
+        chance = np.zeros(int(count.sum()) + 1)
+        chance[0] = 1
+        for size, one in zip(count.astype(int), np.exp(alike), strict=True):
+            chance[size:], chance[:size] = (1 - one) * chance[size:] + one * chance[:-size], (1 - one) * chance[:size]
+        return float(chance[int(found) :].sum())
     bounds = [
         np.logaddexp(np.log1p(-np.exp(alike)), alike + t * count).sum() - t * found for t in np.geomspace(1e-3, 4)
     ]

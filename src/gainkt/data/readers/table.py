@@ -62,6 +62,8 @@ class TableReader(Options):
     """Between cells; found by looking among comma, tab, semicolon and bar where null."""
     encoding: str | None = None
     """Of text, such as latin-1; UTF-8, or UTF-16 where the file says so, where null."""
+    sheet: str | None = None
+    """Of an Excel file with several."""
 
     def __call__(self, source: str | Path | pd.DataFrame | pa.Table) -> InteractionLog:
         """Read a file (packed or not, by its ending) or a table in memory.
@@ -140,7 +142,7 @@ class Table:
             if load is None:
                 self.text = TextTable.look(source, wanted, reader.delimiter, reader.encoding)
             else:
-                self.table = _loaded(existing_file(source), load)
+                self.table = _loaded(existing_file(source), load, reader.sheet)
         self.names = self.text.header if self.text else _names_of(self.table)
         self.header = [name.strip() for name in self.names]
 
@@ -220,16 +222,28 @@ def _listed(value: Any) -> list[str]:
     return [str(one) for one in (value if isinstance(value, Sequence) and not isinstance(value, str) else [value])]
 
 
-def _loaded(path: Path, load: Any) -> pa.Table:
+def _loaded(path: Path, load: Any, sheet: str | None) -> Any:
     try:
-        return load(path)
+        return load(path, sheet)
+    except DataError:
+        raise
     except ImportError as error:
-        raise DataError(
-            f"{path}: reading it needs {error.name}: pip install {error.name}, or save it as CSV"
-        ) from error
+        raise DataError(f"{path}: reading it needs openpyxl: pip install 'gainkt[excel]', or save it as CSV") from error
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{path}: cannot be read as {path.suffix} ({reason}); save it again, or as CSV") from error
+
+
+def _sheet_of(path: Path, sheet: str | None) -> pa.Table:
+    """Return a sheet of an Excel file, the one that has rows where none is named."""
+    with pd.ExcelFile(path) as book:
+        names = [str(name) for name in book.sheet_names]
+        if sheet is not None and sheet not in names:
+            raise DataError(f"{path}: {KEY}.sheet={sheet}: no such sheet{nearest(sheet, names)}")
+        filled = [name for name in names if book.parse(name, nrows=1).size] if len(names) > 1 else names
+        if sheet is None and len(filled) > 1:
+            raise DataError(f"{path}: holds {len(filled)} sheets ({', '.join(filled[:6])}); say which by {KEY}.sheet")
+        return _of_frame(book.parse(sheet or (filled or names)[0], keep_default_na=False, na_values=[""]))
 
 
 def _of_frame(frame: pd.DataFrame) -> pa.Table:
@@ -248,9 +262,9 @@ def _of_frame(frame: pd.DataFrame) -> pa.Table:
 
 
 _LOADERS = {
-    ".parquet": pa.parquet.ParquetFile,
-    ".feather": pa.feather.read_table,
-    ".arrow": pa.feather.read_table,
-    ".xlsx": lambda path: _of_frame(pd.read_excel(path, keep_default_na=False, na_values=[""])),
+    ".parquet": lambda path, sheet: pa.parquet.ParquetFile(path),
+    ".feather": lambda path, sheet: pa.feather.read_table(path),
+    ".arrow": lambda path, sheet: pa.feather.read_table(path),
+    ".xlsx": lambda path, sheet: _sheet_of(path, sheet),
 }
 """Formats that are no text, by their ending."""

@@ -177,6 +177,8 @@ class TextTable:
         if delimiter is not None and len(delimiter) != 1:
             raise ConfigError(f"dataset.read.delimiter={delimiter!r}: must be one character, such as ';' or a tab")
         first = next((line for line in text.splitlines() if line.strip()), "")
+        if not first:
+            raise DataError(f"{path}: the file holds empty lines only; export it again")
         tried = []
         for mark in (delimiter,) if delimiter else _DELIMITERS:
             # Tab-separated exports of DataShop do not quote: a quote there is a quote.
@@ -188,6 +190,10 @@ class TextTable:
             known = {cell.strip() for cell in header}
             tried.append((sum(column in known for column in wanted), len(header), quoted, mark, header))
         best = max(tried, key=lambda one: one[:2])
+        if first.lstrip()[:2] in ('{"', "[{"):
+            raise DataError(f"{path}: is JSON; save it as CSV, or read it by pandas and give gainkt.read the DataFrame")
+        if not best[0]:
+            _refuse_lines_above(path, text, best[3], wanted)
         return cls(path, encoding, best[3], best[2], best[4])
 
     def raw_names(self, columns: Sequence[str], *, repeats: bool = False) -> list[str]:
@@ -319,6 +325,15 @@ class TextTable:
         return DataError(f"{self.path}: cannot be parsed as CSV ({str(error).splitlines()[0]}); export the file again")
 
 
+def _refuse_lines_above(path: Path, text: str, delimiter: str, wanted: Sequence[str]) -> None:
+    """Refuse a file whose header is not its first line, if a line further down has the columns that are wanted."""
+    for number, line in enumerate(text.splitlines()[:50]):
+        for mark in dict.fromkeys((delimiter, *_DELIMITERS)):
+            names = {cell.strip(' "').lower() for cell in line.split(mark)}
+            if number and len(wanted) > 1 and {column.lower() for column in wanted} <= names:
+                raise DataError(f"{path}: line {number + 1} is the header; remove the {number} lines above it")
+
+
 def _no_text(head: bytes) -> str | None:
     """Say what a file that is no text seems to be, by its first bytes; None for text."""
     for mark, what in _BINARY.items():
@@ -370,11 +385,16 @@ def wrong_bytes(path: Path, encoding: str) -> DataError:
         line, column = data.count(b"\n", 0, at) + 1, at - data.rfind(b"\n", 0, at)
         if encoding.startswith("utf-8"):
             lines = sum(not _decodes(line) for line in data.split(b"\n"))
+            guess = next((name for name in ("latin-1", "cp1252") if _looks_western(data, name)), None)
+            fits = [name for name in ("shift_jis", "gb18030", "euc_kr", "big5", "cp1251") if _decodes(data, name)]
+            western = f"dataset.read.encoding={guess} reads it as Western European (others: {', '.join(fits)})"
+            other = (
+                f"give its encoding as dataset.read.encoding ({', '.join(fits) or 'none of the usual ones'} would do)"
+            )
             return ReadError(
                 f"{path}: line {line}, byte {column} is 0x{data[at]:02x}, not UTF-8 text ({lines} lines have such "
-                "bytes); dataset.read.encoding=latin-1 reads it as Western European (others: shift_jis, cp1251, "
-                "..), or save the file as UTF-8",
-                encoding="latin-1",
+                f"bytes); {western if guess else other}, or save the file as UTF-8",
+                **({"encoding": guess} if guess else {}),
             )
         return DataError(
             f"{path}: line {line}, byte {column} is not {encoding} ({error.reason}); "
@@ -383,9 +403,16 @@ def wrong_bytes(path: Path, encoding: str) -> DataError:
     raise AssertionError(f"{path} is {encoding}")
 
 
-def _decodes(line: bytes) -> bool:
+def _looks_western(data: bytes, encoding: str) -> bool:
+    """Tell whether bytes are text of one byte a character without control characters; most of it ASCII."""
+    if not _decodes(data, encoding) or sum(byte > 127 for byte in data[:100_000]) > 0.3 * len(data[:100_000]):
+        return False
+    return not any("\x80" <= character < "\xa0" for character in data.decode(encoding))
+
+
+def _decodes(line: bytes, encoding: str = "utf-8") -> bool:
     try:
-        line.decode()
+        line.decode(encoding)
     except UnicodeDecodeError:
         return False
     return True
