@@ -1,9 +1,10 @@
 """Digests of what was written into a folder, so that a file that was changed since is noticed when it is read.
 
-A folder that holds `digests.json` is watched. `gainkt.files.replacing` notes there what it writes into the folder and
-those below, before the file takes its place and again after: a process that is killed between the two leaves both
-digests, and either is whole. `opened` and what stands on it are the only way in which gainkt reads files of a run.
-Files that no digest is noted for, as those of older versions, are held to their form alone.
+A folder that holds `digests.json` is watched: that file has the SHA-256 of each of the others. `gainkt.files.replacing`
+notes there what it writes into the folder and those below, before the file takes its place and again after: a process
+that is killed between the two leaves both digests, and either is whole. `opened` and what stands on it are the only way
+in which gainkt reads files of a run. Files that no digest is noted for, as those of older versions, are held to their
+form alone.
 """
 
 from __future__ import annotations
@@ -169,7 +170,7 @@ def _noted(path: Path) -> list[str] | None:
 
 
 def _digest(file: BufferedReader) -> str:
-    return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read(folder: Path) -> dict[str, list[str]]:
