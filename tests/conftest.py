@@ -1,15 +1,23 @@
 """Fixtures for all tests."""
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
 
+import gainkt.training.train
 from gainkt.config import build, conf_dir, register_resolvers
 from gainkt.data.batch import Batch
 from gainkt.data.log import InteractionLog, offsets_of
@@ -44,22 +52,82 @@ def shared_data() -> Path:
     return folder
 
 
+torch.set_num_threads(1)  # workers beside each other, each with threads for every core, wait for one another
+DRAW = gainkt.training.train._draw
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_pictures() -> Iterator[None]:
+    """Leave training.png and students.png out: drawing them takes longer than the tiny run that they are of."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gainkt.training.train._draw", lambda *_, **__: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def config_files_read_once() -> Iterator[None]:
+    """Let Hydra parse each config file once, not again in each of the hundreds of configs composed here."""
+    load, known = FileConfigSource.load_config, {}
+
+    def load_once(source: FileConfigSource, config_path: str) -> ConfigResult:
+        path = Path(source.path, source._normalize_file_name(config_path)).resolve()
+        key = (source.provider, source.path, config_path, path.stat().st_mtime_ns if path.exists() else 0)
+        if key not in known:
+            known[key] = load(source, config_path)
+        return copy.deepcopy(known[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FileConfigSource, "load_config", load_once)
+        yield
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Draw them, inside a test or fixture that looks at them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gainkt.training.train._draw", DRAW)
+        yield
+
+
+@pytest.fixture
+def pictures() -> Iterator[None]:
+    """Draw them, for a whole test."""
+    with drawing():
+        yield
+
+
 @pytest.fixture
 def config(tmp_path: Path) -> Callable[..., DictConfig]:
     """Compose a tiny run's config: config("v1_per_skill", "seed=1")."""
-    register_resolvers()
 
     def make(experiment: str, *overrides: str, tiny: bool = True) -> DictConfig:
-        chosen = [
-            f"experiment={experiment}",
-            *(TINY if tiny else ()),
-            f"run.root={tmp_path}/outputs",
-            *overrides,
-        ]
-        with initialize_config_dir(conf_dir(), version_base="1.3"):
-            return compose("train", chosen)
+        chosen = [f"experiment={experiment}", *(TINY if tiny else ())]
+        return composed("train", *chosen, f"run.root={tmp_path}/outputs", *overrides)
 
     return make
+
+
+def composed(name: str, *overrides: str) -> DictConfig:
+    """Compose a config as Hydra does: first its options, which is the slow part and done once for all tests, then the
+    values set on top of them.
+    """
+    register_resolvers()
+    options = tuple(o for o in overrides if _is_option(o))
+    cfg = copy.deepcopy(_of_options(name, options))
+    values = OverridesParser.create().parse_overrides([o for o in overrides if not _is_option(o)])
+    ConfigLoaderImpl._apply_overrides_to_config(values, cfg)
+    return cfg
+
+
+@cache
+def _of_options(name: str, options: tuple[str, ...]) -> DictConfig:
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        return compose(name, list(options))
+
+
+def _is_option(override: str) -> bool:
+    """Whether an override chooses among the files of a config group."""
+    return Path(conf_dir(), override.lstrip("+~").partition("=")[0].partition("@")[0]).is_dir()
 
 
 def loss_with(alignment: Alignment | None = None, **weights: float) -> Loss:

@@ -6,7 +6,6 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,14 +13,12 @@ from typing import Any
 import optuna
 import pandas as pd
 import pytest
-import yaml
-from hydra import compose, initialize_config_dir
 from matplotlib.image import imread
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial, TrialState
 
-from conftest import TINY
-from gainkt.config import conf_dir, register_resolvers
+from conftest import TINY, composed
+from gainkt.config import conf_dir
 from gainkt.errors import ConfigError, ReportError
 from gainkt.files import write_json
 from gainkt.runs.received import is_part
@@ -40,29 +37,12 @@ Train = Callable[[DictConfig], Any]
 @pytest.fixture
 def run_search(tmp_path: Path) -> Search:
     """Search as the command would: run_search("study.trials=4") on a tiny V1."""
-    register_resolvers()
 
     def run(*overrides: str) -> SearchResult:
         asked = ["experiment=v1_per_skill", *TINY, f"run.root={tmp_path}", "study.name=s", "study.trials=4", *overrides]
-        keys = [o.partition("=")[0] for o in overrides]
-        if all(key.startswith("study.") for key in keys):  # composing takes a good part of a second
-            cfg = composed("search", tuple(asked[: len(TINY) + 1])).copy()
-            for override in asked[len(TINY) + 1 :]:
-                key, _, value = override.partition("=")
-                OmegaConf.update(cfg, key, yaml.safe_load(value))
-        else:
-            with initialize_config_dir(conf_dir(), version_base="1.3"):
-                cfg = compose("search", asked)
-        return search(cfg, asked)
+        return search(composed("search", *asked), asked)
 
     return run
-
-
-@cache
-def composed(name: str = "train", overrides: tuple[str, ...] = ()) -> DictConfig:
-    """A config, composed once."""
-    with initialize_config_dir(conf_dir(), version_base="1.3"):
-        return compose(name, list(overrides))
 
 
 def pretend(
@@ -72,10 +52,7 @@ def pretend(
     seen: list[float] = []
 
     def quickly(overrides: list[str]) -> DictConfig:
-        cfg = composed().copy()
-        for key, value in (o.split("=") for o in overrides if o.startswith("loss.")):
-            OmegaConf.update(cfg, key, float(value))
-        return cfg
+        return composed("train", *(o for o in overrides if o.startswith("loss.")))
 
     if not compose_each:
         monkeypatch.setattr(trials, "_compose", quickly)
@@ -141,8 +118,7 @@ def test_real_trials_are_trained_pruned_and_summarised(run_search: Search) -> No
     # The command that is printed composes to the config of the trial, but for where it runs and what it writes.
     words = shlex.split(result.command or "")
     assert words[:3] == ["python", "-m", "gainkt.train"]
-    with initialize_config_dir(conf_dir(), version_base="1.3"):
-        cfg = compose("train", words[3:])
+    cfg = composed("train", *words[3:])
     assert cfg.loss.bce1 == best["loss.bce1"]
     assert cfg.trajectories.write is True
     assert "report" not in cfg.callbacks

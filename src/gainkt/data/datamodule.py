@@ -69,18 +69,19 @@ class KTDataModule(LightningDataModule):
             tokens_per_batch: cells of a batch, padding included.
             seed: of the order of batches.
             unknown_skills: steps on skills that a trained model does not know, when it is scored on this data: `fail`,
-                or `skip` them.
+                `skip` them, or `prior`: each is a skill of its own that starts as the mean of those known.
 
         Raises:
-            ConfigError: unknown_skills is neither.
+            ConfigError: unknown_skills is none of these.
         """
         super().__init__()
         self.read, self.rule, self.fold, self.seed = read, split, fold, seed
         self.path = None if path is None else Path(os.path.expandvars(path)).expanduser()
         self.window_length, self.window_context = window_length, window_context
         self.tokens_per_batch = tokens_per_batch
-        if unknown_skills not in ("fail", "skip"):
-            raise ConfigError(f"dataset.unknown_skills={unknown_skills}: must be fail or skip")
+        if unknown_skills not in (choices := ("fail", "skip", "prior")):
+            listed = nearest(str(unknown_skills), choices)
+            raise ConfigError(f"dataset.unknown_skills={unknown_skills}: no such choice{listed}")
         self.unknown_skills = unknown_skills
         self._log: InteractionLog | None = None
 
@@ -192,34 +193,45 @@ class KTDataModule(LightningDataModule):
         """Return batches of the test students."""
         return self.loader("test")
 
-    def conform(self, skill_names: tuple[str, ...], item_names: tuple[str, ...]) -> None:
+    def conform(self, skill_names: tuple[str, ...], item_names: tuple[str, ...]) -> int:
         """Number skills and items as a trained model does, so that it can be scored on this data, whole unless asked.
 
         All students count as new: that a name recurs in another data set does not make it the same student.
 
+        Returns:
+            How many skills the model must be given beside its own (`Run.model`): those numbered from K on.
+
         Raises:
-            DataError: a skill of this data is unknown to the model, and unknown_skills is not `skip`.
+            DataError: a skill of this data is unknown to the model, and unknown_skills is `fail`.
         """
         if isinstance(self.rule, AutoSplit) and not self.rule.asked:
             self.rule = AllStudents()
         log = self.log_
         number_of = _numbers(log.skill_names, skill_names)
         unknown = number_of < 0
-        if unknown.any() and self.unknown_skills == "fail":
+        slots = int(np.count_nonzero(unknown[log.skills]))
+        if slots and self.unknown_skills == "fail":
             name = str(log.skill_names[int(np.argmax(unknown))])
-            slots = int(np.count_nonzero(unknown[log.skills]))
             raise DataError(
                 f"{log.name}: skill {name!r} is unknown to the model, which knows {len(skill_names)} skills (so are "
                 f"{int(unknown.sum())} of {len(unknown)}, in {slots} of {len(log.skills)} places)"
-                f"{nearest(name, skill_names)}; score it on data with the same skill names, or "
-                "leave such steps out with dataset.unknown_skills=skip"
+                f"{nearest(name, skill_names)}; score it on data with the same skill names, leave such steps out by "
+                "dataset.unknown_skills=skip, or take such a skill for a typical one by dataset.unknown_skills=prior"
             )
-        log = replace(log, skills=number_of[log.skills], skill_names=np.array(skill_names))
-        if unknown.any():
+        more: list[str] = []
+        if slots and self.unknown_skills == "prior":
+            more = [str(name) for name in log.skill_names[unknown]]
+            number_of[unknown] = len(skill_names) + np.arange(len(more))
+            what = f"places of {len(more)} skills unknown to the model, each predicted as a typical skill"
+            converted = {**log.account.get("converted", {}), what: slots}
+            log = replace(log, account={**log.account, "converted": converted})
+        log = replace(log, skills=number_of[log.skills], skill_names=np.array([*skill_names, *more]))
+        if slots and not more:
             log = _without_unknown(log)
         self._log, self.split = log, self.rule.split(log, self.fold)
         self.trained_item = _numbers(log.item_names, item_names).astype(np.int64)
         self.trained_student = np.full(log.num_students, -1, dtype=np.int64)
+        return len(more)
 
 
 def told(account: Mapping[str, Any]) -> list[str]:

@@ -257,7 +257,10 @@ class AllStudents:
             DataError: no student has two steps, so that nothing can be scored.
         """
         if not log.num_students or log.lengths.max() < 2:
-            raise DataError(f"{log.name}: no student has two or more steps, so nothing can be scored")
+            raise DataError(
+                f"{log.name}: no student has two or more steps, so nothing can be scored (a history's first step is "
+                "predicted from nothing and does not count)"
+            )
         nobody = np.empty(0, dtype=np.int64)
         return Split(nobody, nobody, np.arange(log.num_students), "all students")
 

@@ -70,7 +70,7 @@ def checks_table(card: Mapping[str, Any], *, readings: bool = True) -> Table:
             [
                 check["title"],
                 f"{number(check['value'], whole=True)}\n{interval(check['interval'])}".rstrip(),
-                _thresholds(check),
+                thresholds(check),
                 ("" if check["ceiling"] is None or check["ceiling_is_bound"] else "~")
                 + number(check["ceiling"], whole=True),
                 _verdict(check),
@@ -170,7 +170,7 @@ def _out_of_reach(card: Mapping[str, Any]) -> Text:
     return lines
 
 
-def _thresholds(check: Mapping[str, Any]) -> str:
+def thresholds(check: Mapping[str, Any]) -> str:
     """Return the thresholds of all levels, once where they are the same."""
     texts = [_needs(check["thresholds"][level]) for level in LEVELS]
     marked = [

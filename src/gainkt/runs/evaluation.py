@@ -39,17 +39,18 @@ def evaluate(cfg: DictConfig) -> Evaluation:
     """
     run = load_run(Path(hydra.utils.to_absolute_path(cfg.run)), cfg.get("trust") or ())
     phase = run.choose_phase(cfg.phase)
-    model = run.model(phase)
     other = cfg.get("dataset")
     dataset = run.config.dataset if other is None else other
     if cfg.path is not None:
         dataset.path = hydra.utils.to_absolute_path(cfg.path)
     check_keys(dataset)
     datamodule = build_datamodule(dataset)
+    unknown_skills = 0
     if other is not None:
-        datamodule.conform(run.sizes.skill_names, run.sizes.item_names)
+        unknown_skills = datamodule.conform(run.sizes.skill_names, run.sizes.item_names)
     else:
         run.require_same_data(datamodule)
+    model = run.model(phase, unknown_skills)
     device = pick_device(cfg.device)
     figures = metrics_of(predict(model, datamodule.loader(cfg.split), device))
     epoch = int(read_checkpoint(run.directory.best(phase))["epoch"])

@@ -9,7 +9,7 @@ import sys
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import version
@@ -28,6 +28,7 @@ from gainkt.errors import ConfigError, DataError, nearest
 from gainkt.files import claimed, write_json, write_whole
 from gainkt.masking import masked, masked_content
 from gainkt.model import GainKT
+from gainkt.model.typical import with_typical_skills
 from gainkt.overrides import command_line
 from gainkt.runs.received import WAY_OUT, read_config
 
@@ -35,7 +36,8 @@ OWNER = ".run.lock"
 """File by whose lock a training process holds its run's folder."""
 TABLES_AND_REPORTS = (
     *(f"{table}.parquet" for table in ("predictions", "trajectories", "skills")),
-    *("scorecard.json", "diagnosis.json", "alignment.json", "alignment.png", "figures/*.png", "figures/*.pdf"),
+    *("scorecard.json", "diagnosis.json", "alignment.json", "alignment.png", "report.html"),
+    *("figures/*.png", "figures/*.pdf"),
 )
 MADE = (
     *("provenance.json", "results.json", "metrics.csv", "config.yaml", "sizes.json", "training.png", "students.png"),
@@ -263,6 +265,17 @@ def load_weights(model: GainKT, checkpoint: Mapping[str, Any], source: Path) -> 
     """
     prefix = "model."
     weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
+    require_fit(model, weights, source)
+    with held_to(source, "use another of the run's checkpoints", RuntimeError):
+        model.load_state_dict(weights)
+
+
+def require_fit(model: GainKT, weights: Mapping[str, Any], source: Path) -> None:
+    """Check that weights are those of a model by names and shapes.
+
+    Raises:
+        ConfigError: they are of a model with other parts or sizes.
+    """
     own = model.state_dict()
     for name in sorted(own.keys() | weights.keys()):
         here = tuple(own[name].shape) if name in own else "absent"
@@ -272,8 +285,6 @@ def load_weights(model: GainKT, checkpoint: Mapping[str, Any], source: Path) -> 
                 f"{source}: {name} is {there} in the checkpoint and {here} in the model; "
                 "take the config and data that the checkpoint was trained with"
             )
-    with held_to(source, "use another of the run's checkpoints", RuntimeError):
-        model.load_state_dict(weights)
 
 
 @dataclass(frozen=True)
@@ -366,8 +377,12 @@ class Run:
             raise ConfigError(f"phase={phase}: the run has no best checkpoint of it{nearest(phase, self.phases)}")
         return phase or self.phases[-1]
 
-    def model(self, phase: str | None = None) -> GainKT:
+    def model(self, phase: str | None = None, unknown_skills: int = 0) -> GainKT:
         """Return the best model of a phase, the last one if none is named, ready to predict.
+
+        Args:
+            phase: whose best checkpoint.
+            unknown_skills: skills that it is given beside those it was trained on (gainkt.model.typical).
 
         Raises:
             ConfigError: there is no such phase, or its checkpoint cannot be read.
@@ -375,6 +390,10 @@ class Run:
         path = self.directory.best(self.choose_phase(phase))
         model = build_model(self.config.model, self.sizes)
         load_weights(model, read_checkpoint(path), path)
+        if unknown_skills:
+            num_skills = self.sizes.num_skills
+            wider = build_model(self.config.model, replace(self.sizes, num_skills=num_skills + unknown_skills))
+            model = with_typical_skills(model, wider, num_skills)
         return model.eval()
 
 

@@ -98,12 +98,9 @@ def refuse_conflicts(cfg: DictConfig) -> None:
     Raises:
         ConfigError: with the way out.
     """
-    from gainkt.losses.loss import check_bce_weights
-
     hydra_cfg = HydraConfig.get()
     sweep = hydra_cfg.mode == RunMode.MULTIRUN
     require_one_device(cfg.trainer, sweep=sweep)
-    check_bce_weights(cfg.loss, hydra_cfg.overrides.task)
     if not sweep:
         refuse_a_grid_alone(cfg, hydra_cfg)
     extra = [

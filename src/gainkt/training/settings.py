@@ -35,6 +35,7 @@ LIMITS: tuple[tuple[str, Fits, str], ...] = (
     ("seed", _whole(0, 2**32 - 1), f"a whole number from 0 to {2**32 - 1}"),
     ("gradient_every", _whole(0), "a whole number of training steps, 0 for never"),
     ("diagnose", _flag, "true or false"),
+    ("report", _flag, "true or false"),
     ("trajectories.write", _flag, "true or false"),
     ("trajectories.students", lambda x: x is None or _whole(1)(x), "a whole number of students, 1 or more, or null"),
     ("trajectories.seed", _whole(0), "a whole number, 0 or more"),

@@ -28,6 +28,7 @@ from gainkt.digests import exists
 from gainkt.errors import ConfigError, ReportError, Terminated
 from gainkt.files import claimed, write_json, write_whole
 from gainkt.losses import Loss
+from gainkt.losses.loss import check_bce_weights
 from gainkt.masking import MASK
 from gainkt.model import GainKT
 from gainkt.references.base import Reference
@@ -37,6 +38,7 @@ from gainkt.references.targets import Targets
 from gainkt.reporting.alignment_report import save_alignment_figure
 from gainkt.reporting.diagnosis_figures import save_figures
 from gainkt.reporting.figures import save_figure, students_figure, training_figure
+from gainkt.reporting.page import require_pages
 from gainkt.runs.checks import added_rules, try_columns
 from gainkt.runs.folder import (
     OWNER,
@@ -62,6 +64,7 @@ from gainkt.training.callbacks.progress import progress_callbacks
 from gainkt.training.callbacks.reseed import ReseedEachBatch
 from gainkt.training.loggers import build_loggers, close_loggers, number_runs
 from gainkt.training.module import GainKTModule
+from gainkt.training.page import write_page
 from gainkt.training.settings import check_settings
 
 log = logging.getLogger(__name__)
@@ -107,6 +110,9 @@ def train(cfg: DictConfig, overrides: Sequence[str] | None = None) -> RunResult:
     cfg, resumes, restarts = _config_of(cfg)
     check_settings(cfg)
     check_keys(cfg)
+    check_bce_weights(cfg.loss, overrides or ())
+    if cfg.get("report"):
+        require_pages()
     directory = RunDirectory(Path(cfg.run.dir))
     with claimed(directory.path, OWNER), _resumable(directory):
         if not resumes and not cfg.run.get("overwrite"):
@@ -183,6 +189,9 @@ def _train(cfg: DictConfig, directory: RunDirectory, resumes: bool, overrides: S
     if reference is not None and card is not None:
         with reports.part("the alignment", "align"):
             aligned = _align(run, datamodule, reference, device)
+    if cfg.get("report"):
+        with reports.part("the page", "report"):
+            write_page(run, datamodule)
     reports.require_all()
     directory.require_whole()
     return RunResult(scored.metrics, scored.results, card, diagnosis, aligned, run, datamodule, module, trainer)

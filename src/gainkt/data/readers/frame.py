@@ -44,6 +44,8 @@ _CHOICES = {
 
 
 _CALLED = {"correct": "response"}
+ASKED = 2
+"""Stands for the response of a row that has none and asks for a prediction."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,25 +117,57 @@ class Columns:
         return self.labels.get(role, _CALLED.get(role, role))
 
 
+@dataclass(frozen=True)
+class RowLog:
+    """A log, and where each of the R rows of its source went: for predictions row by row."""
+
+    log: InteractionLog
+    step: NDArray[np.int64]
+    """[R], step of the log that a row became, or became a part of; -1 for a row that was left out."""
+    slots: NDArray[np.int64]
+    """[R, 2], a row's skills are log.skills[start : stop]; as its cell has them, names that repeat aside."""
+    asked: NDArray[np.bool_]
+    """[M], steps without a response, which only build_rows lets in; `log.responses` is 0 there."""
+
+
 def build_log(name: str, columns: Columns, options: Options) -> InteractionLog:
     """Return the log of a source's columns: students in order of appearance, skills and items in natural order.
 
     Raises:
         DataError: what the options do not allow, with the first place, the count, and the option that would.
     """
-    work = _Rows(columns, options)
+    return _read(columns, options, asks=False).log(name)
+
+
+def build_rows(name: str, columns: Columns, options: Options) -> RowLog:
+    """Return the same, and where each row went; a row without a response asks for a prediction.
+
+    Raises:
+        DataError: as build_log.
+    """
+    work = _read(columns, options, asks=True)
+    log, asked = work.log(name), work.response[work.starts] >= ASKED
+    step, slots = np.full(work.num_rows, -1), np.zeros((work.num_rows, 2), dtype=np.int64)
+    step[work.rows] = np.cumsum(work.starts) - 1
+    bounds = offsets_of(work.counts)
+    slots[work.rows] = np.stack([bounds[:-1], bounds[1:]], axis=1)
+    return RowLog(log, step, slots, asked)
+
+
+def _read(columns: Columns, options: Options, *, asks: bool) -> _Rows:
+    work = _Rows(columns, options, asks=asks)
     work.leave_out_missing()
     work.read_responses()
     work.name_and_sort()
     work.check_repeats()
-    return work.log(name)
+    return work
 
 
 class _Rows:
     """The rows of a source on their way to a log; each step narrows or renumbers what the one before left."""
 
-    def __init__(self, columns: Columns, options: Options) -> None:
-        self.columns, self.options = columns, options
+    def __init__(self, columns: Columns, options: Options, *, asks: bool) -> None:
+        self.columns, self.options, self.asks = columns, options, asks
         self.cells: dict[str, Coded] = {}
         for role in ("student", "skill", "correct", "item"):
             given = getattr(columns, role)
@@ -145,7 +179,7 @@ class _Rows:
             if role in self.cells:
                 self.cells[role], changed = one_spelling(self.cells[role])
                 self._converted_names(role, changed)
-        self.size = len(self.cells["student"].codes)
+        self.size = self.num_rows = len(self.cells["student"].codes)
         self.rows = np.arange(self.size)
         self.left_out: dict[str, int] = dict(columns.account.get("left_out", {}))
         self.num_listed = int(columns.account.get("rows", self.size))
@@ -172,7 +206,7 @@ class _Rows:
         words = self.options.missing_words
         for role, cells in self.cells.items():
             codes = missing_codes(cells, words, names=role != "correct")
-            if codes:
+            if codes and not (self.asks and role == "correct"):
                 empty[role] = cells.among(codes)
         if self.columns.order is not None:
             label = self.columns.label("order")
@@ -214,6 +248,8 @@ class _Rows:
         cells, options = self.cells["correct"], self.options
         values = parse_responses(cells, options.responses)
         label = self.columns.label("correct")
+        blank = missing_codes(cells, options.missing_words, names=False) if self.asks else []
+        values = [ASKED if code in blank else value for code, value in enumerate(values)]
         left = {str(word).strip().lower() for word, value in (options.responses or {}).items() if value is None}
         asked = [code for code, name in enumerate(cells.names) if name.lower() in left]
         unread = [code for code, value in enumerate(values) if value is None and code not in asked]
@@ -243,7 +279,9 @@ class _Rows:
         numbers = np.array([0 if value is None else value >= limit if 0 < value < 1 else value for value in values])
         if between and options.partial != "drop":
             self.converted[f"partial credit, right from {limit:g} on"] = int(counts[between].sum())
-        self.response = numbers.astype(np.uint8)[cells.codes]
+        self.response = (numbers.astype(np.int64) if self.asks else numbers.astype(np.uint8))[cells.codes]
+        if self.asks and "item" not in self.cells:  # each asks for itself: nothing tells which of them were one answer
+            self.response[self.response == ASKED] += np.arange((self.response == ASKED).sum())
         gone = asked + (between if options.partial == "drop" else [])
         for code in asked:
             self._left_out(f"response {cells.names[code]!r}", int(counts[code]))
@@ -307,7 +345,9 @@ class _Rows:
                 likely = np.where(coded.among(missing_codes(coded, None)), -1, coded.codes)
                 self._refuse_expansion(~self._starts(likely[self.rows]), column, column)
             if self.counts.max() == 1:
-                suspects = suspected_expansion(self.student, self.skill, self.response)
+                suspects = np.zeros(len(self.student), dtype=np.bool_)
+                given = self.response < ASKED if self.asks else slice(None)
+                suspects[given] = suspected_expansion(self.student[given], self.skill[given], self.response[given])
                 self._refuse_expansion(suspects, "response, always, for these pairs of skills")
         if place is not None:
             self._check_duplicates(place)
@@ -390,7 +430,7 @@ class _Rows:
         return InteractionLog(
             name=name,
             offsets=offsets_of(lengths),
-            responses=self.response[first_rows],
+            responses=(self.response[first_rows] == 1).astype(np.uint8),
             skill_offsets=offsets_of(np.add.reduceat(self.counts, first_rows)),
             skills=self.skill.astype(np.int32),
             items=self.item[first_rows].astype(np.int32),

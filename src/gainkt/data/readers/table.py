@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import pyarrow.parquet
 
 from gainkt.data.log import InteractionLog
 from gainkt.data.readers.cells import encode, parse_order
-from gainkt.data.readers.frame import KEY, Columns, Options, build_log
+from gainkt.data.readers.frame import KEY, Columns, Options, RowLog, build_log, build_rows
 from gainkt.data.readers.text import ReadError, TextTable, existing_file, stem_of
 from gainkt.errors import ConfigError, DataError, nearest
 
@@ -67,6 +67,36 @@ class TableReader(Options):
             ConfigError: two columns are the same.
             DataError: the table cannot be used; the message names the line.
         """
+        table, columns = self._found(source)
+        return build_log(self.name or table.name, columns, self)
+
+    def rows(self, source: str | Path | pd.DataFrame | pa.Table) -> tuple[RowLog, pa.Table]:
+        """Read the same, say where each row went, and return all rows' columns; rows without a response ask for one.
+
+        Raises:
+            ConfigError: two columns are the same.
+            DataError: the table cannot be used; the message names the line.
+        """
+        table, columns = self._found(source)
+        read, kept = build_rows(self.name or table.name, columns, self), table.kept
+        if kept is not None:  # rows that do not count (`only`) are rows of the source too
+            step, slots = np.full(table.num_rows, -1), np.zeros((table.num_rows, 2), dtype=np.int64)
+            step[kept], slots[kept] = read.step, read.slots
+            read = replace(read, step=step, slots=slots)
+        named = (getattr(self, role) for role in ("student", "skill", "item", "order", "correct"))
+        return read, table.whole([name for given in named for name in _columns(given)])
+
+    def used(self, source: pd.DataFrame | pa.Table) -> pa.Table:
+        """Return the columns of a table that are read, as they stand.
+
+        Raises:
+            ConfigError: two columns are the same.
+            DataError: one is missing.
+        """
+        table, _ = self._found(source)
+        return table.whole(table.wanted)
+
+    def _found(self, source: str | Path | pd.DataFrame | pa.Table) -> tuple[_Source, Columns]:
         roles = {
             role: _columns(getattr(self, role)) for role in ("student", "skill", "correct", "item", "order", "fold")
         }
@@ -93,7 +123,7 @@ class TableReader(Options):
             beside={column: table.column(column) for column in beside},
             account=table.account,
         )
-        return build_log(self.name or table.name, columns, self)
+        return table, columns
 
     def _refuse_headers(self, table: _Source, columns: Sequence[str]) -> None:
         """Refuse rows that say the header again, as files put one after another have them."""
@@ -143,6 +173,8 @@ class _Source:
         self.text: TextTable | None = None
         self.table: pa.Table | None = None
         self.kept: np.ndarray | None = None
+        self.all_rows: pa.Table | None = None
+        self.num_rows = 0
         if not isinstance(source, str | Path):
             self.name = self.title = "table"
             self.table = source if isinstance(source, pa.Table) else _of_frame(source)
@@ -179,6 +211,7 @@ class _Source:
                 raise DataError(f"{self.title}: column {column!r} stands there more than once; rename all but one")
         if not self.table.num_rows:
             raise DataError(f"{self.title}: no rows; export it again")
+        self.all_rows, self.num_rows = self.table, self.table.num_rows
         left_out = {}
         for column, value in (self.reader.only or {}).items():
             cells = encode(self.table[column])
@@ -200,6 +233,11 @@ class _Source:
         """Return a column."""
         assert self.table is not None
         return self.table[name]
+
+    def whole(self, names: Sequence[str]) -> pa.Table:
+        """Return columns of all rows, those that do not count too."""
+        assert self.all_rows is not None
+        return self.all_rows.select(list(names))
 
     def where(self, row: int) -> str:
         """Say where a row stands."""

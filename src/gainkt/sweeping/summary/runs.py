@@ -22,7 +22,7 @@ REPEATS = ("seed", "dataset.fold")
 """Settings over which a run is repeated; runs that are equal but for these are one setting."""
 NO_PARAMETERS = (
     *("hydra", "run", "sweep", "logger", "trajectories", "callbacks.report"),
-    *("gradient_every", "dataset.path", "diagnose"),
+    *("gradient_every", "dataset.path", "diagnose", "report"),
 )
 """Settings that change no metric; they are listed but count as no parameter."""
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
