@@ -67,7 +67,7 @@ TINY = (
     *("dataset.tokens_per_batch=400", "model.size.d_model=16", "model.size.num_heads=2", "model.size.num_blocks=1"),
     *("model.size.d_ff=16", "trainer.max_epochs=4", "trainer.accelerator=cpu", "gradient_every=0"),
 )
-PATIENCE = 120
+PATIENCE = 400
 """Seconds after which a trial is said to hang."""
 HOSTILE = (
     "$x$",

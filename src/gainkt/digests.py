@@ -15,7 +15,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -45,9 +45,15 @@ def noting(path: Path, building: Path) -> Iterator[None]:
     name = path.absolute().relative_to(folder).as_posix()
     with building.open("rb") as file:
         new = _digest(file)
-    _write(folder, {**(noted := _read(folder)), name: [*noted.get(name, []), new]}, sync=True)
+    with _alone(folder):
+        noted = _read(folder)
+        old = noted.get(name, [])
+        # That a digest is known must be on the disk before the file is; that an older one is not, need not.
+        _write(folder, {**noted, name: [*old, new]}, sync=True)
     yield
-    _write(folder, {**noted, name: [new]})
+    with _alone(folder):
+        noted = _read(folder)
+        _write(folder, {**noted, name: [x for x in noted.get(name, []) if x == new or x not in old]})
 
 
 @contextmanager
@@ -186,11 +192,28 @@ def _read(folder: Path) -> dict[str, list[str]]:
     return content
 
 
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the digests of a folder against other processes for a moment, where the file system knows locks."""
+    if os.name != "posix":
+        yield
+        return
+    import fcntl
+
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(place, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(place)
+
+
 def _write(folder: Path, content: Mapping[str, list[str]], *, sync: bool = False) -> None:
     building = folder / f".{DIGESTS}.{platform.node()}-{os.getpid()}"
     with building.open("w", encoding="utf-8") as file:
         json.dump(content, file, indent=1)
         file.flush()
-        if sync:  # that a digest is known must be on the disk before the file is; that an older one is not, need not
+        if sync:
             os.fsync(file.fileno())
     building.replace(folder / DIGESTS)
