@@ -9,6 +9,8 @@ MINIMUM = 20
 """Pairs of steps that a pair of skills needs before its agreement says anything by itself."""
 FEW = 3
 """And together with that of other pairs."""
+ENOUGH = 30
+"""Twos from which on a log is suspected whose rows all repeat an answer."""
 MANY = 2_000
 """Twos over which the probability is bounded and not computed."""
 LEVEL = 1e-3
@@ -76,7 +78,7 @@ class Twos:
     1. a pair of skills of 20 twos or more with k / n of .98 or more and 5 standard deviations over (1 + q) / 2;
     2. pairs of 3 twos or more with k = n, where all such pairs hold more twos than would come about in one of 1,000
        logs whose responses agree q + .4 (1 - q) of the time: for small logs;
-    3. all pairs, where adjacent steps on different skills agree more beyond chance than those on the same skill, by 5
+    3. all pairs, where adjacent steps on different skills agree more beyond chance than those on the same skill, by 3
        standard deviations: a response tells most about the same skill.
 
     Responses of one student agree q + .08 to .26 (1 - q) of the time in ASSISTments 2009 (folded), 2015 and 2017,
@@ -114,6 +116,11 @@ class Twos:
         rates[:, : self._rates.shape[1]] += self._rates
         self._rates = rates
 
+    @property
+    def num_telling(self) -> int:
+        """Twos of pairs of skills that have enough of them to tell anything."""
+        return int(self._sums[2][self._sums[2] >= FEW].sum())
+
     def suspicious(self) -> NDArray[np.int64]:
         """Return the pairs of skills whose twos are suspected, ascending."""
         rate = self._rates[1] / np.maximum(self._rates[0], 1)
@@ -134,7 +141,7 @@ class Twos:
                 return self._pairs[found]
             beyond.append((agreeing_steps[chosen].sum() - by_chance) / (size - by_chance))
             variance += size / 4 / (size - by_chance) ** 2
-        if beyond[0] - beyond[1] > 5 * variance**0.5:
+        if beyond[0] - beyond[1] > 3 * variance**0.5:
             found |= different & (agreeing > 0)
         return self._pairs[found]
 
@@ -185,10 +192,3 @@ def _seconds(student: NDArray, skill: NDArray) -> NDArray[np.int64]:
     lengths = np.diff(np.append(starts, len(change)))
     place = np.arange(len(change)) - np.repeat(starts, lengths)
     return change[np.repeat(lengths % 2 == 1, lengths) & (place % 2 == 0)]
-
-
-def suspected_expansion(student: NDArray, skill: NDArray, response: NDArray) -> NDArray[np.bool_]:
-    """Return which steps of a whole log look like the step before them, once more for another skill: see `Twos`."""
-    twos = Twos()
-    twos.add(student, skill, response)
-    return twos.marks(student, skill, response)
