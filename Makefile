@@ -4,6 +4,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Two workers of one thread each; each takes tests that follow one another, so that few runs and configs are made twice.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 # What running needs, and what development adds (Ray, mypy and the like, which take longer to install than a demo to train).
 READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
@@ -12,34 +14,37 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Idle threads that spin cost more than they save wherever something else runs on the machine.
 export OMP_WAIT_POLICY := passive
 
-.PHONY: help setup demo test test-slow coverage golden lint types format wheel clean
+.PHONY: help setup screenshots demo test test-slow coverage golden lint types format wheel clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY_DEV) ## make .venv and install gainkt into it, with everything that development needs
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "gainkt needs Python 3.11 or newer; set PYTHON=/path/to/it")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable .
+	$(BIN)/python -m pip install --quiet --editable '.[report]'
 	@touch $@
 
 $(READY_DEV): $(READY)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@
 
-demo: $(READY) ## train v4_belief on simulated students and show what comes out (under 3 minutes)
-	$(BIN)/gainkt train experiment=v4_belief
+demo: $(READY) ## train v4_belief on simulated students, show what comes out and write its page (under 3 minutes)
+	$(BIN)/gainkt train experiment=v4_belief report=true
 
 test: $(READY_DEV) lint types ## run lint, types and tests
-	$(BIN)/python -m pytest -n 2
+	$(PYTEST)
 
 test-slow: $(READY_DEV) ## run the slow tests too
-	$(BIN)/python -m pytest -n 2 -m 'slow or not slow'
+	$(PYTEST) -m 'slow or not slow'
 
 coverage: $(READY_DEV) ## run the tests and print which lines of src/gainkt they leave out
-	$(BIN)/python -m pytest -n 2 --cov --cov-report=term-missing:skip-covered
+	$(PYTEST) --cov --cov-report=term-missing:skip-covered
+
+screenshots: $(READY_DEV) ## picture every section of a page into outputs/screenshots (RUN=<folder>; needs Chromium)
+	$(BIN)/python scripts/screenshots.py $(if $(RUN),--run $(RUN))
 
 golden: $(READY_DEV) ## fingerprint seeded runs; REV=<revision> compares with it (minutes)
 	$(BIN)/python scripts/golden.py $(if $(REV),--against $(REV))
@@ -55,8 +60,8 @@ format: $(READY_DEV) ## put the code into its format
 	$(BIN)/ruff check --fix src tests scripts
 	$(BIN)/ruff format src tests scripts
 
-wheel: $(READY_DEV) ## build a wheel into dist/
-	$(BIN)/python -m build --wheel --no-isolation
+wheel: $(READY) ## build a wheel into dist/
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean: ## remove what the targets made, runs excepted
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .coverage*

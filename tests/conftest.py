@@ -1,15 +1,22 @@
 """Fixtures for all tests."""
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
+from quick_hydra import speed_up
 
+import gainkt.training.train
 from gainkt.config import build, conf_dir, register_resolvers
 from gainkt.data.batch import Batch
 from gainkt.data.log import InteractionLog, offsets_of
@@ -44,22 +51,71 @@ def shared_data() -> Path:
     return folder
 
 
+torch.set_num_threads(1)  # workers beside each other, each with threads for every core, wait for one another
+PICTURES = {name: getattr(gainkt.training.train, name) for name in ("_draw", "save_figures", "save_alignment_figure")}
+"""What draws the pictures of a run: training.png and students.png, figures/, alignment.png."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick() -> Iterator[None]:
+    """Leave out the pictures that train() makes, which take longer to draw than a tiny run to train, and Hydra's
+    repetitions.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name in PICTURES:
+            patch.setattr(gainkt.training.train, name, lambda *_, **__: None)
+        speed_up(patch)
+        yield
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Draw pictures, inside a test or fixture that looks at them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, draw in PICTURES.items():
+            patch.setattr(gainkt.training.train, name, draw)
+        yield
+
+
+@pytest.fixture
+def pictures() -> Iterator[None]:
+    """Draw pictures, for a whole test."""
+    with drawing():
+        yield
+
+
 @pytest.fixture
 def config(tmp_path: Path) -> Callable[..., DictConfig]:
     """Compose a tiny run's config: config("v1_per_skill", "seed=1")."""
-    register_resolvers()
 
     def make(experiment: str, *overrides: str, tiny: bool = True) -> DictConfig:
-        chosen = [
-            f"experiment={experiment}",
-            *(TINY if tiny else ()),
-            f"run.root={tmp_path}/outputs",
-            *overrides,
-        ]
-        with initialize_config_dir(conf_dir(), version_base="1.3"):
-            return compose("train", chosen)
+        chosen = [f"experiment={experiment}", *(TINY if tiny else ())]
+        return composed("train", *chosen, f"run.root={tmp_path}/outputs", *overrides)
 
     return make
+
+
+def composed(name: str, *overrides: str) -> DictConfig:
+    """Compose a config as Hydra does: first its options, which is the slow part and done once for all tests, then the
+    values set on top of them.
+    """
+    register_resolvers()
+    options = tuple(o for o in overrides if _is_option(o))
+    cfg = copy.deepcopy(_of_options(name, options))
+    values = OverridesParser.create().parse_overrides([o for o in overrides if not _is_option(o)])
+    ConfigLoaderImpl._apply_overrides_to_config(values, cfg)
+    return cfg
+
+
+@cache
+def _of_options(name: str, options: tuple[str, ...]) -> DictConfig:
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        return compose(name, list(options))
+
+
+def _is_option(override: str) -> bool:
+    """Whether an override chooses among the files of a config group."""
+    return Path(conf_dir(), override.lstrip("+~").partition("=")[0].partition("@")[0]).is_dir()
 
 
 def loss_with(alignment: Alignment | None = None, **weights: float) -> Loss:

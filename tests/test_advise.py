@@ -12,11 +12,12 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from conftest import TINY
+from conftest import TINY, composed
 from gainkt import advise as command
 from gainkt import train as train_command
 from gainkt.advise import advise_run
 from gainkt.errors import ConfigError
+from gainkt.files import write_json
 from gainkt.overrides import changed, compose_train, recompose, settings
 from gainkt.reporting.advice_view import advice_view
 from gainkt.runs.folder import Run, load_run
@@ -74,14 +75,14 @@ def test_a_run_without_scorecard_is_judged_diagnosed_and_advised(run: Run) -> No
     assert done.content["without_diagnosis"] is None
     assert done.content["advice"], "a run of two epochs has much to learn"
     for entry in done.content["advice"]:
-        composed = compose_train(overrides_of(entry["command"]))
-        assert composed.dataset.path == run.config.dataset.path
-        assert composed.dataset.read.correct == "score"
-        assert (composed.dataset.fold, composed.seed, composed.dataset.seed) == (2, 3, 3)
-        assert composed.run.root == run.config.run.root
+        cfg = composed("train", *overrides_of(entry["command"]))
+        assert cfg.dataset.path == run.config.dataset.path
+        assert cfg.dataset.read.correct == "score"
+        assert (cfg.dataset.fold, cfg.seed, cfg.dataset.seed) == (2, 3, 3)
+        assert cfg.run.root == run.config.run.root
         if entry["experiment"] is None:
-            assert composed.name.startswith("v1_per_skill-")
-            assert composed.model.size.d_model == 16 or "model/size=lstm" in entry["overrides"]
+            assert cfg.name.startswith("v1_per_skill-")
+            assert cfg.model.size.d_model == 16 or "model/size=lstm" in entry["overrides"]
 
 
 def test_overrides_that_were_not_saved_are_said_to_be_missing(run: Run, tmp_path: Path) -> None:
@@ -90,14 +91,14 @@ def test_overrides_that_were_not_saved_are_said_to_be_missing(run: Run, tmp_path
     shutil.copytree(run.directory.path, home)
     provenance = json.loads((home / "provenance.json").read_text())
     del provenance["overrides"]
-    (home / "provenance.json").write_text(json.dumps(provenance))
+    write_json(home / "provenance.json", provenance)
     old = load_run(home)
     assert old.overrides is None
     content = advise_run(old).content
     assert not content["overrides_known"]
     for entry in content["advice"]:
-        composed = compose_train(overrides_of(entry["command"]))
-        assert (composed.dataset.path, composed.dataset.fold, composed.seed) == (run.config.dataset.path, 2, 3)
+        cfg = composed("train", *overrides_of(entry["command"]))
+        assert (cfg.dataset.path, cfg.dataset.fold, cfg.seed) == (run.config.dataset.path, 2, 3)
     console = Console(width=200, record=True, file=StringIO())
     console.print(advice_view(content, 200))
     assert "are not known" in console.export_text()
@@ -105,7 +106,7 @@ def test_overrides_that_were_not_saved_are_said_to_be_missing(run: Run, tmp_path
 
 def test_a_command_can_be_run(run: Run) -> None:
     entry = next(e for e in advise_run(run).content["advice"] if e["overrides"] == ["optimizer.weight_decay=0"])
-    result = train(compose_train([*overrides_of(entry["command"]), "trainer.max_epochs=1"]))
+    result = train(composed("train", *overrides_of(entry["command"]), "trainer.max_epochs=1"))
     assert result.run.config.optimizer.weight_decay == 0
     assert result.run.directory.path.parent.name == "v1_per_skill-no-decay"
     again = recompose(result.run.config)
@@ -136,14 +137,14 @@ def test_a_command_can_be_run(run: Run) -> None:
 )
 def test_a_config_is_composed_again(overrides: list[str]) -> None:
     quoted = [o if " " not in o else f"{o.partition('=')[0]}='{o.partition('=')[2]}'" for o in overrides]
-    cfg = compose_train(quoted)
+    cfg = composed("train", *quoted)
     plain = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
     assert isinstance(plain, DictConfig)
     for saved in (quoted, None):
         again = recompose(plain, saved)
-        composed = compose_train(again)
-        assert told(composed) == told(plain)
-        assert set(composed.logger) == set(plain.logger)
+        remade = composed("train", *again)
+        assert told(remade) == told(plain)
+        assert set(remade.logger) == set(plain.logger)
         assert saved is None or len(again) <= len(overrides) + 5, "no more is said than differs"
 
 
@@ -174,7 +175,7 @@ def test_saved_overrides_bring_in_no_code(run: Run, tmp_path: Path) -> None:
 
     def with_overrides(*more: str) -> Run:
         content = provenance | {"overrides": [*provenance["overrides"], *more]}
-        (home / "provenance.json").write_text(json.dumps(content))
+        write_json(home / "provenance.json", content)
         return load_run(home)
 
     strange = with_overrides("+callbacks.mine={_target_:os.system,command:ls}")
@@ -200,9 +201,9 @@ def test_one_run_of_a_grid_is_run_without_the_grid() -> None:
     plain = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
     assert isinstance(plain, DictConfig)
     again = recompose(plain, ["experiment=[v4_belief,sweep_bce_weight]", "loss.bce_loss_weight=0.4"])
-    composed = compose_train(again, hydra=True)
-    assert not composed.hydra.sweeper.params
-    assert composed.loss.bce_loss_weight == 0.4
+    remade = compose_train(again, hydra=True)
+    assert not remade.hydra.sweeper.params
+    assert remade.loss.bce_loss_weight == 0.4
     assert not settings(again)[1:], "the weight is all that a person set"
 
 
@@ -245,10 +246,10 @@ def test_an_experiment_from_outside_goes_along(
     monkeypatch.chdir(outside)
     assert {None, "v4_belief"} <= {entry["experiment"] for entry in content["advice"]}
     for entry in content["advice"]:
-        composed = compose_train(overrides_of(entry["command"]))
-        assert composed.dataset.path == str(data), "the data that the experiment chose, from any folder"
+        remade = compose_train(overrides_of(entry["command"]))
+        assert remade.dataset.path == str(data), "the data that the experiment chose, from any folder"
         if entry["experiment"] is None:
-            assert composed.name.startswith("mine-")
+            assert remade.name.startswith("mine-")
             assert told(compose_train(recompose(run.config, run.overrides))) == told(run.config)
 
 
@@ -256,9 +257,9 @@ def test_settings_newer_than_the_run_take_their_defaults() -> None:
     plain = OmegaConf.create(OmegaConf.to_container(compose_train(["experiment=v1_per_skill"]), resolve=True))
     assert isinstance(plain, DictConfig)
     del plain.loss.beta_spread, plain.gradient_every
-    composed = compose_train(recompose(plain))
-    assert composed.loss.beta_spread == 0
-    assert composed.gradient_every == 25
+    remade = compose_train(recompose(plain))
+    assert remade.loss.beta_spread == 0
+    assert remade.gradient_every == 25
 
 
 def test_another_option_drops_the_settings_inside_the_old_one() -> None:
@@ -312,7 +313,7 @@ def test_the_command(
 def test_the_command_on_simulated_students(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tiny = train(compose_train(["experiment=v4_belief", *TINY, f"run.root={tmp_path}"])).run
+    tiny = train(composed("train", "experiment=v4_belief", *TINY, f"run.root={tmp_path}")).run
     assert tiny.config.dataset.get("path") is None, "simulated data lies nowhere"
     monkeypatch.setattr("sys.argv", ["gainkt", "device=cpu", f"run={tiny.directory.path}"])
     command.main()

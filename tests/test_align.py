@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
+from conftest import composed
 from gainkt.align import align_config
-from gainkt.config import conf_dir
 from gainkt.console import make_console
 from gainkt.errors import ConfigError
 from gainkt.evaluation.alignment import training_course
@@ -25,12 +24,11 @@ Config = Callable[..., DictConfig]
 
 
 def settings(*overrides: str) -> DictConfig:
-    with initialize_config_dir(conf_dir(), version_base="1.3"):
-        return compose("align", ["device=cpu", *overrides])
+    return composed("align", "device=cpu", *overrides)
 
 
 @pytest.fixture
-def result(config: Config) -> RunResult:
+def result(config: Config, pictures: None) -> RunResult:
     return train(config("l23_per_step", "schedule.warmup=1", "trainer.max_epochs=3", "gradient_every=1"))
 
 
@@ -56,7 +54,7 @@ def test_training_leaves_the_agreement(result: RunResult, capsys: pytest.Capture
 
 
 def test_alignment_brings_the_head_to_the_reference(config: Config) -> None:
-    few = ["dataset.read.num_students=300", "trainer.max_epochs=20", "schedule.warmup=1", "optimizer.lr=0.01"]
+    few = ["dataset.read.num_students=100", "trainer.max_epochs=15", "schedule.warmup=1", "optimizer.lr=0.03"]
     near = train(config("l23_per_step", *few, "loss.alignment.l_22=1")).alignment
     left_alone = train(config("l23_per_step", *few, "schedule.level=0", "loss.alignment.l_22=0")).alignment
     assert near is not None

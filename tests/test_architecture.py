@@ -8,7 +8,17 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "gainkt"
 FLOORS = (
-    ("errors", "files", "names", "masking", "console", "arguments", "config", "overrides"),  # words that all may use
+    (
+        "errors",
+        "digests",
+        "files",
+        "names",
+        "masking",
+        "console",
+        "arguments",
+        "config",
+        "overrides",
+    ),  # words that all may use
     ("data", "evaluation"),
     ("model",),
     ("simulation", "references", "runs", "reporting"),

@@ -1,16 +1,25 @@
 """Every option of every config group composes, is built and trains a step; every key says what it means."""
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 import yaml
+from lightning import Trainer
 from omegaconf import DictConfig
 
-from gainkt.config import conf_dir
+from conftest import TINY, composed
+from gainkt.config import build, check_keys, conf_dir
+from gainkt.data.datamodule import KTDataModule
+from gainkt.runs.folder import build_datamodule, build_model
 from gainkt.train import train
+from gainkt.training.module import GainKTModule
+from gainkt.training.settings import check_settings
+from gainkt.training.train import _start_loss
 
 Config = Callable[..., DictConfig]
 CONF = Path(conf_dir())
@@ -20,12 +29,15 @@ PARTS = [
     f"model/{path.parent.name}={path.stem}" for path in sorted(CONF.glob("model/*/*.yaml")) if path.stem not in PIECES
 ]
 RASCH = ["reference=rasch", "model/readiness=ability", "model/curve=rasch"]
-GROUPS = [
-    f"{group}={path.stem}"
-    for group in ("reference", "loss", "schedule")
-    for path in sorted((CONF / group).glob("*.yaml"))
-    if path.stem not in PIECES
-]
+LOSSES, SCHEDULES = (
+    [
+        f"{group}={path.stem}"
+        for group in groups
+        for path in sorted((CONF / group).glob("*.yaml"))
+        if path.stem not in PIECES
+    ]
+    for groups in (("reference", "loss"), ("schedule",))
+)
 FITTING = {
     "model/gain_head=scalar": ["model/receivers=practised"],
     "loss=aligned": ["reference=bkt"],
@@ -33,14 +45,36 @@ FITTING = {
     "schedule=lambda_warmup": ["loss=l23", *RASCH],
     "schedule=lambda_published": ["loss=l23", *RASCH],
 }
-SMALL = ["model.size.d_model=16", "model.size.num_heads=2", "model.size.num_blocks=1", "model.size.d_ff=16"]
 
 
-@pytest.mark.parametrize("option", [*PARTS, *GROUPS])
-def test_every_option_trains(config: Config, option: str) -> None:
-    result = train(
-        config("v1_per_skill", option, *FITTING.get(option, []), *SMALL, "trajectories.write=false", "gradient_every=0")
-    )
+@pytest.fixture(scope="module")
+def datamodule() -> KTDataModule:
+    made = build_datamodule(composed("train", *TINY).dataset)
+    made.setup()
+    return made
+
+
+@pytest.mark.parametrize("option", [*PARTS, *LOSSES])
+def test_every_option_trains_a_step(option: str, datamodule: KTDataModule, tmp_path: Path) -> None:
+    """Without what a whole run does around it, which is the same for all; experiments have whole runs (test_train)."""
+    own = (option, *FITTING.get(option, []))
+    cfg = composed("train", "experiment=v1_per_skill", *TINY, f"run.root={tmp_path}", *own)
+    check_settings(cfg)
+    check_keys(cfg)
+    model, loss = build_model(cfg.model, datamodule.sizes), build(cfg.loss)
+    _start_loss(loss, model, cfg, datamodule)
+    module = GainKTModule(model, loss, build(cfg.optimizer), gradient_every=0)
+    before = copy.deepcopy(module.state_dict())
+    trainer = Trainer(accelerator="cpu", fast_dev_run=True, enable_progress_bar=False, enable_model_summary=False)
+    trainer.fit(module, datamodule=datamodule)
+    assert any(not torch.equal(value, before[name]) for name, value in module.state_dict().items())
+    assert 0 < trainer.callback_metrics["val/encoder2_auc"] < 1
+
+
+@pytest.mark.parametrize("option", SCHEDULES)
+def test_every_schedule_trains(config: Config, option: str) -> None:
+    quick = ("trajectories.write=false", "gradient_every=0", "+trainer.limit_train_batches=1")
+    result = train(config("v1_per_skill", option, *FITTING.get(option, []), *quick))
     assert 0 < result.metrics["val/encoder2_auc"] < 1
 
 
@@ -108,7 +142,7 @@ def test_debug_fast_goes_through_everything_in_one_batch_an_epoch(config: Config
 
 
 def test_debug_overfit_overfits_a_batch(config: Config) -> None:
-    steps = ("trainer.max_epochs=100", "optimizer.lr=0.01", "dataset.tokens_per_batch=120")
+    steps = ("trainer.max_epochs=40", "optimizer.lr=0.03", "dataset.tokens_per_batch=120")
     result = train(config("v1_per_skill", "debug=overfit", *steps))
     table = pd.read_csv(result.run.directory.metrics)
     assert table["train/encoder1_auc"].iloc[-1] > 0.99

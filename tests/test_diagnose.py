@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
+from conftest import TINY, composed
 from gainkt import diagnose as command
-from gainkt.config import conf_dir
 from gainkt.diagnose import diagnose_config, diagnose_run
 from gainkt.errors import ConfigError
 from gainkt.runs import scoring as judge
@@ -33,28 +32,14 @@ GUARDS = {
 
 
 def settings(*overrides: str) -> DictConfig:
-    with initialize_config_dir(conf_dir(), version_base="1.3"):
-        return compose("diagnose", ["device=cpu", *overrides])
+    return composed("diagnose", "device=cpu", *overrides)
 
 
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A V1 run whose histories were cut into windows."""
-    from conftest import TINY, register_resolvers
-
-    register_resolvers()
-    root = tmp_path_factory.mktemp("runs")
-    with initialize_config_dir(conf_dir(), version_base="1.3"):
-        cfg = compose(
-            "train",
-            [
-                "experiment=v1_per_skill",
-                *TINY,
-                f"run.root={root}",
-                "dataset.window_length=16",
-                "dataset.window_context=6",
-            ],
-        )
+    windows = ("dataset.window_length=16", "dataset.window_context=6")
+    cfg = composed("train", "experiment=v1_per_skill", *TINY, f"run.root={tmp_path_factory.mktemp('runs')}", *windows)
     return train(cfg).run.directory.path
 
 
@@ -89,6 +74,7 @@ def test_tables_of_an_older_version_are_recorded_again(run_folder: Path, tmp_pat
     old = shutil.copytree(run_folder, tmp_path / "old")
     table = pd.read_parquet(old / "predictions.parquet")
     table.drop(columns="item_difficulty").to_parquet(old / "predictions.parquet")
+    (old / "digests.json").unlink()
     done = diagnose_config(settings(f"run={old}", "figures=false"))
     assert all(finding["status"] != "unmeasured" for finding in done.content["findings"])
 

@@ -11,13 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from conftest import TINY, random_log
+from conftest import TINY, composed, drawing, random_log
 from gainkt.advise import advise_config
 from gainkt.align import align_config
-from gainkt.config import conf_dir, register_resolvers
 from gainkt.console import make_console
 from gainkt.diagnose import diagnose_config
 from gainkt.evaluate import evaluate
@@ -38,12 +36,6 @@ from test_names import HOSTILE
 
 NAME = "$x$ [/x] [red]|\U0001f600<b>a_$"
 ACTS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]")
-
-
-def composed(door: str, *overrides: str) -> DictConfig:
-    register_resolvers()
-    with initialize_config_dir(conf_dir(), version_base="1.3"):
-        return compose(door, list(overrides))
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +59,8 @@ def trained(log_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> RunRe
     root = tmp_path_factory.mktemp("runs")
     cfg = composed("train", "experiment=v4_belief", "dataset=log", f"dataset.path={log_folder}", *own, "diagnose=true")
     cfg.name, cfg.run.root = NAME, str(root)
-    return train(cfg, [f"name={NAME}"])
+    with drawing():
+        return train(cfg, [f"name={NAME}"])
 
 
 def printed(capsys: pytest.CaptureFixture[str], *views: Any) -> str:
@@ -135,7 +128,9 @@ def test_every_student_can_be_looked_at(trained: RunResult, capsys: pytest.Captu
 def test_report_of_a_sweep(trained: RunResult, tmp_path: Path) -> None:
     for number, (seed, size) in enumerate([(0, "a|b\nc"), (1, "a|b\nc"), (0, "$x$"), (1, "$x$")]):
         folder = tmp_path / str(number)
-        shutil.copytree(trained.run.directory.path, folder, ignore=shutil.ignore_patterns("checkpoints", "figures"))
+        shutil.copytree(
+            trained.run.directory.path, folder, ignore=shutil.ignore_patterns("checkpoints", "figures", "digests.json")
+        )
         overrides = [f"seed={seed}", f"model.kind={size}", "name=x"]
         (folder / "provenance.json").write_text(json.dumps({"overrides": overrides}))
     summarize(tmp_path)

@@ -31,7 +31,7 @@ def test_a_demo_installs_what_running_needs_and_no_more() -> None:
         dry = ["make", "--dry-run", "--always-make", target]
         return subprocess.run(dry, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
-    assert "--editable ." in commands("demo")
+    assert "--editable '.[report]'" in commands("demo")
     assert "[dev]" not in commands("demo")
     assert "[dev]" in commands("test")
     listed = commands("help") and subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True).stdout

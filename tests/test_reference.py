@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
+from conftest import composed
 from gainkt import reference as command
-from gainkt.config import conf_dir
 from gainkt.data.datamodule import KTDataModule
 from gainkt.data.log import InteractionLog
 from gainkt.reference import as_reference, score_reference
@@ -32,8 +31,7 @@ MODELS = {"rasch": Rasch, "bkt": BKT, "bkt_forgetting": BKT, "pfa": PFA}
 @pytest.fixture
 def config(tmp_path: Path) -> Callable[..., DictConfig]:
     def make(*overrides: str) -> DictConfig:
-        with initialize_config_dir(conf_dir(), version_base="1.3"):
-            return compose("reference", [*SMALL, f"run.root={tmp_path}", *as_reference(list(overrides))])
+        return composed("reference", *SMALL, f"run.root={tmp_path}", *as_reference(list(overrides)))
 
     return make
 

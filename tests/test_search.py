@@ -6,7 +6,6 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,15 +13,14 @@ from typing import Any
 import optuna
 import pandas as pd
 import pytest
-import yaml
-from hydra import compose, initialize_config_dir
 from matplotlib.image import imread
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial, TrialState
 
-from conftest import TINY
-from gainkt.config import conf_dir, register_resolvers
-from gainkt.errors import ConfigError
+from conftest import TINY, composed
+from gainkt.config import conf_dir
+from gainkt.errors import ConfigError, ReportError
+from gainkt.files import write_json
 from gainkt.runs.received import is_part
 from gainkt.search import main, search
 from gainkt.sweeping.search import trials
@@ -39,29 +37,12 @@ Train = Callable[[DictConfig], Any]
 @pytest.fixture
 def run_search(tmp_path: Path) -> Search:
     """Search as the command would: run_search("study.trials=4") on a tiny V1."""
-    register_resolvers()
 
     def run(*overrides: str) -> SearchResult:
         asked = ["experiment=v1_per_skill", *TINY, f"run.root={tmp_path}", "study.name=s", "study.trials=4", *overrides]
-        keys = [o.partition("=")[0] for o in overrides]
-        if all(key.startswith("study.") for key in keys):  # composing takes a good part of a second
-            cfg = composed("search", tuple(asked[: len(TINY) + 1])).copy()
-            for override in asked[len(TINY) + 1 :]:
-                key, _, value = override.partition("=")
-                OmegaConf.update(cfg, key, yaml.safe_load(value))
-        else:
-            with initialize_config_dir(conf_dir(), version_base="1.3"):
-                cfg = compose("search", asked)
-        return search(cfg, asked)
+        return search(composed("search", *asked), asked)
 
     return run
-
-
-@cache
-def composed(name: str = "train", overrides: tuple[str, ...] = ()) -> DictConfig:
-    """A config, composed once."""
-    with initialize_config_dir(conf_dir(), version_base="1.3"):
-        return compose(name, list(overrides))
 
 
 def pretend(
@@ -71,10 +52,7 @@ def pretend(
     seen: list[float] = []
 
     def quickly(overrides: list[str]) -> DictConfig:
-        cfg = composed().copy()
-        for key, value in (o.split("=") for o in overrides if o.startswith("loss.")):
-            OmegaConf.update(cfg, key, float(value))
-        return cfg
+        return composed("train", *(o for o in overrides if o.startswith("loss.")))
 
     if not compose_each:
         monkeypatch.setattr(trials, "_compose", quickly)
@@ -140,8 +118,7 @@ def test_real_trials_are_trained_pruned_and_summarised(run_search: Search) -> No
     # The command that is printed composes to the config of the trial, but for where it runs and what it writes.
     words = shlex.split(result.command or "")
     assert words[:3] == ["python", "-m", "gainkt.train"]
-    with initialize_config_dir(conf_dir(), version_base="1.3"):
-        cfg = compose("train", words[3:])
+    cfg = composed("train", *words[3:])
     assert cfg.loss.bce1 == best["loss.bce1"]
     assert cfg.trajectories.write is True
     assert "report" not in cfg.callbacks
@@ -212,6 +189,26 @@ def test_a_failed_trial_is_recorded_and_counts(run_search: Search, monkeypatch: 
     pretend(monkeypatch, fail)
     with pytest.raises(ConfigError, match="all 4 trials failed; the last said: no such data"):
         run_search("study.name=t")
+
+
+def test_a_trial_whose_report_fails_is_trained(run_search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+    def behave(cfg: DictConfig) -> None:
+        figures = {
+            "val": {"encoder1_auc": 0.7, "encoder2_auc": 0.6},
+            "test": {"encoder1_auc": 0.5, "encoder2_auc": 0.4},
+        }
+        results = {"selected": "train", "phases": {"train": {"epoch": 1, "figures": figures}}}
+        write_json(Path(cfg.run.dir) / "results.json", results)
+        raise ReportError("the run is trained, but the scorecard failed")
+
+    pretend(monkeypatch, behave)
+    result = run_search("study.trials=1")
+    assert list(result.trials.state) == ["complete"]
+    assert list(result.trials[E1]) == [0.7]
+    assert "the scorecard failed" in result.trials.error[0]
+    job = json.loads((result.folder / "0" / "job.json").read_text())
+    assert job["state"] == "done"
+    assert "the scorecard failed" in job["error"]
 
 
 def test_an_interrupted_trial_is_tried_again(run_search: Search, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gainkt.data.readers import read
+    from gainkt.runs.trained import TrainedModel, load
     from gainkt.simulation.simulate import simulate, simulate_with_truth
+    from gainkt.training.fit import fit
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "read", "simulate", "simulate_with_truth"]
+__all__ = ["TrainedModel", "__version__", "fit", "load", "read", "simulate", "simulate_with_truth"]
 
 _PLACES = {
+    "TrainedModel": "gainkt.runs.trained",
+    "fit": "gainkt.training.fit",
+    "load": "gainkt.runs.trained",
     "read": "gainkt.data.readers",
     "simulate": "gainkt.simulation.simulate",
     "simulate_with_truth": "gainkt.simulation.simulate",

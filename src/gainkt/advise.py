@@ -28,7 +28,8 @@ def advise_config(cfg: DictConfig) -> Advised:
     path = run.config.dataset.get("path") if cfg.path is None else cfg.path
     if path is not None and (found := Path(hydra.utils.to_absolute_path(path)).resolve()).exists():
         run.config.dataset.path = str(found)  # so that the commands work from any folder
-    return advise_run(run, make=cfg.make, device=pick_device(cfg.device), trust=trust)
+    with run.directory.writing():
+        return advise_run(run, make=cfg.make, device=pick_device(cfg.device), trust=trust)
 
 
 @hydra.main(config_path=conf_dir(), config_name="advise", version_base="1.3")

@@ -24,16 +24,18 @@ def align_config(cfg: DictConfig) -> Report:
         ConfigError: the run, checkpoint, part or reference does not exist.
         DataError: the run's data cannot be read.
     """
-    run, datamodule, asked = open_run(cfg)
-    settings = cfg.reference or run.config.get("reference")
-    if not settings:
-        raise ConfigError("reference: the run was trained without one; choose what to hold it against: reference=bkt")
-    datamodule.setup()
-    reference, _ = fitted(settings, datamodule, references_of(run.config))
-    said = reference_tables(reference, datamodule.log_, datamodule.students(cfg.split))
-    done = align_run(run, datamodule, said, **asked)
-    save_alignment_figure(done.content, done.tables, said.rows, said.difficulty, done.folder)
-    return done
+    with open_run(cfg) as (run, datamodule, asked):
+        settings = cfg.reference or run.config.get("reference")
+        if not settings:
+            raise ConfigError(
+                "reference: the run was trained without one; choose what to hold it against: reference=bkt"
+            )
+        datamodule.setup()
+        reference, _ = fitted(settings, datamodule, references_of(run.config))
+        said = reference_tables(reference, datamodule.log_, datamodule.students(cfg.split))
+        done = align_run(run, datamodule, said, **asked)
+        save_alignment_figure(done.content, done.tables, said.rows, said.difficulty, done.folder)
+        return done
 
 
 @hydra.main(config_path=conf_dir(), config_name="align", version_base="1.3")

@@ -21,11 +21,11 @@ def diagnose_config(cfg: DictConfig) -> Report:
         ConfigError: the run, checkpoint or part does not exist.
         DataError: the run's data cannot be read.
     """
-    run, datamodule, asked = open_run(cfg)
-    done = diagnose_run(run, datamodule, leakage=cfg.leakage, **asked)
-    if cfg.figures:
-        save_figures(done.content, done.folder / "figures")
-    return done
+    with open_run(cfg) as (run, datamodule, asked):
+        done = diagnose_run(run, datamodule, leakage=cfg.leakage, **asked)
+        if cfg.figures:
+            save_figures(done.content, done.folder / "figures")
+        return done
 
 
 @hydra.main(config_path=conf_dir(), config_name="diagnose", version_base="1.3")

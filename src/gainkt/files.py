@@ -6,13 +6,14 @@ import glob
 import json
 import os
 import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
+from gainkt.digests import noting
 from gainkt.errors import ConfigError
 
 LOCK = ".lock"
@@ -27,18 +28,28 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    start = f".{path.name}.{platform.node()}-"
-    for left in path.parent.glob(f"{glob.escape(start)}*"):
-        if left.name.removeprefix(start).isdecimal() and not _lives(int(left.name.removeprefix(start))):
-            left.unlink(missing_ok=True)
-    building = path.with_name(f"{start}{os.getpid()}")
+    _remove_left(path.parent.glob(f".{glob.escape(path.name)}{_OF_A_PROCESS}"))
+    building = path.with_name(f".{path.name}.{platform.node()}-{os.getpid()}")
     try:
         yield building
         with building.open("rb") as written:
             os.fsync(written.fileno())
-        building.replace(path)
+        with noting(path, building):
+            building.replace(path)
     finally:
         building.unlink(missing_ok=True)
+
+
+_OF_A_PROCESS = f".{glob.escape(platform.node())}-*"
+"""How the names of temporary files of this machine end."""
+
+
+def _remove_left(files: Iterable[Path]) -> None:
+    """Remove those of some temporary files whose process is dead."""
+    for file in files:
+        process = file.name.rpartition("-")[2]
+        if process.isdecimal() and not _lives(int(process)):
+            file.unlink(missing_ok=True)
 
 
 def _lives(process: int) -> bool:
@@ -87,17 +98,42 @@ def plain(content: Any) -> Any:
 
 
 @contextmanager
-def claimed(folder: Path, name: str = LOCK) -> Iterator[None]:
+def claimed(folder: Path, name: str = LOCK, way: str = "wait for it to end, or end it") -> Iterator[None]:
     """Hold a folder as long as this process lives; the system lets go of it however the process ends.
 
+    Temporary files that killed processes left in it are removed. A folder that was made here, and that an error leaves
+    with nothing in it, is removed again.
+
     Raises:
-        ConfigError: another process holds it.
+        ConfigError: another process holds it; the message ends with the `way` out.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / name).open("a") as lock:
+    made = not folder.exists()
+    lock = _opened_lock(folder, name, way)
+    with lock:
+        _remove_left(folder.rglob(f".*{_OF_A_PROCESS}"))
+        try:
+            yield
+        except BaseException:
+            if made and folder.is_dir() and [path.name for path in folder.iterdir()] == [name]:
+                (folder / name).unlink()
+                folder.rmdir()
+            raise
+
+
+def _opened_lock(folder: Path, name: str, way: str) -> IO[str]:
+    """Open and lock the file by which a folder is held."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock = (folder / name).open("a")
+        except FileNotFoundError:  # the folder was taken back at this moment
+            continue
         if not _lock(lock.fileno()):
-            raise ConfigError(f"{folder}: another process is at work here; wait for it to end, or end it")
-        yield
+            lock.close()
+            raise ConfigError(f"{folder}: another process is at work here; {way}")
+        if (folder / name).exists() and os.path.samestat(os.fstat(lock.fileno()), (folder / name).stat()):
+            return lock
+        lock.close()  # it was taken back between the two
 
 
 def is_claimed(folder: Path) -> bool:

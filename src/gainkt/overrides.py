@@ -51,7 +51,7 @@ def given() -> list[str]:
     hydra = HydraConfig.get()
     sources = hydra.runtime.config_sources
     outside = [f"{s.schema}://{s.path}" for s in sources if s.provider.endswith("command-line")]
-    return [*([f"{OUTSIDE}={_text(outside)}"] if outside else []), *hydra.overrides.task]
+    return [*([f"{OUTSIDE}={hydra_text(outside)}"] if outside else []), *hydra.overrides.task]
 
 
 def recompose(config: DictConfig, saved: Sequence[str] | None = None, check: Check = lambda content: None) -> list[str]:
@@ -83,7 +83,7 @@ def recompose(config: DictConfig, saved: Sequence[str] | None = None, check: Che
     chosen += [o for follows in (False, True) for o in _differences(here, composed, follows)]
     known = {_key(o) for o in chosen}
     values = {key: OmegaConf.select(config, key) for key in STATED if key not in known}
-    return chosen + [f"{key}={_text(value)}" for key, value in values.items() if value is not None]
+    return chosen + [f"{key}={hydra_text(value)}" for key, value in values.items() if value is not None]
 
 
 def another(experiment: str, base: Sequence[str], config: DictConfig, check: Check = lambda content: None) -> list[str]:
@@ -148,7 +148,7 @@ def _differences(
                 yield f"~{path}{key}"
         for key in unlike:
             there[key] = here[key]
-            yield f"{'' if key in found else '+'}{path}{key}={_text(here[key])}"
+            yield f"{'' if key in found else '+'}{path}{key}={hydra_text(here[key])}"
     for key in nodes:
         yield from _differences(here[key], there[key], follows, f"{path}{key}.", "_target_" in there)
 
@@ -180,7 +180,7 @@ def _data(config: DictConfig) -> list[str]:
 def _loggers(config: DictConfig) -> list[str]:
     """A run's loggers by name, since their settings hold its folder."""
     names = [str(name) for name in config.get("logger") or {} if Path(conf_dir(), "logger", f"{name}.yaml").is_file()]
-    return [f"logger={_text(names)}"] if names else []
+    return [f"logger={hydra_text(names)}"] if names else []
 
 
 def _key(override: str) -> str:
@@ -192,16 +192,16 @@ def _in(override: str, parts: Iterable[str]) -> bool:
     return any(_key(override) == part or _key(override).startswith((f"{part}.", f"{part}/")) for part in parts)
 
 
-def _text(value: Any) -> str:
-    """A value in Hydra's grammar."""
+def hydra_text(value: Any) -> str:
+    """Return a value in Hydra's grammar."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, Mapping):
-        return "{" + ",".join(f"{key}:{_text(entry)}" for key, entry in value.items()) + "}"
+        return "{" + ",".join(f"{key}:{hydra_text(entry)}" for key, entry in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ",".join(map(_text, value)) + "]"
+        return "[" + ",".join(map(hydra_text, value)) + "]"
     if isinstance(value, str) and not PLAIN.fullmatch(value):
         quoted = value.replace("\\", "\\\\").replace("'", "\\'") if "'" in value or value.endswith("\\") else value
         return f"'{quoted}'"

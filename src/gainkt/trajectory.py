@@ -6,12 +6,13 @@ from pathlib import Path
 
 import hydra
 import pandas as pd
-import pyarrow.parquet as pq
 from omegaconf import DictConfig
 
 from gainkt.config import conf_dir, one_line_errors, run_main
 from gainkt.console import make_console
+from gainkt.digests import read_table
 from gainkt.errors import ConfigError, nearest
+from gainkt.evaluation.schema import TRAJECTORIES
 from gainkt.reporting.student import mastery_plot, student_table
 
 
@@ -21,20 +22,13 @@ def read_student(path: Path, student: str | None) -> tuple[str, pd.DataFrame]:
     Raises:
         ConfigError: there is no such table or student.
     """
-    if not path.is_file():
-        raise ConfigError(
-            f"{path}: no such table; run `python -m gainkt.evaluate run={path.parent}`, which writes one, and give the "
-            "folder that it prints"
-        )
-    names = pq.read_table(path, columns=["student"]).column("student")
-    counts = sorted((entry["counts"], entry["values"]) for entry in names.value_counts().to_pylist())
-    known = [name for _, name in counts]
-    if not known:
-        raise ConfigError(f"{path}: the table holds no student")
+    way = f"`python -m gainkt.evaluate run={path.parent}` writes one; give the folder that it prints"
+    counts = read_table(path, way, columns=["student"])["student"].value_counts()
+    known = [name for _, name in sorted(zip(counts, counts.index, strict=True))]
     chosen = known[len(known) // 2] if student is None else student
     if chosen not in known:
         raise ConfigError(f"student={chosen}: not among the {len(known)} students of {path}{nearest(chosen, known)}")
-    return chosen, pq.read_table(path, filters=[("student", "==", chosen)]).to_pandas()
+    return chosen, read_table(path, way, TRAJECTORIES.names, filters=[("student", "==", chosen)])
 
 
 @hydra.main(config_path=conf_dir(), config_name="trajectory", version_base="1.3")

@@ -6,12 +6,12 @@ import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
+from conftest import composed
 from gainkt.arguments import quote_text
 from gainkt.config import build, check_keys
 from gainkt.data.readers import EdnetReader, EediReader
 from gainkt.errors import DataError
 from gainkt.inspect import inspect
-from gainkt.overrides import compose_train
 
 KDD = "Row\tAnon Student Id\tProblem Name\tStep Name\tFirst Transaction Time\tCorrect First Attempt\tKC({})\n"
 STEPS = (
@@ -66,7 +66,7 @@ LAYOUTS = {
 
 def read(dataset: str, path: Path, **settings: object):
     """Read as `dataset=<name> dataset.path=<path>` does."""
-    node = compose_train([f"dataset={dataset}"]).dataset.read
+    node = composed("train", f"dataset={dataset}").dataset.read
     OmegaConf.set_struct(node, False)
     node = OmegaConf.merge(node, settings)
     check_keys(OmegaConf.create({"read": node}))
@@ -177,4 +177,4 @@ def test_plain_text_is_quoted_before_hydra_sees_it():
     assert quote_text(["-m", "dataset.path=a,b"]) == ["-m", "dataset.path=a,b"]
     assert quote_text(["dataset.path=~/x.csv"]) == [f"dataset.path={Path.home()}/x.csv"]
     for text in ("日本/データ.csv", "it's", "~~", "back\\", "a\\'b", "1"):
-        assert compose_train(quote_text([f"dataset.path={text}", "dataset=csv"])).dataset.path == text
+        assert composed("train", *quote_text([f"dataset.path={text}", "dataset=csv"])).dataset.path == text

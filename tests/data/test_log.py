@@ -65,7 +65,7 @@ def test_opening_reads_no_arrays(tmp_path, monkeypatch):
     assert len(log.digest) == 16
     # Only the maps of files exist so far, and no copies in memory.
     assert all(getattr(log, name).base is not None for name in ARRAYS)
-    assert set(vars(log)) == {"name", *ARRAYS, "account", "digest", "max_slots"}
+    assert set(vars(log)) == {"name", *ARRAYS, "account", "digest", "max_slots", "checked"}
 
 
 def test_select_keeps_vocabularies_and_histories():

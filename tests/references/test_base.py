@@ -224,9 +224,20 @@ def test_a_saved_model_is_the_same_to_the_bit_and_a_corrupted_one_is_refused(mod
     text = path.read_text()
     number = repr(float(reference.table().iloc[3, -1]))
     assert number in text
-    for corrupted in (text.replace(number, "NaN"), text.replace(number, "null"), text.replace('"k3",', ""), text[:200]):
+    of_old = text[: text.index(',\n  "digest"')] + "\n}\n"  # earlier versions noted none
+    path.write_text(of_old)
+    assert type(reference).load(path).table().equals(reference.table())
+    digit = number[:-1] + str((int(number[-1]) + 1) % 10)
+    path.write_text(text.replace(number, digit))
+    with pytest.raises(ValueError, match=r"was changed since it was written .*fit \w+ again"):
+        type(reference).load(path)
+    for corrupted in (
+        *(x.replace(number, y) for x in (text, of_old) for y in ("NaN", "null")),
+        of_old.replace('"k3",', ""),
+        text[:200],
+    ):
         path.write_text(corrupted)
-        with pytest.raises(ValueError, match=r"damaged .*fit \w+ again"):
+        with pytest.raises(ValueError, match=r"(damaged|was changed) .*fit \w+ again"):
             type(reference).load(path)
 
 

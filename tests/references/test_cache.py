@@ -7,11 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from conftest import random_log
-from gainkt.config import conf_dir
+from conftest import composed, random_log
 from gainkt.data.datamodule import KTDataModule
 from gainkt.data.log import InteractionLog
 from gainkt.data.splits import SeededFolds
@@ -32,8 +30,7 @@ def data(log: InteractionLog | None = None, fold: int = 0) -> KTDataModule:
 
 
 def option(name: str, *overrides: str) -> Any:
-    with initialize_config_dir(conf_dir(), version_base="1.3"):
-        return compose("reference", [f"reference={name}", *overrides]).reference
+    return composed("reference", f"reference={name}", *overrides).reference
 
 
 def test_the_same_is_fitted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

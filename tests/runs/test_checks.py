@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from gainkt.config import conf_dir
+from conftest import TINY, composed
 from gainkt.errors import ConfigError
 from gainkt.evaluate import evaluate
 from gainkt.reporting.scorecard_table import scorecard_view
@@ -30,13 +29,8 @@ ADDED = ("+scorecard.checks.sure._target_=made_checks.confidence", "+scorecard.c
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
     """A V4 run with a check of its own."""
-    from conftest import TINY, register_resolvers
-
-    register_resolvers()
     root = tmp_path_factory.mktemp("runs")
-    with initialize_config_dir(conf_dir(), version_base="1.3"):
-        cfg = compose("train", ["experiment=v4_belief", *TINY, *ADDED, f"run.root={root}", "gradient_every=0"])
-    return train(cfg)
+    return train(composed("train", "experiment=v4_belief", *TINY, *ADDED, f"run.root={root}", "gradient_every=0"))
 
 
 def test_its_column_is_recorded_and_it_stands_where_built_in_checks_do(result: RunResult) -> None:
@@ -72,10 +66,8 @@ def test_the_tables_serve_others_and_evaluation_asks_again(result: RunResult) ->
     assert "confidence" in found
 
     def score(*overrides: str) -> list[str]:
-        with initialize_config_dir(conf_dir(), version_base="1.3"):
-            done = evaluate(
-                compose("evaluate", [f"run={folder}", "split=valid", "device=cpu", "trust=[made_checks]", *overrides])
-            )
+        asked = ["split=valid", "device=cpu", "trust=[made_checks]", *overrides]
+        done = evaluate(composed("evaluate", f"run={folder}", *asked))
         assert done.scorecard is not None
         return [check["name"] for check in done.scorecard["checks"] if check["name"] in ("sure", "other")]
 
@@ -125,4 +117,4 @@ def test_a_mistake_ends_before_training(config: Config, overrides: list[str], ex
     cfg = config("v4_belief", *(f"+scorecard.checks.{override}" for override in overrides))
     with pytest.raises(ConfigError, match=f"scorecard.{expected}"):
         train(cfg)
-    assert not (Path(cfg.run.dir) / "config.yaml").exists()
+    assert not Path(cfg.run.dir).exists(), "a folder that was made for a start that was refused"

@@ -6,9 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 
-from gainkt.config import conf_dir, register_resolvers
+from conftest import composed
 from gainkt.evaluate import evaluate
 from gainkt.runs.folder import load_run
 from gainkt.runs.moved import MOVED
@@ -36,18 +35,14 @@ def test_old_places_are_needed(begun: Path) -> None:
 
 
 def test_it_scores_as_it_did(begun: Path) -> None:
-    register_resolvers()
-    with initialize_config_dir(conf_dir(), version_base="1.3"):
-        cfg = compose("evaluate", [f"run={begun}", "device=cpu", "trajectories.write=false"])
+    cfg = composed("evaluate", f"run={begun}", "device=cpu", "trajectories.write=false")
     figures = evaluate(cfg).results["phases"]["train"]["figures"]["test"]
     then = json.loads((FIXTURE / "scored.json").read_text())["phases"]["train"]["figures"]["test"]
     assert figures == pytest.approx(then, abs=1e-6)
 
 
 def test_it_resumes_to_what_it_came_to(begun: Path) -> None:
-    register_resolvers()
-    with initialize_config_dir(conf_dir(), version_base="1.3"):
-        results = train(compose("train", [f"run.resume={begun}"])).results
+    results = train(composed("train", f"run.resume={begun}")).results
     then = json.loads((FIXTURE / "finished.json").read_text())
     assert results["phases"]["train"]["epoch"] == then["phases"]["train"]["epoch"] == 2
     for part, figures in then["phases"]["train"]["figures"].items():

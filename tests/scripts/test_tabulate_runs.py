@@ -1,12 +1,11 @@
 """The table of finished runs."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from statistics import mean, stdev
 
 from omegaconf import DictConfig
+from run_script import run_script
 
 from gainkt.train import train
 
@@ -16,22 +15,20 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "tabulate_runs.py"
 def test_table_holds_the_runs_and_the_published_figures(config: Callable[..., DictConfig], tmp_path: Path) -> None:
     result = train(config("v1_per_skill"))
     (tmp_path / "published.csv").write_text("experiment,E1 val,E2 val,E1 test,E2 test\nv1_per_skill,.6897,.5868,,\n")
-    command = [sys.executable, str(SCRIPT), str(tmp_path / "outputs"), "--published", str(tmp_path / "published.csv")]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = run_script(SCRIPT, tmp_path / "outputs", "--published", tmp_path / "published.csv")
+    assert done.returncode == 0, done.stderr
     row = done.stdout.splitlines()[-1]
     assert f"{result.metrics['val/encoder1_auc']:.4f} (.6897)" in row
     assert f"{result.metrics['test/encoder2_auc']:.4f} |" in row
-    nothing = subprocess.run([sys.executable, str(SCRIPT), str(tmp_path / "x")], capture_output=True, text=True)
+    nothing = run_script(SCRIPT, tmp_path / "x")
     assert nothing.returncode == 1
     assert "no finished run" in nothing.stderr
 
 
 def test_spread_over_seeds(config: Callable[..., DictConfig], tmp_path: Path) -> None:
     results = [train(config("v4_belief", f"seed={seed}")) for seed in (0, 1)]
-    script = SCRIPT.with_name("tabulate_spread.py")
-    done = subprocess.run(
-        [sys.executable, str(script), str(tmp_path / "outputs"), "--checks"], capture_output=True, text=True, check=True
-    )
+    done = run_script(SCRIPT.with_name("tabulate_spread.py"), tmp_path / "outputs", "--checks")
+    assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     aucs = [result.metrics["test/encoder2_auc"] for result in results]
     assert "| `v4_belief` | 2 | " in lines[2]
@@ -45,16 +42,17 @@ def test_agreement_over_seeds(config: Callable[..., DictConfig], tmp_path: Path)
         train(config("l23_per_step", f"seed={seed}", f"run.dir={tmp_path}/runs/per_step-{seed}")) for seed in (0, 1)
     ]
     script, picture = SCRIPT.with_name("tabulate_alignment.py"), tmp_path / "curve.png"
-    command = [sys.executable, str(script), str(tmp_path / "runs"), "--columns", "E1 test AUC,r ability"]
-    done = subprocess.run([*command, "--curve", str(picture)], capture_output=True, text=True, check=True)
+    command = [script, tmp_path / "runs", "--columns", "E1 test AUC,r ability"]
+    done = run_script(*command, "--curve", picture)
+    assert done.returncode == 0, done.stderr
     line = done.stdout.splitlines()[-1]
     aucs = [run.metrics["test/encoder1_auc"] for run in runs]
     assert line.startswith("| `per_step` | 2 | ")
     assert f"{mean(aucs):.4f} ± {stdev(aucs):.4f}" in line
     assert picture.stat().st_size > 10_000
-    wrong = subprocess.run([*command[:-1], "E1"], capture_output=True, text=True)
+    wrong = run_script(*command[:-1], "E1")
     assert wrong.returncode == 1
     assert "no column 'E1'" in wrong.stderr
-    nothing = subprocess.run([*command, "--only", "none"], capture_output=True, text=True)
+    nothing = run_script(*command, "--only", "none")
     assert nothing.returncode == 1
     assert "no run with an alignment.json" in nothing.stderr

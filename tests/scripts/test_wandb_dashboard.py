@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from omegaconf import DictConfig
+from run_script import run_script
 
 from gainkt.train import train
 
@@ -23,14 +23,10 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the command writes for a sweep over two settings, without a login and without a network."""
     folder = tmp_path_factory.mktemp("dashboard")
     asked = ["--group", "sweep-1", "--parameter", "loss.bce1", "--parameter", "model.size.d_model"]
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("WANDB")}
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), "--offline", "--entity", "us", *asked, "--output", str(folder / "d.json")],
-        capture_output=True,
-        text=True,
-        env=clean,
-        cwd=folder,
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("WANDB")]:
+            patch.delenv(name)
+        done = run_script(SCRIPT, "--offline", "--entity", "us", *asked, "--output", folder / "d.json", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert f"written to {folder / 'd.json'}" in done.stdout
     return json.loads((folder / "d.json").read_text())

@@ -4,12 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 import gainkt.train
-from conftest import TINY
-from gainkt.config import conf_dir
+from conftest import TINY, composed
 from gainkt.errors import ReportError
 from gainkt.evaluate import evaluate
 from gainkt.runs.folder import load_run
@@ -23,7 +21,11 @@ def fail(*given: object, **more: object) -> None:
 
 
 def test_results_come_first(
-    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    config: Config,
+    tmp_path: Path,
+    pictures: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
 ) -> None:
     run = tmp_path / "run"
     monkeypatch.setattr("sys.argv", ["gainkt", "experiment=v1_per_skill", *TINY, f"hydra.run.dir={run}"])
@@ -38,8 +40,7 @@ def test_results_come_first(
     assert "trajectories.students=50" in said[0]
     assert (run / "training.png").is_file(), "what does not need the scorecard is made"
     results, last = (run / "results.json").read_bytes(), (run / "checkpoints" / "last.ckpt").read_bytes()
-    with initialize_config_dir(conf_dir(), version_base="1.3"):
-        again = evaluate(compose("evaluate", [f"run={run}", "trajectories.students=5"]))
+    again = evaluate(composed("evaluate", f"run={run}", "trajectories.students=5"))
     assert again.scorecard is not None
     with monkeypatch.context() as patched:
         patched.setattr("gainkt.training.train.save_figure", fail)

@@ -8,6 +8,7 @@ Legend of shape suffixes, used on every tensor name in the package:
     K  skills of the data set
     C  columns of the skill axis in use: all K skills, or only those that a window meets
     D  width of the model
+    L  entries of a list of skills, padded on the right
 
 Time: `x[:, t]` belongs to step t. A prediction for step t reads what is known *before* it: steps 0..t-1
 and the identity (skills, item) of step t, never its response.
@@ -43,6 +44,14 @@ class Batch:
     """bool, True on steps, False on padding."""
     scored_BT: Tensor
     """bool, True on steps whose prediction is scored: not the first of a history, not context, not padding."""
+    ahead_BL: Tensor = None  # type: ignore[assignment]
+    """int64, the skills that the student meets in later windows, where they go on from this one's state, -1 in empty
+    places; L = 0, as where None is given, if no window goes on."""
+
+    def __post_init__(self) -> None:
+        """Fill in the skills ahead."""
+        if self.ahead_BL is None:
+            self.ahead_BL = self.student_B.new_empty(len(self.student_B), 0)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """Return the batch on another device."""

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gainkt.data.integrity import check_ranges, seal_of
 from gainkt.errors import DataError
 
 FORMAT = "gainkt-log-1"
@@ -119,6 +120,16 @@ class InteractionLog:
                 state.update(np.ascontiguousarray(part).tobytes())
         return state.hexdigest()
 
+    def check(self) -> None:
+        """Check, once, that every value is one that a log may have; a saved log was checked before it was sealed.
+
+        Raises:
+            DataError: one is not.
+        """
+        if not self.__dict__.get("checked"):
+            check_ranges(self)
+            self.__dict__["checked"] = True
+
     def steps_of(self, students: NDArray[np.integer]) -> NDArray[np.int64]:
         """Return the step numbers of the given students, one history after another."""
         return spans(self.offsets[:-1][students], self.lengths[students])
@@ -159,8 +170,9 @@ class InteractionLog:
         """Write the log as a folder of .npy files and a meta.json; appears whole or not at all.
 
         Raises:
-            DataError: the folder exists already, or cannot be written.
+            DataError: the folder exists already, or cannot be written, or the log holds what no log may hold.
         """
+        self.check()
         directory = Path(directory)
         if directory.exists():
             raise DataError(f"{directory}: exists already; remove it or choose another folder for the log")
@@ -174,7 +186,8 @@ class InteractionLog:
             for field in _ARRAYS:
                 np.save(building / f"{field}.npy", getattr(self, field))
             meta = {"format": FORMAT, "name": self.name, "digest": self.digest, "max_slots": self.max_slots}
-            meta |= {"account": self.account}
+            meta = json.loads(json.dumps(meta | {"account": self.account}))
+            meta["seal"] = seal_of(meta, {field: getattr(self, field) for field in _ARRAYS})
             (building / "meta.json").write_text(json.dumps(meta, indent=1))
             building.rename(directory)
         except OSError as error:
@@ -184,11 +197,15 @@ class InteractionLog:
         return directory
 
     @classmethod
-    def open(cls, directory: str | Path) -> InteractionLog:
-        """Open a saved log; the arrays are memory-mapped, so nothing is read until it is used.
+    def open(cls, directory: str | Path, *, verify: bool = False) -> InteractionLog:
+        """Open a saved log; the arrays are memory-mapped, and read when they are used but for the blocks of the seal.
+
+        Args:
+            directory: its folder.
+            verify: read every byte, where `gainkt.data.integrity.seal_of` reads blocks of large arrays.
 
         Raises:
-            DataError: the folder is missing, incomplete, damaged, or of another format.
+            DataError: the folder is missing, incomplete, of another format, or not what was saved.
         """
         directory = Path(directory)
         again = "prepare the log again (scripts/prepare_data.py)"
@@ -198,8 +215,13 @@ class InteractionLog:
                 raise DataError(f"{directory}: format {meta['format']!r}, this version reads {FORMAT!r}; {again}")
             arrays = {field: np.load(directory / f"{field}.npy", mmap_mode="r") for field in _ARRAYS}
             log = cls(name=meta["name"], account=meta.get("account", {}), **arrays)
+            seal = meta.pop("seal", None)  # earlier versions wrote none
+            whole = log.digest == meta["digest"] if verify or seal is None else True
+            if not whole or seal not in (None, seal_of(meta, arrays)):
+                raise DataError(f"{directory}: is not what was saved there; put it back, or {again}")
             # Known since it was saved: to find them again would mean to read every step.
-            log.__dict__.update(digest=meta["digest"], max_slots=meta["max_slots"])
+            log.__dict__.update(digest=meta["digest"], max_slots=int(meta["max_slots"]))
+            log.__dict__["checked"] = seal is not None
         except DataError:
             raise
         except FileNotFoundError as error:
@@ -207,7 +229,7 @@ class InteractionLog:
             raise DataError(f"{directory}: not a saved log ({missing} is missing); {again}") from error
         except OSError as error:
             raise DataError(f"{directory}: cannot be read ({error.strerror}); give a saved log") from error
-        except (ValueError, EOFError, KeyError, TypeError, AssertionError) as error:
+        except Exception as error:  # numpy raises whatever the parser of its headers does
             raise DataError(f"{directory}: damaged ({error}); {again}") from error
         return log
 

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from gainkt.digests import exists, read_table
 from gainkt.errors import DataError
 from gainkt.evaluation.check import Measured, Need, judge
 from gainkt.evaluation.statistics.breakdowns import auc
@@ -261,10 +262,11 @@ def training_course(metrics: Path) -> list[dict[str, Any]]:
 
     Shares are of the sum of the terms' norms, at each of `PLACES`.
     """
-    if not metrics.is_file():
+    way = f"`python -m gainkt.train run.resume={metrics.parent}` writes it again"
+    if not exists(metrics, way):
         return []
     course = []
-    for row in pd.read_csv(metrics).to_dict("records"):
+    for row in read_table(metrics, way, ("epoch",)).to_dict("records"):
         values = {str(name): float(x) for name, x in row.items() if isinstance(x, int | float) and not np.isnan(x)}
         weight = {name.removeprefix("weight/"): w for name, w in values.items() if name.startswith("weight/") and w}
         entry: dict[str, Any] = {"epoch": int(values["epoch"]), "weight": weight}

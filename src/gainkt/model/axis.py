@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
-from gainkt.data.batch import Batch
+from gainkt.data.batch import Batch, shift
+from gainkt.model.state import SPARE, State
 
 GATHER_STEPS = 40
 
@@ -19,7 +20,15 @@ class Cells:
     skills: Tensor
     """int64, the skills' numbers: [B, T, S] slots, or [1 or B, 1, C] columns."""
     first: Tensor
-    """int64 in [0, T], the step at which the window first practises the skill, T if never; [B, T, S] or [B, 1, C]."""
+    """int64 in [-1, T], the step at which the student first practises the skill: -1 before the window, T not yet at its
+    end; [B, T, S] or [B, 1, C]."""
+    kept: dict[str, Tensor] = field(default_factory=dict)
+    """What was kept of the skills from before the window, by name (State.skill), shaped as `first`."""
+
+    def of(self, part: str) -> Cells:
+        """The same cells with what one part kept, under its own names."""
+        own = {name.removeprefix(f"{part}."): x for name, x in self.kept.items() if name.startswith(f"{part}.")}
+        return replace(self, kept=own)
 
     @property
     def are_columns(self) -> bool:
@@ -36,9 +45,12 @@ class SkillAxis:
     column_BTS: Tensor
     """int64 in [0, C), the column of each of a step's skills; 0 in empty slots."""
     first_BC: Tensor
-    """int64 in [0, T], the step at which the window first practises the column's skill; T if never."""
+    """int64 in [-1, T], the step at which the student first practises the column's skill: -1 before the window, T not
+    yet at its end."""
     is_all: bool
     """True where the columns are all skills in order."""
+    kept: dict[str, Tensor] = field(default_factory=dict)
+    """What was kept of the columns' skills from before the window, [B, C] each; empty where nothing came before."""
 
     @property
     def size(self) -> int:
@@ -55,16 +67,47 @@ class SkillAxis:
 
     def reversed(self) -> SkillAxis:
         """The same columns from the last to the first."""
-        return SkillAxis(self.skills_BC.flip(1), self.size - 1 - self.column_BTS, self.first_BC.flip(1), is_all=False)
+        kept = {name: x.flip(1) for name, x in self.kept.items()}
+        column = self.size - 1 - self.column_BTS
+        return SkillAxis(self.skills_BC.flip(1), column, self.first_BC.flip(1), is_all=False, kept=kept)
+
+    def going_on(self, state: State) -> SkillAxis:
+        """The same columns of students about whom something is known from before the window."""
+        kept = state.of_skills(self.skills_BC)
+        return replace(self, first_BC=torch.where(kept.pop("met") > 0, -1, self.first_BC), kept=kept)
+
+    def practice(self, gains_BTC: Tensor) -> Tensor:
+        """Practice after each step: what came before the window, and the gains so far."""
+        here = gains_BTC.cumsum(1)
+        return here + self.kept["practice"][:, None] if self.kept else here
+
+    def before(self, practice_BTC: Tensor) -> Tensor:
+        """Practice before each step."""
+        return shift(practice_BTC, self.kept["practice"][:, None] if self.kept else 0.0)
+
+    def met_before(self, practised_BTC: Tensor) -> Tensor:
+        """Bool [B, T, C], whether the student practised the column's skill before the step."""
+        return shift(practised_BTC.cummax(1).values, False) | (self.first_BC < 0)[:, None]
+
+    def listed(self) -> Tensor:
+        """The columns' skills as a list for every window, [B, C]: rising, SPARE in spare columns."""
+        skills = self.skills_BC.expand(len(self.first_BC), -1)
+        if self.is_all:
+            return skills
+        spare = torch.zeros_like(skills, dtype=torch.bool)
+        spare[:, 1:] = skills[:, 1:] <= skills[:, :-1].cummax(1).values
+        return skills.masked_fill(spare, SPARE)
 
     def columns(self) -> Cells:
         """Every column, at every step."""
-        return Cells(self.skills_BC[:, None], self.first_BC[:, None])
+        kept = {name: x[:, None] for name, x in self.kept.items()}
+        return Cells(self.skills_BC[:, None], self.first_BC[:, None], kept)
 
     def slots(self, skills_BTS: Tensor) -> Cells:
         """Each step's own skills."""
-        first = self.first_BC[:, None].expand(-1, skills_BTS.shape[1], -1)
-        return Cells(skills_BTS, self.read(first))
+        at = {"": self.first_BC, **self.kept}
+        read = {name: self.read(x[:, None].expand(-1, skills_BTS.shape[1], -1)) for name, x in at.items()}
+        return Cells(skills_BTS, read.pop(""), read)
 
     def practised(self, has_skill_BTS: Tensor) -> Tensor:
         """Bool [B, T, C], True at the columns of the step's own skills."""
@@ -79,17 +122,20 @@ def all_skills(batch: Batch, num_skills: int) -> SkillAxis:
 
 
 def met_skills(batch: Batch) -> SkillAxis:
-    """Return an axis with a column for each skill that the window meets, as wide as the busiest window needs."""
-    shape = batch.skills_BTS.shape
-    flat = batch.skills_BTS.flatten(1)
+    """Return an axis with a column for each skill that the window meets or that the batch says is met later.
+
+    It is as wide as the busiest window needs.
+    """
+    shape, slots = batch.skills_BTS.shape, batch.skills_BTS[0].numel()
+    flat = torch.cat([batch.skills_BTS.flatten(1), batch.ahead_BL], 1)
     # Empty slots take the skill of the row's first step, so that they add no column.
-    flat = torch.where(batch.has_skill_BTS.flatten(1), flat, flat[:, :1])
+    flat = torch.where(torch.cat([batch.has_skill_BTS.flatten(1), batch.ahead_BL >= 0], 1), flat, flat[:, :1])
     ordered, order = flat.sort(dim=1, stable=True)
     is_new = torch.ones_like(ordered, dtype=torch.bool)
     is_new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
     rank = is_new.cumsum(1) - 1
     skills = flat[:, :1].repeat(1, int(rank[:, -1].max()) + 1).scatter(1, rank, ordered)
-    column = torch.empty_like(rank).scatter(1, order, rank).view(shape)
+    column = torch.empty_like(rank).scatter(1, order, rank)[:, :slots].view(shape)
     column = torch.where(batch.has_skill_BTS, column, 0)
     return SkillAxis(skills, column, _first(batch, column, skills.shape[1]), is_all=False)
 
@@ -99,7 +145,7 @@ def _first(batch: Batch, column_BTS: Tensor, num_columns: int) -> Tensor:
     b, steps, _ = column_BTS.shape
     step = torch.arange(steps, device=column_BTS.device)[None, :, None]
     step = torch.where(batch.has_skill_BTS, step, steps).flatten(1)
-    never = torch.full((b, num_columns), steps, device=column_BTS.device)
+    never = torch.full((b, num_columns), steps, dtype=torch.long, device=column_BTS.device)
     return never.scatter_reduce(1, column_BTS.flatten(1), step, "amin")
 
 

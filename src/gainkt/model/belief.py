@@ -32,36 +32,42 @@ class Moments:
     """Moments in the students' histories at which a belief is held."""
 
     states_BND: Tensor
-    """State of the value stream after n = 0..T steps, N = T + 1; 0 after none."""
+    """State of the value stream after n = 0..T steps of the window, N = T + 1; 0 before the first of a history."""
     after_BT: Tensor
     """int64 in [0, T], the number of steps after which each belief is held."""
     now_BTD: Tensor
     """The states at those moments."""
 
     @classmethod
-    def before_steps(cls, value_BTD: Tensor) -> Moments:
-        """Before each step."""
-        return cls._of(value_BTD, torch.arange(value_BTD.shape[1], device=value_BTD.device)[None], slice(None, -1))
+    def before_steps(cls, value_BTD: Tensor, start_BD: Tensor | None = None) -> Moments:
+        """Before each step; `start_BD` is the state before the first, 0 where None."""
+        return cls._of(value_BTD, start_BD, torch.arange(value_BTD.shape[1], device=value_BTD.device), slice(None, -1))
 
     @classmethod
-    def after_steps(cls, value_BTD: Tensor) -> Moments:
+    def after_steps(cls, value_BTD: Tensor, start_BD: Tensor | None = None) -> Moments:
         """After each step."""
-        return cls._of(
-            value_BTD, torch.arange(1, value_BTD.shape[1] + 1, device=value_BTD.device)[None], slice(1, None)
-        )
+        after = torch.arange(1, value_BTD.shape[1] + 1, device=value_BTD.device)
+        return cls._of(value_BTD, start_BD, after, slice(1, None))
 
     @classmethod
-    def at_end(cls, value_BTD: Tensor, batch: Batch) -> Moments:
+    def at_end(cls, value_BTD: Tensor, batch: Batch, start_BD: Tensor | None = None) -> Moments:
         """After the last step of each window; T = 1."""
         count = batch.valid_BT.sum(1, keepdim=True)
-        states = F.pad(value_BTD, (0, 0, 1, 0))
+        states = _with_start(value_BTD, start_BD)
         now = states.gather(1, count[..., None].expand(-1, 1, states.shape[2]))
         return cls(states, count, now)
 
     @classmethod
-    def _of(cls, value_BTD: Tensor, after_1T: Tensor, part: slice) -> Moments:
-        states = F.pad(value_BTD, (0, 0, 1, 0))
-        return cls(states, after_1T.expand(len(states), -1), states[:, part])
+    def _of(cls, value_BTD: Tensor, start_BD: Tensor | None, after_T: Tensor, part: slice) -> Moments:
+        states = _with_start(value_BTD, start_BD)
+        return cls(states, after_T[None].expand(states.shape[0], -1), states[:, part])
+
+
+def _with_start(value_BTD: Tensor, start_BD: Tensor | None) -> Tensor:
+    """States after 0..T steps, [B, T + 1, D]."""
+    if start_BD is None:
+        return F.pad(value_BTD, (0, 0, 1, 0))
+    return torch.cat([start_BD[:, None].to(value_BTD.dtype), value_BTD], 1)
 
 
 def zero_linear(width: int, out: int) -> nn.Linear:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from gainkt.errors import ConfigError
 from gainkt.model.axis import Cells, SkillAxis, all_skills, cheaper_axis, met_skills
 from gainkt.model.belief import Belief, Moments
 from gainkt.model.curve import SigmoidCurve
-from gainkt.model.encoder import SharedStream
+from gainkt.model.encoder import After, SharedStream
 from gainkt.model.gain_head.base import gains_for
 from gainkt.model.gain_head.scalar import ScalarGain
 from gainkt.model.item_difficulty import ItemDifficulty
@@ -21,6 +22,7 @@ from gainkt.model.readout import mean
 from gainkt.model.receivers import AllSkills
 from gainkt.model.returned import check_range, checked
 from gainkt.model.size import Size
+from gainkt.model.state import SPARE, Share, State
 
 SAME = 1e-4
 """Difference of two gains that is rounding."""
@@ -54,6 +56,16 @@ class Output:
     """Logits that Encoder 2 takes off for each step's item; 0 where it has no difficulties."""
     item_penalty: Tensor | None
     """Mean over items of the squared difficulties; None where the model has none."""
+    start_BD: Tensor | None = None
+    """Value stream of Encoder 2 before the first step; None where nothing came before."""
+    state_of: Callable[[Tensor | None], State] | None = None
+    """Makes the state after each window's last step, of the windows at the given rows (all where None), on the skills
+    of the columns. None unless the batch goes on from a state or has windows that go on: a column may lack then."""
+
+    @property
+    def state(self) -> State | None:
+        """State of all windows after each one's last step; None where `state_of` is."""
+        return None if self.state_of is None else self.state_of(None)
 
     def readiness_BT(self, batch: Batch) -> Tensor:
         """Readiness for each step's skills before it, mean over them, logits; the ability of a Rasch-like model."""
@@ -113,31 +125,59 @@ class GainKT(nn.Module):
                 "curves the same; use model/receivers=practised"
             )
 
-    def forward(self, batch: Batch, *, every_skill: bool = False) -> Output:
+    def start(self, num_students: int) -> State:
+        """State of students before their first step, on all skills."""
+        steps = torch.zeros(num_students, dtype=torch.long, device=next(self.parameters()).device)
+        zeros = torch.zeros(num_students, self.width, device=steps.device)
+        student: dict[str, Tensor] = {"last.encoder1.context": zeros}
+        context: dict[str, Tensor] = {}
+        for name in self._streams():
+            student[f"last.{name}.value"] = zeros
+            if hasattr(part := getattr(self, name), "start"):
+                student |= _named(name, part.start(num_students).student)
+                context |= _named(name, part.start(num_students).context)
+        skills = torch.arange(self.num_skills, device=steps.device).expand(num_students, -1)
+        kept = ["practice", "met", *(f"readiness.{name}" for name in getattr(self.readiness, "keeps", ()))]
+        skill = {name: torch.zeros(num_students, self.num_skills, device=steps.device) for name in kept}
+        return State(steps, skills, student, context, skill)
+
+    def forward(self, batch: Batch, state: State | None = None, *, every_skill: bool = False) -> Output:
         """Predict each step of the batch from the steps before it.
 
         Args:
             batch: windows of histories.
-            every_skill: give gains and practice a column for every skill, not only for those that are read.
+            state: of the windows' students before the window, so that predictions are those of the whole history, as
+                far as attention's context reaches; None for windows that start anew.
+            every_skill: give gains and practice a column for every skill, not only for those that are read; so it is
+                too where `state` speaks of all skills.
         """
-        shape = tuple(batch.valid_BT.shape)
+        shape, goes_on = tuple(batch.valid_BT.shape), state is not None or batch.ahead_BL.shape[1] > 0
         items = (self.items1(batch), self.items2(batch))
         difficulty1, difficulty2 = (checked("model.item_difficulty", x, shape, "[B, T]") for x in items)
-        context1, value1 = self._stream("encoder1", batch, difficulty1)
-        logit1 = self.response_head(shift(context1), shift(value1), batch, difficulty1)
+        streams = {"encoder1": self._stream("encoder1", batch, difficulty1, state, goes_on)}
+        context1, value1, _ = streams["encoder1"]
+        before = (
+            shift(context1, _last(state, "last.encoder1.context")),
+            shift(value1, _last(state, "last.encoder1.value")),
+        )
+        logit1 = self.response_head(*before, batch, difficulty1)
         logit1 = checked("model.response_head", logit1, shape, "[B, T]")
-        shares = isinstance(self.encoder2, SharedStream)
-        value = value1 if shares else self._stream("encoder2", batch, difficulty2)[1]
-        axis = all_skills(batch, self.num_skills) if every_skill else cheaper_axis(batch, self.num_skills)
+        if "encoder2" in self._streams():
+            streams["encoder2"] = self._stream("encoder2", batch, difficulty2, state, goes_on)
+        name = list(streams)[-1]
+        value, start = streams[name][1], None if state is None else state.student[f"last.{name}.value"]
+        all_at_once = every_skill or (state is not None and state.skills_BC.shape[1] >= self.num_skills)
+        axis = all_skills(batch, self.num_skills) if all_at_once else cheaper_axis(batch, self.num_skills)
+        axis = axis if state is None else axis.going_on(state)
         gains = self.gains(value, axis, batch)
         # Sums over a long history and differences near a threshold do not survive half precision.
         with torch.autocast(gains.device.type, enabled=False):
             gains = self.receivers(gains.float(), axis, batch)
             gains = checked("model.receivers", gains, (*shape, axis.size), "[B, T, C]")
-            practice = gains.cumsum(1)
-            belief = self.belief(batch, Moments.before_steps(value.float()))
+            practice = axis.practice(gains)
+            belief = self.belief(batch, Moments.before_steps(value.float(), start))
             mastery, logit2 = self.read_out(practice, batch, axis, belief)
-        return Output(
+        output = Output(
             logit1_BT=logit1.float(),
             logit2_BT=logit2,
             mastery_before_BTS=mastery,
@@ -150,15 +190,77 @@ class GainKT(nn.Module):
             belief=belief,
             difficulty2_BT=difficulty2,
             item_penalty=self.item_penalty(),
+            start_BD=start,
         )
+        if goes_on:  # made of tensors, not of the output: a circle of references would keep the graph alive
+            output.state_of = lambda rows: self._state_after(rows, batch, state, streams, axis, practice)
+        return output
 
-    def _stream(self, name: str, batch: Batch, difficulty_BT: Tensor) -> tuple[Tensor, Tensor]:
-        """Context and value of an encoder, [B, T, D] each."""
-        found, shape = getattr(self, name)(batch, difficulty_BT), (*batch.valid_BT.shape, self.width)
-        if not isinstance(found, tuple) or len(found) != 2:
+    def _streams(self) -> tuple[str, ...]:
+        """The encoders that have a stream of their own."""
+        return ("encoder1",) if isinstance(self.encoder2, SharedStream) else ("encoder1", "encoder2")
+
+    def _stream(
+        self, name: str, batch: Batch, difficulty_BT: Tensor, state: State | None = None, goes_on: bool = False
+    ) -> tuple[Tensor, Tensor, After | None]:
+        """Context and value of an encoder, [B, T, D] each, and how to make its share of the state, if it keeps one."""
+        stream, after = getattr(self, name), None
+        if goes_on and hasattr(stream, "resume"):
+            *found, after = stream.resume(batch, difficulty_BT, None if state is None else state.share(name))
+        else:
+            found = stream(batch, difficulty_BT)
+            if goes_on:
+                warnings.warn(
+                    f"model.{name}: {type(stream).__name__} keeps no state and starts anew in every window of a long "
+                    "history (gainkt.model.encoder says what a stream that goes on has)",
+                    stacklevel=2,
+                )
+        if not isinstance(found, tuple | list) or len(found) != 2:
             raise ConfigError(f"model.{name}: returned {type(found).__name__}, expected a pair, context and value")
+        shape = (*batch.valid_BT.shape, self.width)
         context, value = (checked(f"model.{name}", x, shape, "[B, T, D]") for x in found)
-        return context, value
+        return context, value, after
+
+    def _state_after(
+        self,
+        rows: Tensor | None,
+        batch: Batch,
+        state: State | None,
+        streams: dict[str, tuple[Tensor, Tensor, After | None]],
+        axis: SkillAxis,
+        practice_BTC: Tensor,
+    ) -> State:
+        """State of the windows at `rows` after each one's last step."""
+        at = slice(None) if rows is None else rows
+        count = batch.valid_BT[at].sum(1)
+        steps = count if state is None else state.steps_B[at] + count
+        student: dict[str, Tensor] = {}
+        context: dict[str, Tensor] = {}
+        for name, (context_BTD, value_BTD, after) in streams.items():
+            at_end = {
+                key: Moments.at_end(x, batch, None if state is None else state.student.get(key))
+                for key, x in {
+                    f"last.{name}.context": context_BTD,
+                    f"last.{name}.value": value_BTD.float(),
+                }.items()
+            }
+            student |= {key: moments.now_BTD[at, 0] for key, moments in at_end.items()}
+            share = after(rows) if after is not None else Share({}, {}, steps)
+            student |= _named(name, share.student)
+            context |= _named(name, share.context)
+        student.pop("last.encoder2.context", None)  # Encoder 2 reads values alone
+        kept: dict[str, Tensor] = {}
+        if (keep := getattr(self.readiness, "keep", None)) is not None:
+            with torch.autocast(count.device.type, enabled=False):
+                kept = keep(at_end[f"last.{name}.value"], axis.columns().of("readiness"))
+        listed = axis.listed()[at]
+        # Padding adds no practice, so that the last column holds what each window ended with.
+        skill = {
+            "practice": practice_BTC[:, -1],
+            "met": (axis.first_BC < batch.valid_BT.shape[1]).float(),
+            **_named("readiness", {what: x[:, 0] for what, x in kept.items()}),
+        }
+        return State(steps, listed, student, context, {name: x[at] * (listed < SPARE) for name, x in skill.items()})
 
     def gains(self, value_BTD: Tensor, axis: SkillAxis, batch: Batch) -> Tensor:
         """What the gain head says for the columns of an axis, [B, T, C]; checked to be in [0, 1] in evaluation mode.
@@ -221,7 +323,7 @@ class GainKT(nn.Module):
         def readiness(cells: Cells) -> Tensor:
             # Asked for later, when the caller may have switched half precision on again.
             with torch.autocast(moments.now_BTD.device.type, enabled=False):
-                found = self.readiness(moments, cells)
+                found = self.readiness(moments, cells.of("readiness"))
             letters = "[B, T, C or S], those of the cells"
             return checked("model.readiness", found, self._each(moments, cells.skills.shape[2]), letters, spreads=True)
 
@@ -239,7 +341,7 @@ class GainKT(nn.Module):
 
         Apart from `forward`, so that one can ask what would be predicted from other gains, skills or beliefs.
         """
-        before = axis.read(shift(practice_BTC))
+        before = axis.read(axis.before(practice_BTC))
         mastery = self.mastery(before, axis.slots(batch.skills_BTS), belief_before)
         logit = checked("model.readout", self.readout(mastery, batch), tuple(batch.valid_BT.shape), "[B, T]")
         return mastery, logit - self.items2(batch)
@@ -250,3 +352,13 @@ class GainKT(nn.Module):
         shape = torch.broadcast_shapes(practice.shape, cells.skills.shape, belief.velocity.shape, readiness.shape)
         found = self.curve(practice, cells.skills, belief.velocity, readiness)
         return checked("model.curve", found, tuple(shape), "that of practice and skills")
+
+
+def _named(part: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A part's tensors by their names in a state."""
+    return {f"{part}.{name}": x for name, x in tensors.items()}
+
+
+def _last(state: State | None, name: str) -> float | Tensor:
+    """What a stream said after the last step before the window, [B, 1, D]; 0 where nothing came before."""
+    return 0.0 if state is None else state.student[name][:, None]

@@ -1,4 +1,9 @@
-"""Readiness."""
+"""Readiness.
+
+A readiness is built as `readiness(num_skills, d_model)` and called as `readiness(moments, cells)`. One that depends on
+more of the past than the states at those moments keeps numbers of each skill over the cut of a long history: it names
+them in `keeps`, returns them from `keep(at_end, cells)`, [B, 1, C] each, and finds them again in `cells.kept`.
+"""
 
 from __future__ import annotations
 
@@ -79,14 +84,28 @@ class FirstContactReadiness(SkillReadiness):
 
         o[t, k] = (w[k] + b) . v[min(t, f[k])], v[n] the state after n steps, f[k] the step that first practises k
 
-    So within a window (a whole history, unless it is very long) the mastery of a skill never falls once it is
-    practised: what came before is a prior, revised while there is no practice to revise it.
+    So the mastery of a skill never falls once it is practised: what came before is a prior, revised while there is no
+    practice to revise it. The priors of the skills practised are kept over the cut of a long history.
     """
+
+    keeps = ("prior",)
+    """Names of what `keep` returns."""
 
     def forward(self, moments: Moments, cells: Cells) -> Tensor:
         """Readiness for the given cells at each moment, [B, T, C or S]."""
+        if "prior" not in cells.kept:
+            return self._here(moments, cells, cells.first)
+        found = self._here(moments, cells, cells.first.clamp_min(0))
+        return torch.where(cells.first < 0, cells.kept["prior"], found)
+
+    def keep(self, at_end: Moments, cells: Cells) -> dict[str, Tensor]:
+        """What later windows need of each skill, [B, 1, C]: its prior, final where the skill has been practised."""
+        return {"prior": self(at_end, cells)}
+
+    def _here(self, moments: Moments, cells: Cells, first: Tensor) -> Tensor:
+        """Readiness from the states of the window alone."""
         weight, states = self.weight + self.shared, moments.states_BND
-        when = torch.minimum(moments.after_BT[..., None], cells.first)
+        when = torch.minimum(moments.after_BT[..., None], first)
         if cells.are_columns:
             return (states @ weight[cells.skills[:, 0]].transpose(-1, -2)).gather(1, when)
         width = states.shape[2]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from pathlib import Path
@@ -161,7 +162,7 @@ class Reference(ABC):
             "skills": list(self.parameters.index),
             **{name: self.parameters[name].to_list() for name in self.common},
         }
-        write_json(path, content)
+        write_json(path, {**content, "digest": _digest(content)})
         return Path(path)
 
     @classmethod
@@ -178,6 +179,8 @@ class Reference(ABC):
                 raise DataError(
                     f"{path}: format {content['format']!r}, this version reads {cls.file_format()!r}; {again}"
                 )
+            if (digest := content.pop("digest", None)) not in (None, _digest(content)):  # earlier versions noted none
+                raise DataError(f"{path}: was changed since it was written (its digest is {digest!r}); {again}")
             common = {name: float(value) for name, value in content["common"].items()}
             table = pd.DataFrame({name: content[name] for name in common}, index=content["skills"], dtype=np.float64)
             # A number that is missing (null) or of another kind fails here.
@@ -192,6 +195,12 @@ class Reference(ABC):
             raise DataError(f"{path}: no such file; give a model that {cls.__name__}.save wrote") from error
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(f"{path}: damaged ({error}); {again}") from error
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    """16 hex digits of a saved model's content, as JSON gives it back."""
+    text = json.dumps(json.loads(json.dumps(content)), sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def implied_abilities(log: InteractionLog, probability_M: Floats, difficulty_K: Floats) -> Floats:

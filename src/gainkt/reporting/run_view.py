@@ -8,6 +8,7 @@ from typing import Any
 from gainkt.console import make_console
 from gainkt.reporting.alignment_report import alignment_view
 from gainkt.reporting.diagnosis_table import diagnosis_view
+from gainkt.reporting.page import PAGE
 from gainkt.reporting.scorecard_table import scorecard_view
 from gainkt.reporting.tables import results_table
 
@@ -26,3 +27,5 @@ def show_run(
         if content is not None:
             console.print(view(content))
     console.print(f"run: {folder}", soft_wrap=True)
+    if (folder / PAGE).is_file():
+        console.print(f"report: {folder / PAGE}", soft_wrap=True)

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gainkt.evaluation.check import LEVELS, NOT_MEASURABLE
+from gainkt.reporting.palette import FAILED, PASSED
 from gainkt.reporting.terminal import interval, number, right, share, spaced, table, verdict, wide
 
 PARTS = {
@@ -70,7 +71,7 @@ def checks_table(card: Mapping[str, Any], *, readings: bool = True) -> Table:
             [
                 check["title"],
                 f"{number(check['value'], whole=True)}\n{interval(check['interval'])}".rstrip(),
-                _thresholds(check),
+                thresholds(check),
                 ("" if check["ceiling"] is None or check["ceiling_is_bound"] else "~")
                 + number(check["ceiling"], whole=True),
                 _verdict(check),
@@ -85,7 +86,7 @@ def level_line(card: Mapping[str, Any]) -> Text:
     """Return the level reached, what stands in the way of the next one and how much of it is asked."""
     titles = {check["name"]: check["title"] for check in card["checks"]}
     line = Text("Level reached: ", style="bold").append(
-        card["level"], style="red" if card["level"] == "none" else "green"
+        card["level"], style=FAILED if card["level"] == "none" else PASSED
     )
     level = card["level"]
     for level, names in list(card["missing"].items())[:1]:
@@ -170,7 +171,7 @@ def _out_of_reach(card: Mapping[str, Any]) -> Text:
     return lines
 
 
-def _thresholds(check: Mapping[str, Any]) -> str:
+def thresholds(check: Mapping[str, Any]) -> str:
     """Return the thresholds of all levels, once where they are the same."""
     texts = [_needs(check["thresholds"][level]) for level in LEVELS]
     marked = [

@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
+from gainkt.digests import held_to, read_json
 from gainkt.errors import ConfigError, DataError
 from gainkt.evaluation.advice.advise import Advice, advise
 from gainkt.evaluation.advice.run_state import RunState
 from gainkt.files import write_json
 from gainkt.overrides import another, changed, command_line, recompose, settings
-from gainkt.runs.folder import Run, build_datamodule
+from gainkt.runs.folder import Run, build_datamodule, way_out
 from gainkt.runs.predict import predict
 from gainkt.runs.received import check_targets
 from gainkt.runs.reports import diagnose_run
@@ -58,9 +58,13 @@ def advise_run(
         raise ConfigError(f"{home}: training did not finish; `{way}` goes on with it")
     card = _scorecard(run, make, device, trust)
     diagnosis, silent = _diagnosis(run, make, device, trust)
-    metrics = pd.read_csv(run.directory.metrics) if run.directory.metrics.is_file() else None
     config: Any = OmegaConf.to_container(run.config)
-    report = advise(RunState(card, diagnosis, config, run.results, metrics, run.sizes.num_items))
+    state, path = (
+        RunState(card, diagnosis, config, run.results, run.metrics, run.sizes.num_items),
+        home / "scorecard.json",
+    )
+    with held_to(path, f"{way_out(path)}; or it is diagnosis.json beside it: {way_out(home / 'diagnosis.json')}"):
+        report = advise(state)
     base, is_known = _base(run, trust)
     content = report.plain()
     for entry, advice in zip(content["advice"], report.advice, strict=True):
@@ -110,7 +114,8 @@ def _scorecard(run: Run, make: bool, device: torch.device | str, trust: Sequence
     folder = run.directory.path
     path = folder / "scorecard.json"
     if path.is_file():
-        return json.loads(path.read_text())
+        kinds = {"checks": list, "carries": dict, "further": dict, "protocol": dict}
+        return read_json(path, way_out(path), kinds)
     way = f"`{_on_run('evaluate', run, trust, f'output={shlex.quote(str(folder))}')}` makes it"
     if not make:
         raise ConfigError(f"{path}: no scorecard; {way}")
@@ -132,7 +137,7 @@ def _diagnosis(
     """Read the diagnosis, or make it; without one, say why and what makes it."""
     path = run.directory.path / "diagnosis.json"
     if path.is_file():
-        return json.loads(path.read_text()), None
+        return read_json(path, way_out(path), {"findings": list, "changes": list}), None
     way = _on_run("diagnose", run, trust)
     if not make:
         return None, f"there is none; `{way}` makes it"

@@ -67,15 +67,16 @@ def evaluate(cfg: DictConfig) -> Evaluation:
     if cfg.output is not None:
         folder = Path(hydra.utils.to_absolute_path(cfg.output))
     validation = predict(model, datamodule.loader("valid"), device) if other is None and cfg.split == "test" else None
-    card = judge(
-        run,
-        model,
-        datamodule,
-        cfg.split,
-        folder,
-        trajectories=cfg.trajectories,
-        validation=validation,
-        checks=cfg.get("scorecard"),
-        device=device,
-    )
+    with run.directory.writing(folder):
+        card = judge(
+            run,
+            model,
+            datamodule,
+            cfg.split,
+            folder,
+            trajectories=cfg.trajectories,
+            validation=validation,
+            checks=cfg.get("scorecard"),
+            device=device,
+        )
     return Evaluation(results, card, folder)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import platform
+import shlex
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -14,33 +16,44 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from omegaconf import DictConfig, OmegaConf
 
 from gainkt import __version__
 from gainkt.config import build
 from gainkt.data.datamodule import KTDataModule, Sizes
+from gainkt.digests import DIGESTS, exists, held_to, opened, read_json, read_table, watch
 from gainkt.errors import ConfigError, DataError, nearest
-from gainkt.files import write_json, write_whole
-from gainkt.masking import masked
+from gainkt.files import claimed, write_json, write_whole
+from gainkt.masking import masked, masked_content
 from gainkt.model import GainKT
 from gainkt.model.typical import with_typical_skills
-from gainkt.runs.received import read_config
+from gainkt.overrides import command_line
+from gainkt.runs.received import WAY_OUT, read_config
 
 OWNER = ".run.lock"
 """File by whose lock a training process holds its run's folder."""
 TABLES_AND_REPORTS = (
     *(f"{table}.parquet" for table in ("predictions", "trajectories", "skills")),
-    *("scorecard.json", "diagnosis.json", "alignment.json", "alignment.png", "figures/*.png"),
+    *("scorecard.json", "diagnosis.json", "alignment.json", "alignment.png", "report.html"),
+    *("figures/*.png", "figures/*.pdf"),
 )
 MADE = (
     *("provenance.json", "results.json", "metrics.csv", "config.yaml", "sizes.json", "training.png", "students.png"),
     *("checkpoints/last.ckpt", "checkpoints/best-*.ckpt", "tensorboard/events.out.tfevents.*"),
     *TABLES_AND_REPORTS,
     *(f"evaluation/*/{name}" for name in TABLES_AND_REPORTS),
+    DIGESTS,
 )
 """What a run and the reports on it write; provenance.json is written last and removed first, so that a folder without
 it holds no run."""
+CHECKPOINT = {
+    **dict.fromkeys(("epoch", "global_step"), int),
+    **dict.fromkeys(("state_dict", "loops", "callbacks"), dict),
+    **dict.fromkeys(("optimizer_states", "lr_schedulers"), list),
+}
+"""What a checkpoint holds, so that a run is scored by it and goes on from it."""
 PACKAGES = ("torch", "lightning", "hydra-core", "omegaconf", "torchmetrics", "numpy", "pandas")
 
 
@@ -115,6 +128,19 @@ class RunDirectory:
                     f"{needed}: is missing; the folder was removed or emptied while the run was at work; start it again"
                 )
 
+    @contextmanager
+    def writing(self, folder: Path | None = None) -> Iterator[None]:
+        """Hold the run's folder while a report is written; one that goes to another folder needs no hold.
+
+        Raises:
+            ConfigError: another process holds it.
+        """
+        if folder is not None and not folder.resolve().is_relative_to(self.path.resolve()):
+            yield
+            return
+        with claimed(self.path, OWNER, "wait for it to end, or have this written elsewhere: output=<folder>"):
+            yield
+
     def clear(self) -> None:
         """Remove what a run and the reports on it wrote, and nothing that a link leads to."""
         for pattern in MADE:
@@ -129,12 +155,28 @@ class RunDirectory:
         Provenance comes last: a folder without it is not begun.
         """
         self.checkpoints.mkdir(parents=True, exist_ok=True)
+        watch(self.path)
         if datamodule.path is not None:
             # The run is read again from other folders than the one it was started in.
             cfg.dataset.path = str(datamodule.path.resolve())
-        write_whole(self.config, lambda building: OmegaConf.save(cfg, building, resolve=True))
+        kept = OmegaConf.create(masked_content(OmegaConf.to_container(cfg, resolve=True)))
+        write_whole(self.config, lambda building: OmegaConf.save(kept, building))
         write_json(self.sizes, asdict(datamodule.sizes))
         write_json(self.provenance, provenance(cfg, datamodule, overrides))
+
+
+def way_out(path: Path) -> str:
+    """How a file in a run's folder is made again, for what is said where it cannot be read."""
+    home = path.parent.parent.parent if path.parent.parent.name == "evaluation" else path.parent
+    if path.name in ("results.json", "metrics.csv"):
+        return f"`{command_line('train', [f'run.resume={shlex.quote(str(home))}'])}` writes it again"
+    run = f"run={shlex.quote(str(home))}"
+    if path.name in ("diagnosis.json", "alignment.json"):
+        return f"`{command_line('diagnose' if path.name[0] == 'd' else 'align', [run])}` writes it again"
+    if path.name in TABLES_AND_REPORTS:
+        output = [f"output={shlex.quote(str(home))}"] if home == path.parent else []
+        return f"`{command_line('evaluate', [run, *output])}` writes it again"
+    return WAY_OUT
 
 
 def provenance(cfg: DictConfig, datamodule: KTDataModule, overrides: Sequence[str] | None = None) -> dict[str, Any]:
@@ -196,13 +238,23 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not path.is_file():
         found = [p.name for p in path.parent.glob("*.ckpt")] if path.parent.is_dir() else []
         raise ConfigError(f"{path}: no such checkpoint{nearest(path.name, found)}")
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises whatever its archive reader or unpickler does
-        raise ConfigError(
-            f"{path}: cannot be read ({type(error).__name__}: {str(error).splitlines()[0]}); the file is truncated or "
-            "not a gainkt checkpoint; use another of the run's checkpoints"
-        ) from error
+    way = "use another of the run's checkpoints, put it back from a copy, or train again"
+    with opened(path, way) as file:
+        try:
+            # torch does not look at the checksums that it writes.
+            if zipfile.ZipFile(file).testzip() is not None:
+                raise ValueError("a checksum is wrong")
+            file.seek(0)
+            content = torch.load(file, map_location="cpu", weights_only=True)
+            for key, kind in CHECKPOINT.items():
+                if not isinstance(content[key], kind):
+                    raise TypeError(f"{key} is a {type(content[key]).__name__}")
+        except Exception as error:  # torch raises whatever its archive reader or unpickler does
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            raise ConfigError(
+                f"{path}: cannot be read ({reason}); the file is damaged or not a gainkt checkpoint; {way}"
+            ) from error
+    return content
 
 
 def load_weights(model: GainKT, checkpoint: Mapping[str, Any], source: Path) -> None:
@@ -213,6 +265,17 @@ def load_weights(model: GainKT, checkpoint: Mapping[str, Any], source: Path) -> 
     """
     prefix = "model."
     weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
+    require_fit(model, weights, source)
+    with held_to(source, "use another of the run's checkpoints", RuntimeError):
+        model.load_state_dict(weights)
+
+
+def require_fit(model: GainKT, weights: Mapping[str, Any], source: Path) -> None:
+    """Check that weights are those of a model by names and shapes.
+
+    Raises:
+        ConfigError: they are of a model with other parts or sizes.
+    """
     own = model.state_dict()
     for name in sorted(own.keys() | weights.keys()):
         here = tuple(own[name].shape) if name in own else "absent"
@@ -222,7 +285,6 @@ def load_weights(model: GainKT, checkpoint: Mapping[str, Any], source: Path) -> 
                 f"{source}: {name} is {there} in the checkpoint and {here} in the model; "
                 "take the config and data that the checkpoint was trained with"
             )
-    model.load_state_dict(weights)
 
 
 @dataclass(frozen=True)
@@ -235,14 +297,47 @@ class Run:
 
     @cached_property
     def results(self) -> dict[str, Any]:
-        """Figures of each phase's best checkpoint, as training left them; empty if it did not finish."""
-        return json.loads(self.directory.results.read_text()) if self.directory.results.is_file() else {}
+        """Figures of each phase's best checkpoint, as training left them; empty if it did not finish.
+
+        Raises:
+            ConfigError: results.json is damaged.
+        """
+        path = self.directory.results
+        if not path.is_file():
+            return {}
+        content = read_json(path, way_out(path), {"name": str, "protocol": str, "selected": str, "phases": dict})
+        with held_to(path, way_out(path)):
+            for phase in {content["selected"], *content["phases"]}:
+                figures = content["phases"][phase]["figures"]
+                [float(value) for part in ("val", "test") for value in figures[part].values()]
+                if not isinstance(content["phases"][phase]["epoch"], int):
+                    raise TypeError(f"phases.{phase}.epoch is no number")
+        return content
+
+    @property
+    def metrics(self) -> pd.DataFrame | None:
+        """metrics.csv, one row an epoch; None where no epoch has ended.
+
+        Raises:
+            ConfigError: it is damaged, or vanished.
+        """
+        path = self.directory.metrics
+        return read_table(path, way_out(path), ("epoch", "phase")) if exists(path, way_out(path)) else None
 
     @cached_property
+    def provenance(self) -> dict[str, Any]:
+        """What provenance.json says; empty where it is missing.
+
+        Raises:
+            ConfigError: it is damaged.
+        """
+        path = self.directory.provenance
+        return read_json(path, way_out(path), {}) if exists(path, way_out(path)) else {}
+
+    @property
     def overrides(self) -> list[str] | None:
         """Overrides as given when the run was started; None where they were not saved."""
-        file = self.directory.provenance
-        saved = json.loads(file.read_text()).get("overrides") if file.is_file() else None
+        saved = self.provenance.get("overrides")
         return [str(override) for override in saved] if isinstance(saved, list) else None
 
     def require_same_data(self, datamodule: KTDataModule) -> None:
@@ -252,9 +347,11 @@ class Run:
             DataError: it has changed, so that skills and students would be confused.
             ConfigError: the run does not say what it was.
         """
-        if not self.directory.provenance.is_file():
-            raise ConfigError(f"{self.directory.provenance}: is missing, and with it the digest of the run's data")
-        known = json.loads(self.directory.provenance.read_text())["data"]["digest"]
+        path = self.directory.provenance
+        if not exists(path, way_out(path)):
+            raise ConfigError(f"{path}: is missing, and with it the digest of the run's data; {way_out(path)}")
+        with held_to(path, way_out(path)):
+            known = self.provenance["data"]["digest"]
         if datamodule.log_.digest != known:
             raise DataError(
                 f"{datamodule.path or datamodule.log_.name}: the data has changed since the run started (digest "
@@ -318,7 +415,18 @@ def load_run(directory: str | Path, trust: Iterable[str] = ()) -> Run:
                 "under outputs/<name>/ and is printed when training ends"
             )
     config = read_config(run.config, trust)
-    sizes = json.loads(run.sizes.read_text())
-    for names in ("skill_names", "item_names"):
-        sizes[names] = tuple(sizes[names])
-    return Run(run, config, Sizes(**sizes))
+    # Reference models are kept for the runs of one root, which a folder that was moved may not name.
+    if not run.path.resolve().is_relative_to(Path(config.run.root).resolve()):
+        config.run.root = str(run.path.resolve().parent)
+    return Run(run, config, _read_sizes(run.sizes))
+
+
+def _read_sizes(path: Path) -> Sizes:
+    kinds = dict.fromkeys(("num_skills", "num_students", "num_items"), int)
+    content = read_json(path, way_out(path), {**kinds, "skill_names": list, "item_names": list})
+    with held_to(path, way_out(path)):
+        for names, number in (("skill_names", "num_skills"), ("item_names", "num_items")):
+            content[names] = tuple(content[names])
+            if len(content[names]) != content[number] or not all(isinstance(name, str) for name in content[names]):
+                raise ValueError(f"{names} are not {content[number]} names")
+        return Sizes(**content)

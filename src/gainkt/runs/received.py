@@ -8,6 +8,7 @@ of the command trusts by name. This is decided by the text of the config, before
 from __future__ import annotations
 
 import ast
+import io
 import re
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -19,10 +20,14 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gainkt.config import conf_dir
+from gainkt.digests import held_to, opened
 from gainkt.errors import ConfigError
 from gainkt.runs.moved import at_new_places
 
 PACKAGE = Path(__file__).resolve().parents[1]
+WAY_OUT = "put it back from a copy of the run, or train again"
+GROUPS = ("name", "seed", "run", "dataset", "model", "loss", "schedule", "optimizer", "trainer", "callbacks")
+"""Keys that a run's config has."""
 ROOMS = ("model", "losses", "training", "references", "data", "simulation", "evaluation")
 """Rooms whose classes are parts of a run; functions only where a config group names them."""
 
@@ -39,18 +44,22 @@ def read_config(path: Path, trust: Iterable[str] = ()) -> DictConfig:
             may not.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with opened(path, WAY_OUT) as file:
+            text = file.read().decode("utf-8")
         # An alias is text that stands for other text; a few of them, one in the other, fill any memory.
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
             raise ConfigError(f"{path}: YAML aliases are not read from disk; gainkt never writes them")
-        loaded = OmegaConf.load(path)
+        loaded = OmegaConf.load(io.StringIO(text))
         content = OmegaConf.to_container(loaded, resolve=False) if isinstance(loaded, DictConfig) else None
     except (OSError, UnicodeDecodeError, yaml.YAMLError, OmegaConfBaseException, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ConfigError(f"{path}: cannot be read as a run's config ({type(error).__name__}: {reason})") from error
     if not isinstance(content, dict) or not content:
         raise ConfigError(f"{path}: not a run's config: it holds no settings")
-    content = at_new_places(content)
+    if lacking := [key for key in GROUPS if content.get(key) is None]:
+        raise ConfigError(f"{path}: not a run's config: it lacks {', '.join(lacking)}")
+    with held_to(path, WAY_OUT):
+        content = at_new_places(content)
     for key, value in leaves(content):
         if isinstance(value, str) and "${" in value:
             raise ConfigError(f"{path}: {key}={value}: interpolations are not evaluated in what is read from disk")

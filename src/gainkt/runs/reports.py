@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,11 +35,12 @@ class Report:
     """What it was computed from."""
 
 
-def open_run(cfg: DictConfig) -> tuple[Run, KTDataModule, dict[str, Any]]:
-    """Return the run that a door's config names, its data, and what the config says of every report.
+@contextmanager
+def open_run(cfg: DictConfig) -> Iterator[tuple[Run, KTDataModule, dict[str, Any]]]:
+    """Hold the run that a door's config names; give it, its data, and what the config says of every report.
 
     Raises:
-        ConfigError: there is no such run or checkpoint.
+        ConfigError: there is no such run or checkpoint, or another process writes into its folder.
         DataError: the run's data cannot be read.
     """
     run = load_run(Path(hydra.utils.to_absolute_path(cfg.run)), cfg.get("trust") or ())
@@ -45,11 +48,9 @@ def open_run(cfg: DictConfig) -> tuple[Run, KTDataModule, dict[str, Any]]:
     if cfg.path is not None:
         run.config.dataset.path = hydra.utils.to_absolute_path(cfg.path)
     folder = None if cfg.output is None else Path(hydra.utils.to_absolute_path(cfg.output))
-    return (
-        run,
-        build_datamodule(run.config.dataset),
-        {"part": cfg.split, "phase": cfg.phase, "folder": folder, "device": pick_device(cfg.device)},
-    )
+    asked = {"part": cfg.split, "phase": cfg.phase, "folder": folder, "device": pick_device(cfg.device)}
+    with run.directory.writing(folder):
+        yield run, build_datamodule(run.config.dataset), asked
 
 
 def diagnose_run(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,15 @@ import torch
 from omegaconf import DictConfig
 
 from gainkt.data.datamodule import KTDataModule
+from gainkt.digests import read_table
 from gainkt.evaluation.scorecard.scorecard import scorecard
 from gainkt.files import write_json
 from gainkt.model import GainKT
 from gainkt.names import file_name
 from gainkt.runs.checks import added_rules, step_columns
-from gainkt.runs.folder import Run, read_checkpoint
+from gainkt.runs.folder import Run, read_checkpoint, way_out
 from gainkt.runs.predict import metrics_of, predict
-from gainkt.runs.recorder import TABLES, are_recorded, record
+from gainkt.runs.recorder import TABLES, record
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,14 @@ class Scored:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Metrics of the last phase: `val/encoder1_auc`, `test/encoder2_auc`, ..."""
-        parts = self.results["phases"][self.results["selected"]]["figures"]
-        return {f"{part}/{name}": value for part, values in parts.items() for name, value in values.items()}
+        """Metrics of the last phase, as `metrics_in` gives them."""
+        return metrics_in(self.results)
+
+
+def metrics_in(results: Mapping[str, Any]) -> dict[str, float]:
+    """Metrics of the last phase in the content of results.json: `val/encoder1_auc`, `test/encoder2_auc`, ..."""
+    parts = results["phases"][results["selected"]]["figures"]
+    return {f"{part}/{name}": value for part, values in parts.items() for name, value in values.items()}
 
 
 def score_phases(run: Run, datamodule: KTDataModule, device: torch.device | str) -> Scored:
@@ -142,12 +148,16 @@ def tables_of(
         num_students: students in trajectories that have to be made; all of them where None.
         device: where to make them.
     """
-    home = run.directory.path
+    home, steps = run.directory.path, datamodule.log_.lengths[datamodule.students(part)].sum()
+    paths = {name: home / f"{name}.parquet" for name in names}
+    if as_trained(run, part, phase) and all(path.is_file() for path in paths.values()):
+        tables = {name: read_table(path, way_out(path)) for name, path in paths.items()}
+        are_new = all(set(TABLES[name].names) <= set(table) for name, table in tables.items())
+        if are_new and len(tables.get("predictions", range(steps))) == steps:
+            return tables
     with tempfile.TemporaryDirectory() as temporary:
-        paths = {name: home / f"{name}.parquet" for name in TABLES}
-        if not (as_trained(run, part, phase) and are_recorded(home)):
-            model = run.model(phase)
-            paths = record(model, datamodule, part, Path(temporary), device=device, num_students=num_students)
+        model = run.model(phase)
+        paths = record(model, datamodule, part, Path(temporary), device=device, num_students=num_students)
         return {name: pd.read_parquet(paths[name]) for name in names}
 
 
@@ -168,9 +178,9 @@ def as_trained(run: Run, part: str, phase: str) -> bool:
 
 def watched_training(run: Run) -> dict[str, Any] | None:
     """Return what metrics.csv tells of the stability of training; None where the run has none."""
-    if not run.directory.metrics.is_file():
+    table = run.metrics
+    if table is None:
         return None
-    table = pd.read_csv(run.directory.metrics)
     watched = table.filter(regex=r"^(loss|gradient|parameter)/")
     # Only the terms of a loss that a phase leaves out have no value there.
     always = watched.filter(regex=r"^(parameter/|gradient/norm_max$)")

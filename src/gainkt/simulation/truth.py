@@ -100,6 +100,12 @@ class Simulation:
     truth: Truth
     """What no observer sees."""
 
+    def true_mastery(self) -> pd.DataFrame:
+        """Return the mastery of each practised skill after each step: student, step (from 0), skill, true_mastery."""
+        steps = to_tables(self.log, self.truth.world, self.truth.students, self.truth.steps)["steps"]
+        named = steps.rename(columns={"order": "step", "mastery_after": "true_mastery"})
+        return named[["student", "step", "skill", "true_mastery"]].astype({"student": str, "skill": str})
+
     def save(self, directory: str | Path) -> Path:
         """Write interactions.csv (student,order,item,skill,correct), five truth tables and the settings.
 

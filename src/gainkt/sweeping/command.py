@@ -12,6 +12,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from gainkt.errors import ConfigError
+from gainkt.masking import MASK, masked
 from gainkt.sweeping.jobs import PLAN, SweepFolder
 
 RESUME = "sweep.resume="
@@ -41,16 +42,18 @@ def resumed_arguments(arguments: Sequence[str]) -> list[str]:
     flags = [a for a in rest if a.startswith("-")]
     hydras = [a for a in rest if _key(a).startswith(("hydra.", "hydra/"))]
     trusted = [a for a in rest if a.startswith(TRUST)]
-    typed, planned = [a for a in rest if a not in (*flags, *hydras, *trusted)], sweep.plan["overrides"]
-    if typed and sorted(typed) != sorted(planned):
+    typed = [a for a in rest if a not in (*flags, *hydras, *trusted)]
+    planned = with_secrets(sweep.plan["overrides"], typed, sweep.path / PLAN)
+    typed = [a for a in typed if masked(a) == a]
+    if typed and sorted(typed) != sorted(a for a in planned if masked(a) == a):
         new = " ".join(a for a in typed if a not in planned)
         found = f"{new} is new" if new else f"only {len(typed)} of {len(planned)} are given"
         raise ConfigError(
             f"{RESUME}{folder}: a resumed sweep keeps the settings it was started with, and {found}; "
             "leave out all settings, or start a new sweep"
         )
-    kept = [a for a in sweep.plan.get("hydra", []) if _key(a) not in map(_key, hydras)]
     file = sweep.path / PLAN
+    kept = with_secrets([a for a in sweep.plan.get("hydra", []) if _key(a) not in map(_key, hydras)], (), file)
     for setting in kept:
         if not FROM_DISK.fullmatch(setting.lstrip("+")):
             raise ConfigError(f"{file}: {setting}: not taken from disk; give it with the command")
@@ -58,6 +61,19 @@ def resumed_arguments(arguments: Sequence[str]) -> list[str]:
         if re.search(r"\$\{[^}]*:", setting):
             raise ConfigError(f"{file}: {setting}: resolvers are not evaluated in what is read from disk")
     return [*flags, *planned, *trusted, *kept, *hydras, f"hydra.sweep.dir={quoted(str(sweep.path))}"]
+
+
+def with_secrets(planned: Sequence[str], typed: Sequence[str], file: Path) -> list[str]:
+    """Return settings in which those that are masked on disk stand as they are typed again.
+
+    Raises:
+        ConfigError: one is not.
+    """
+    secrets = {masked(setting): setting for setting in typed}
+    for setting in planned:
+        if MASK in setting and setting not in secrets:
+            raise ConfigError(f"{file}: {setting}: a secret, which is not kept on disk; give it with the command")
+    return [secrets.get(setting, setting) for setting in planned]
 
 
 def no_multirun(arguments: Sequence[str]) -> list[str]:
@@ -82,21 +98,20 @@ def refuse_conflicts(cfg: DictConfig) -> None:
     Raises:
         ConfigError: with the way out.
     """
-    from gainkt.losses.loss import check_bce_weights
-
     hydra_cfg = HydraConfig.get()
     sweep = hydra_cfg.mode == RunMode.MULTIRUN
     require_one_device(cfg.trainer, sweep=sweep)
-    check_bce_weights(cfg.loss, hydra_cfg.overrides.task)
     if not sweep:
         refuse_a_grid_alone(cfg, hydra_cfg)
     extra = [
-        o for o in hydra_cfg.overrides.task if not o.lstrip("+").startswith(("run.resume=", "trust=", "dataset.path="))
+        o
+        for o in hydra_cfg.overrides.task
+        if not o.lstrip("+").startswith(("run.resume=", "trust=", "dataset.path=")) and masked(o) == o
     ]
     if cfg.run.resume and extra:
         raise ConfigError(
             f"run.resume={cfg.run.resume}: a resumed run keeps the settings it was started with; leave out "
-            f"{' '.join(extra)} (dataset.path alone may follow the data), or start a new run"
+            f"{' '.join(extra)} (dataset.path may follow the data, and secrets are given again), or start a new run"
         )
 
 

@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from gainkt.config import exit_status
 from gainkt.errors import ConfigError
 from gainkt.files import LOCK, claimed, is_claimed
+from gainkt.masking import masked_content
 from gainkt.runs.received import check_targets
 from gainkt.sweeping.command import RESUME, TRUST, quoted, require_one_device
 from gainkt.sweeping.jobs import INTERRUPTED, LOG, PLAN, RECORD, Job, SweepFolder
@@ -80,9 +81,9 @@ class Grid(Sweeper):
                 hydra = [o for o in self.config.hydra.overrides.hydra if not o.startswith(GIVEN_ANEW)]
                 name = f"{self.config.name}/{folder.path.name}"
                 folder.write_plan(name, self.config.hydra.overrides.task, hydra, wanted)
-            elif [list(job.overrides) for job in folder.jobs] != wanted:
+            elif [list(job.overrides) for job in folder.jobs] != masked_content(wanted):
                 raise ConfigError(f"{folder.path}: holds a sweep with other settings; start this one in another folder")
-            left = [job for job in folder.jobs if job.state != "done"]
+            left = [job for job in folder.jobs if not job.is_done]
             print(f"sweep: {folder.path} ({len(left)} of {len(folder.jobs)} jobs to run)", flush=True)
             for job in left:
                 _check_leftovers(job)
@@ -93,7 +94,7 @@ class Grid(Sweeper):
                 with SweepProgress(folder, len(folder.jobs), folder.label, monitor, partial(metric_of, name=monitor)):
                     size = self.max_batch_size or max(len(left), 1)
                     for start in range(0, len(left), size):
-                        self._launch(left[start : start + size], folder)
+                        self._launch(left[start : start + size], folder, wanted)
             except (KeyboardInterrupt, SystemExit) as interruption:
                 _interrupted(folder, interruption)
             from gainkt.sweeping.summary.report import summarize_or_say_why  # Hydra loads this module at every start
@@ -127,12 +128,15 @@ class Grid(Sweeper):
                 content = OmegaConf.to_container(OmegaConf.create(parts), resolve=False)
                 check_targets(content, received, self.config.get("trust") or ())
 
-    def _launch(self, jobs: Sequence[Job], folder: SweepFolder) -> None:
-        """Hand jobs to the launcher, each with its own folder; those that end without a record of it have failed."""
+    def _launch(self, jobs: Sequence[Job], folder: SweepFolder, wanted: Sequence[Sequence[str]]) -> None:
+        """Hand jobs to the launcher, each with its own folder; those that end without a record of it have failed.
+
+        Their settings are those of the command (`wanted`): the plan keeps no secrets.
+        """
         if isinstance(self.launcher, SlotLauncher):
             self.launcher.lost = lambda index, error: jobs[index].fail(f"{LOST} ({error})")
         place = f"hydra.sweep.dir={quoted(str(folder.path))}"
-        batch = [[*job.overrides, place, f"hydra.sweep.subdir={job.number}"] for job in jobs]
+        batch = [[*wanted[job.number], place, f"hydra.sweep.subdir={job.number}"] for job in jobs]
         self.launcher.launch(batch, initial_job_idx=0)
         for job in jobs:
             job.fail(LOST)

@@ -20,8 +20,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from gainkt.config import said
-from gainkt.errors import ConfigError
+from gainkt.digests import read_json
+from gainkt.errors import ConfigError, ReportError
 from gainkt.files import claimed, write_json
+from gainkt.masking import masked, masked_content
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -29,6 +31,7 @@ log = logging.getLogger(__name__)
 PLAN, RECORD, LOG = "sweep.json", "job.json", "train.log"
 ENDED = ("done", "failed", "pruned")
 INTERRUPTED = "interrupted"
+AGAIN = "put it back, or remove the job's folder and resume the sweep, which runs the job again"
 BLANK = dict.fromkeys(("state", "error", "started", "ended", "seconds", "gpu", "threads"))
 
 
@@ -45,11 +48,18 @@ class Job:
 
     @property
     def record(self) -> dict[str, Any]:
-        """What job.json says; empty where the job has not started."""
-        try:
-            return json.loads((self.folder / RECORD).read_text())
-        except FileNotFoundError:
-            return {}
+        """What job.json says; empty where the job has not started.
+
+        Raises:
+            ConfigError: it is damaged.
+        """
+        path = self.folder / RECORD
+        return read_json(path, AGAIN, {"number": int, "overrides": list, "state": str}) if path.is_file() else {}
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the job ended well, and its results stand."""
+        return self.state == "done" and (self.folder / "results.json").is_file()
 
     @property
     def state(self) -> str:
@@ -58,7 +68,7 @@ class Job:
 
     def write(self, **said: Any) -> None:
         """Change what job.json says."""
-        own = {"number": self.number, "overrides": list(self.overrides)}
+        own = {"number": self.number, "overrides": list(map(masked, self.overrides))}
         write_json(self.folder / RECORD, {**own, **BLANK, **self.record, **said})
 
     def fail(self, error: str) -> None:
@@ -94,6 +104,9 @@ class Job:
                     value = task()
                 ended = {"state": "done"}
                 return value
+            except ReportError as fault:  # it is trained, and its metrics stand
+                ended = {"state": "done", "error": said(fault)}
+                raise
             except Exception as fault:
                 ended = {"state": "pruned" if type(fault).__name__ == "TrialPruned" else "failed", "error": said(fault)}
                 raise
@@ -127,7 +140,8 @@ class SweepFolder:
         try:
             plan = json.loads(file.read_text())
             assert {"sweep", "overrides", "jobs"} <= set(plan)
-            folders = [(job["folder"], int(job["number"]), job["overrides"]) for job in plan["jobs"]]
+            assert all(isinstance(o, str) for entry in (plan, *plan["jobs"]) for o in entry["overrides"])
+            folders = [(job["folder"], int(job["number"])) for job in plan["jobs"]]
         except (FileNotFoundError, NotADirectoryError):
             raise ConfigError(
                 f"{self.path}: not the folder of a sweep ({PLAN} is missing); a sweep's folder lies under "
@@ -135,9 +149,9 @@ class SweepFolder:
             ) from None
         except (ValueError, TypeError, KeyError, AssertionError):
             raise ConfigError(f"{file}: not the plan of a sweep; restore it, or start a new one") from None
-        for folder, number, _ in folders:
+        for place, (folder, number) in enumerate(folders):
             # What a file says must not decide which folder outside the sweep is read, written or removed.
-            if folder != str(number) or number < 0 or (self.path / folder).is_symlink():
+            if folder != str(number) or number != place or (self.path / folder).is_symlink():
                 raise ConfigError(
                     f"{file}: the folder of job {number} is {folder!r}; a sweep's job has a folder of its own in the "
                     "sweep's, named by its number; restore the file, or start a new sweep"
@@ -149,8 +163,9 @@ class SweepFolder:
         """Every planned job, in order; of a search, every trial that has begun."""
         if self.planned:
             return [Job(job["number"], tuple(job["overrides"]), self.path / job["folder"]) for job in self.plan["jobs"]]
-        begun = [json.loads(path.read_text()) | {"folder": path.parent} for path in self.path.glob(f"*/{RECORD}")]
-        return [Job(j["number"], tuple(j["overrides"]), j["folder"]) for j in sorted(begun, key=lambda j: j["number"])]
+        begun = [(Job(0, (), path.parent).record, path.parent) for path in self.path.glob(f"*/{RECORD}")]
+        found = [Job(record["number"], tuple(record["overrides"]), folder) for record, folder in begun]
+        return sorted(found, key=lambda job: job.number)
 
     def write_plan(self, name: str, typed: Sequence[str], hydra: Sequence[str], jobs: Sequence[Sequence[str]]) -> None:
         """Write sweep.json.
@@ -162,13 +177,14 @@ class SweepFolder:
             jobs: settings of each job.
         """
         entries = [{"number": n, "overrides": list(job), "folder": str(n)} for n, job in enumerate(jobs)]
-        write_json(self.path / PLAN, {"sweep": name, "overrides": list(typed), "hydra": list(hydra), "jobs": entries})
+        plan = {"sweep": name, "overrides": list(typed), "hydra": list(hydra), "jobs": entries}
+        write_json(self.path / PLAN, masked_content(plan))
 
     def label(self, job: Job) -> str:
         """Return what sets a job apart from the others: its settings of the keys that differ between jobs."""
         last = [dict(o.partition("=")[::2] for o in each.overrides) for each in self.jobs]
         swept = {key for each in last for key in each if len({other.get(key) for other in last}) > 1}
-        return " ".join(o.lstrip("+") for o in job.overrides if not swept or o.partition("=")[0] in swept)
+        return " ".join(masked(o.lstrip("+")) for o in job.overrides if not swept or o.partition("=")[0] in swept)
 
 
 def sweep_job(task: Callable[[DictConfig], T]) -> Callable[[DictConfig], T | None]:

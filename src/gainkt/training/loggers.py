@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import uuid
 from typing import Any
 
 from lightning.pytorch.loggers import Logger
@@ -34,6 +35,13 @@ def build_loggers(cfg: DictConfig) -> list[Logger]:
         close_loggers(loggers, "failed")
         raise
     return loggers
+
+
+def number_runs(cfg: DictConfig) -> None:
+    """Give each W&B run of a config an id, by which it goes on where the run is resumed."""
+    for entry in (cfg.logger or {}).values():
+        if entry is not None and "id" in entry and entry.id is None:
+            entry.id = uuid.uuid4().hex[:8]
 
 
 def close_loggers(loggers: list[Any], status: str) -> None:

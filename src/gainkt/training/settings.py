@@ -35,6 +35,7 @@ LIMITS: tuple[tuple[str, Fits, str], ...] = (
     ("seed", _whole(0, 2**32 - 1), f"a whole number from 0 to {2**32 - 1}"),
     ("gradient_every", _whole(0), "a whole number of training steps, 0 for never"),
     ("diagnose", _flag, "true or false"),
+    ("report", _flag, "true or false"),
     ("trajectories.write", _flag, "true or false"),
     ("trajectories.students", lambda x: x is None or _whole(1)(x), "a whole number of students, 1 or more, or null"),
     ("trajectories.seed", _whole(0), "a whole number, 0 or more"),
@@ -45,6 +46,7 @@ LIMITS: tuple[tuple[str, Fits, str], ...] = (
     ("dataset.tokens_per_batch", _whole(2), "a whole number of steps, 2 or more"),
     ("dataset.window_length", _whole(2), "a whole number of steps, 2 or more"),
     ("dataset.window_context", _whole(0), "a whole number of steps, 0 or more"),
+    ("dataset.carry_state", _flag, "true or false"),
     ("dataset.split.num_folds", lambda x: x is None or _whole(2)(x), "a whole number of folds, 2 or more, or null"),
 )
 """Key, what its value must be, and that in words; a key that a config lacks is not asked for."""

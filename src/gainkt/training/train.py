@@ -24,9 +24,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from gainkt.config import build, check_keys, said
 from gainkt.data.datamodule import KTDataModule
+from gainkt.digests import exists
 from gainkt.errors import ConfigError, ReportError, Terminated
 from gainkt.files import claimed, write_json, write_whole
 from gainkt.losses import Loss
+from gainkt.losses.loss import check_bce_weights
+from gainkt.masking import MASK
 from gainkt.model import GainKT
 from gainkt.references.base import Reference
 from gainkt.references.cache import fitted
@@ -35,6 +38,8 @@ from gainkt.references.targets import Targets
 from gainkt.reporting.alignment_report import save_alignment_figure
 from gainkt.reporting.diagnosis_figures import save_figures
 from gainkt.reporting.figures import save_figure, students_figure, training_figure
+from gainkt.reporting.page import require_pages
+from gainkt.reporting.page.notebook import Page
 from gainkt.runs.checks import added_rules, try_columns
 from gainkt.runs.folder import (
     OWNER,
@@ -46,18 +51,21 @@ from gainkt.runs.folder import (
     load_weights,
     read_checkpoint,
     references_of,
+    way_out,
 )
-from gainkt.runs.received import packages_of, read_config
+from gainkt.runs.received import leaves, packages_of, read_config
 from gainkt.runs.reports import align_run, diagnose_run
 from gainkt.runs.scoring import judge, score_phases
 from gainkt.training.callbacks.checkpoint import PhaseCheckpoint, WholeCheckpointIO
 from gainkt.training.callbacks.early_stopping import PhaseEarlyStopping
+from gainkt.training.callbacks.folder_stands import FolderStands
 from gainkt.training.callbacks.loss_schedule import LossScheduleCallback
 from gainkt.training.callbacks.metrics_table import MetricsTable
 from gainkt.training.callbacks.progress import progress_callbacks
 from gainkt.training.callbacks.reseed import ReseedEachBatch
-from gainkt.training.loggers import build_loggers, close_loggers
+from gainkt.training.loggers import build_loggers, close_loggers, number_runs
 from gainkt.training.module import GainKTModule
+from gainkt.training.page import run_page, write_page
 from gainkt.training.settings import check_settings
 
 log = logging.getLogger(__name__)
@@ -86,6 +94,10 @@ class RunResult:
     trainer: Trainer
     """Lightning's trainer."""
 
+    def report(self) -> Page:
+        """Return the run's page, which a notebook shows and `save` writes; errors are those of `run_page`."""
+        return run_page(self.run, self.datamodule)
+
 
 def train(cfg: DictConfig, overrides: Sequence[str] | None = None) -> RunResult:
     """Train the variant of a composed config, and score each phase's best checkpoint.
@@ -103,6 +115,9 @@ def train(cfg: DictConfig, overrides: Sequence[str] | None = None) -> RunResult:
     cfg, resumes, restarts = _config_of(cfg)
     check_settings(cfg)
     check_keys(cfg)
+    check_bce_weights(cfg.loss, overrides or ())
+    if cfg.get("report"):
+        require_pages()
     directory = RunDirectory(Path(cfg.run.dir))
     with claimed(directory.path, OWNER), _resumable(directory):
         if not resumes and not cfg.run.get("overwrite"):
@@ -130,12 +145,13 @@ def _train(cfg: DictConfig, directory: RunDirectory, resumes: bool, overrides: S
     if not resumes:
         if cfg.run.get("overwrite") and directory.is_begun:
             directory.clear()
+        number_runs(cfg)
         directory.create(cfg, datamodule, overrides)
     run, last = load_run(directory.path, trust), directory.checkpoints / "last.ckpt"
-    saved = read_checkpoint(last) if resumes and last.exists() else None
+    saved = read_checkpoint(last) if resumes and exists(last, way_out(last)) else None
     if saved is not None:
         load_weights(model, saved, last)
-        _require_bests(directory, saved["callbacks"].get(MetricsTable.__qualname__, {}).get("rows", []), cfg)
+        _require_bests(directory, _rows(saved), cfg)
 
     loggers = build_loggers(cfg)
     trainer = _build_trainer(cfg, schedule, directory, loggers)
@@ -146,7 +162,9 @@ def _train(cfg: DictConfig, directory: RunDirectory, resumes: bool, overrides: S
             _fit(trainer, module, datamodule, last if saved else None)
         directory.require_whole()
         table = next(c for c in trainer.callbacks if isinstance(c, MetricsTable))  # type: ignore[attr-defined]
+        table.rows = table.rows or _rows(saved)
         _require_bests(directory, table.rows, cfg)
+        table.write()  # what is on disk may be damaged where a finished run is resumed
         scored = score_phases(run, datamodule, trainer.strategy.root_device)
         _record(scored.results, directory, loggers)
         card, reports = None, Reports(directory)
@@ -176,6 +194,9 @@ def _train(cfg: DictConfig, directory: RunDirectory, resumes: bool, overrides: S
     if reference is not None and card is not None:
         with reports.part("the alignment", "align"):
             aligned = _align(run, datamodule, reference, device)
+    if cfg.get("report"):
+        with reports.part("the page", "report"):
+            write_page(run, datamodule)
     reports.require_all()
     directory.require_whole()
     return RunResult(scored.metrics, scored.results, card, diagnosis, aligned, run, datamodule, module, trainer)
@@ -227,8 +248,39 @@ def _config_of(cfg: DictConfig) -> tuple[DictConfig, bool, bool]:
     moved = None if OmegaConf.is_missing(cfg.dataset, "path") else cfg.dataset.get("path")
     if moved is not None:
         saved.dataset.path = str(Path(moved).expanduser().resolve())
+    _log_here(saved, directory.path)
+    _put_secrets(saved, cfg, directory.config)
     saved.run.dir, saved.run.resume = str(directory.path), None if restarts else cfg.run.resume
     return saved, not restarts, restarts
+
+
+def _log_here(saved: DictConfig, folder: Path) -> None:
+    """Let loggers of a run that is resumed write into its folder, wherever it was moved."""
+    for node in (saved.get("logger") or {}).values():
+        if node is not None and node.get("save_dir"):
+            was, home = Path(node.save_dir), Path(saved.run.dir)
+            node.save_dir = str(folder / was.relative_to(home)) if was.is_relative_to(home) else str(folder)
+
+
+def _put_secrets(saved: DictConfig, cfg: DictConfig, file: Path) -> None:
+    """Put secrets, which are not kept on disk, from the command's config into the saved one.
+
+    Raises:
+        ConfigError: one is not given.
+    """
+    for key, value in leaves(OmegaConf.to_container(saved)):
+        if isinstance(value, str) and MASK in value:
+            given = OmegaConf.select(cfg, key)
+            if given is None or MASK in str(given):
+                raise ConfigError(
+                    f"{file}: {key}={value}: a secret, which is not kept on disk; give it again: +{key}=..."
+                )
+            OmegaConf.update(saved, key, given)
+
+
+def _rows(saved: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """Rows of metrics.csv that a checkpoint knows."""
+    return list(((saved or {}).get("callbacks", {}).get(MetricsTable.__qualname__) or {}).get("rows", []))
 
 
 def _require_bests(directory: RunDirectory, rows: Sequence[Mapping[str, Any]], cfg: DictConfig) -> None:
@@ -270,7 +322,8 @@ def _build_trainer(
         if isinstance(callback, PhaseCheckpoint):
             callback.dirpath = directory.checkpoints
     table = MetricsTable(directory.metrics)
-    callbacks: list[Callback] = [schedule, ReseedEachBatch(cfg.seed), *progress_callbacks(), table, *chosen]
+    stands = FolderStands(directory.require_whole)
+    callbacks: list[Callback] = [schedule, ReseedEachBatch(cfg.seed), *progress_callbacks(), stands, table, *chosen]
     # Batches are gathered in-process on purpose, and an epoch here may be shorter than a logging interval.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*number of training batches.*")

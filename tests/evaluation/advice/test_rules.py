@@ -25,10 +25,11 @@ from made_runs import (
 )
 from omegaconf import OmegaConf
 
+from conftest import composed
 from gainkt.config import conf_dir
 from gainkt.evaluation.advice.rules import RULES, STAGES
 from gainkt.evaluation.advice.run_state import RunState
-from gainkt.overrides import changed, compose_train
+from gainkt.overrides import changed
 
 TEMPERATURE, LEARN_THRESHOLD = "model.readout.temperature.mean", "model.readout.threshold.learn"
 ONE_STEEPNESS = "model.curve.beta.per_skill"
@@ -229,8 +230,8 @@ def test_a_rule_speaks_and_its_command_composes(
     assert reason.seen
     assert reason.means
     if advice.module == "train" and not advice.sweep:
-        composed = compose_train(changed([f"experiment={advice.experiment or experiment}"], advice.overrides))
-        found = OmegaConf.to_container(composed, resolve=True)
+        cfg = composed("train", *changed([f"experiment={advice.experiment or experiment}"], advice.overrides))
+        found = OmegaConf.to_container(cfg, resolve=True)
         assert isinstance(found, dict)
         assert any(found[key] != run["config"][key] for key in found if key != "run"), "nothing would change"
 
@@ -266,7 +267,7 @@ def test_experiments_name_only_what_exists(good: Run) -> None:
     seen = RunState(**run)
     for one in {id(one): one for rule in RULES for one in rule.experiments}.values():
         if one.module == "train" and not one.sweep:
-            compose_train([f"experiment={one.experiment or 'v1_per_skill'}", *one.settings(seen)])
+            composed("train", f"experiment={one.experiment or 'v1_per_skill'}", *one.settings(seen))
 
 
 def test_rules_are_silent_on_what_they_do_not_know(good: Run) -> None:

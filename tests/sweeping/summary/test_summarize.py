@@ -166,7 +166,7 @@ def test_what_cannot_be_summarised(
     summarize(folder)
     assert "results.json is missing" in (folder / "report.md").read_text()
     (folder / "1" / "results.json").write_text("{")
-    with pytest.raises(DataError, match=r"results\.json: is not JSON"):
+    with pytest.raises(ConfigError, match=r"results\.json: is damaged"):
         summarize(folder)
     (folder / "1" / "results.json").unlink()
     (folder / "0" / "config.yaml").write_text("a: [")

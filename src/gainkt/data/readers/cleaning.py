@@ -16,6 +16,9 @@ from gainkt.data.readers.text import ReadError
 CALLED = {"correct": "response"}
 """What messages call a role that is called otherwise in settings."""
 
+ASKED = 2
+"""Stands for the response of a row that has none and asks for a prediction."""
+
 
 def among(codes: Sequence[int] | NDArray, size: int) -> NDArray[np.bool_]:
     """Return [size], true at the codes."""
@@ -91,10 +94,13 @@ class Gaps:
 class Responses:
     """What the names in the column of responses mean."""
 
-    def __init__(self, names: Sequence[str], options: Options) -> None:
-        """Read them by the options."""
+    def __init__(self, names: Sequence[str], options: Options, *, asks: bool = False) -> None:
+        """Read them by the options; `asks`: where there is none, a row asks for a prediction (ASKED)."""
         self.names, self.options = names, options
         found = parse_responses(names, options.responses)
+        if asks:
+            for code in missing_codes(names, options.missing_words, responses=True):
+                found[code] = ASKED
         left = {str(word).strip().lower() for word, value in (options.responses or {}).items() if value is None}
         self.asked = [code for code, name in enumerate(names) if name.lower() in left]
         self.unread = [code for code, value in enumerate(found) if value is None and code not in self.asked]
@@ -105,7 +111,7 @@ class Responses:
         self.limit = options.threshold if options.partial == "threshold" else 0.5
         numbers = [0 if value is None else value >= self.limit if 0 < value < 1 else value for value in found]
         self.values = np.array(numbers).astype(np.uint8)
-        """[V], 0 or 1."""
+        """[V], 0 or 1, or ASKED."""
 
     def refuse(self, cells: Names, label: str) -> None:
         """Refuse responses that are not understood.

@@ -22,7 +22,7 @@ from gainkt.data.readers.order import Order
 from gainkt.data.readers.spill import Spill
 from gainkt.data.readers.text import ReadError
 
-__all__ = ["KEY", "Columns", "Options", "build_log", "natural_key"]
+__all__ = ["KEY", "Columns", "Options", "RowLog", "build_log", "build_rows", "natural_key"]
 _logger = logging.getLogger(__name__)
 ROLES = ("student", "skill", "correct", "item")
 """Roles whose cells are names."""
@@ -60,6 +60,19 @@ class Columns:
         return self.labels.get(role, CALLED.get(role, role))
 
 
+@dataclass(frozen=True)
+class RowLog:
+    """A log, and where each of the R rows of its source went: for predictions row by row."""
+
+    log: InteractionLog
+    step: NDArray[np.int64]
+    """[R], step of the log that a row became, or became a part of; -1 for a row that was left out."""
+    slots: NDArray[np.int64]
+    """[R, 2], a row's skills are log.skills[start : stop]; as its cell has them, names that repeat aside."""
+    asked: NDArray[np.bool_]
+    """[M], steps without a response, which only build_rows lets in; `log.responses` is 0 there."""
+
+
 def build_log(name: str, columns: Columns | Iterable[Columns], options: Options) -> InteractionLog:
     """Return the log of a source's columns: students in order of appearance, skills and items in natural order.
 
@@ -70,18 +83,38 @@ def build_log(name: str, columns: Columns | Iterable[Columns], options: Options)
     Raises:
         DataError: what the options do not allow, with the first place, the count, and the option that would.
     """
-    rows = _Rows(options)
+    return _taken(columns, options, asks=False).log(name)[0]
+
+
+def build_rows(name: str, columns: Columns | Iterable[Columns], options: Options) -> RowLog:
+    """Return the same, and where each row went; a row without a response asks for a prediction.
+
+    Raises:
+        DataError: as build_log.
+    """
+    rows = _taken(columns, options, asks=True)
+    log, histories = rows.log(name)
+    row, at, first, last = (np.concatenate(column) for column in zip(*histories.trail, strict=True))
+    step, slots = np.full(rows.next_row, -1), np.zeros((rows.next_row, 2), dtype=np.int64)
+    step[row], slots[row] = at, np.stack([first, last], axis=1)
+    asked = np.zeros(log.num_steps, dtype=np.bool_)
+    asked[np.concatenate(histories.asked)] = True
+    return RowLog(log, step, slots, asked)
+
+
+def _taken(columns: Columns | Iterable[Columns], options: Options, *, asks: bool) -> _Rows:
+    rows = _Rows(options, asks=asks)
     for block in [columns] if isinstance(columns, Columns) else columns:
         rows.take(block)
     rows.leave_out()
-    return rows.log(name)
+    return rows
 
 
 class _Rows:
     """The rows of a source on their way to a log."""
 
-    def __init__(self, options: Options) -> None:
-        self.options = options
+    def __init__(self, options: Options, *, asks: bool) -> None:
+        self.options, self.asks = options, asks
         self.vocabularies: dict[str, Vocabulary] = {}
         self.order = Order(options.missing_words, options.date_format)
         self.clock = Order(None, options.date_format)
@@ -117,7 +150,11 @@ class _Rows:
             self.clock.unread += 0 if gaps is None else int(gaps.sum())
         self.unplaced.append(unplaced)
         self.blocks.append(self.num_blocks, _records(cells))
-        self.num_blocks, self.size, self.next_row = self.num_blocks + 1, self.size + size, self.next_row + size
+        self.num_blocks, self.size, self.next_row = (
+            self.num_blocks + 1,
+            self.size + size,
+            int(rows[-1]) + 1 if size else self.next_row,
+        )
 
     def place(self, row: int, role: str = "correct") -> str:
         """Say where a row stands in the source."""
@@ -135,10 +172,9 @@ class _Rows:
         """Of each role: the name of each spelling."""
         for role, vocabulary in self.vocabularies.items():
             self._settle_names(role, vocabulary)
-        gaps = Gaps(
-            {role: self.names[role] for role in ROLES if role in self.names}, bool(self.order.size), self.options
-        )
-        responses = Responses(self.names["correct"], self.options)
+        needed = [role for role in ROLES if role in self.names and not (self.asks and role == "correct")]
+        gaps = Gaps({role: self.names[role] for role in needed}, bool(self.order.size), self.options)
+        responses = Responses(self.names["correct"], self.options, asks=self.asks)
         self.counts = {role: np.zeros(len(names), dtype=np.int64) for role, names in self.names.items()}
         met = np.zeros(len(self.names["correct"]), dtype=np.int64)
         self.first_rows = np.full(len(self.names["student"]), _UNSEEN)
@@ -217,8 +253,8 @@ class _Rows:
         if count:
             self.left_out[reason] = self.left_out.get(reason, 0) + count
 
-    def log(self, name: str) -> InteractionLog:
-        """Deal the rows to parts, put each into order, and return the log and its account."""
+    def log(self, name: str) -> tuple[InteractionLog, Histories]:
+        """Deal the rows to parts, put each into order, and return the log with its account, and where rows went."""
         codes, students = self._used("student")
         by_row = np.argsort(self.first_rows[codes], kind="stable")
         tables: dict[str, NDArray] = {
@@ -241,7 +277,7 @@ class _Rows:
         part_of = ((np.cumsum(sizes) - 1) // PART_ROWS).astype(np.int16)
         parts = self._deal(tables, part_of)
         beside, clock = next(iter(self.columns.beside), None), self.columns.label("clock")
-        histories = Histories(names, cells[3], self.options, self.place, beside, clock)
+        histories = Histories(names, cells[3], self.options, self.place, beside, clock, asks=self.asks)
         numbers = np.unique(part_of).tolist()
         for part in numbers:
             histories.add(parts.load(part))
@@ -249,7 +285,7 @@ class _Rows:
                 parts.drop(part)
         histories.finish(lambda: map(parts.load, numbers))
         self._left_out("duplicates", histories.duplicates)
-        return InteractionLog(
+        log = InteractionLog(
             name=name,
             students=np.array(names.students, dtype=np.str_),
             skill_names=np.array(names.skills, dtype=np.str_),
@@ -257,6 +293,7 @@ class _Rows:
             account=self._account(name, names, histories),
             **histories.arrays(),
         )
+        return log, histories
 
     def _skills(self, tables: dict[str, NDArray]) -> tuple[list[str], NDArray, NDArray, NDArray]:
         """Return the skills' names, those of each cell (one cell after another), how many it has, its rows."""

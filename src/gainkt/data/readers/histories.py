@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gainkt.data.log import NO_FOLD, TEST, TRAIN, VALID, offsets_of, spans
 from gainkt.data.readers.cells import Where
+from gainkt.data.readers.cleaning import ASKED
 from gainkt.data.readers.expansion import Twos, alike, step_starts
 from gainkt.data.readers.options import KEY, Options
 from gainkt.data.readers.text import ReadError
@@ -49,6 +50,8 @@ class Histories:
         where: Where,
         beside: str | None,
         clock: str,
+        *,
+        asks: bool = False,
     ) -> None:
         """Make room.
 
@@ -59,6 +62,7 @@ class Histories:
             where: says where a row stands.
             beside: column of `beside`.
             clock: column of `clock`.
+            asks: whether responses may be ASKED, and where rows went is kept.
         """
         self.names, self.options, self.where, self.beside, self.clock = names, options, where, beside, clock
         self.size, slots = int(counts.sum()), int((counts * names.sizes).sum())
@@ -72,6 +76,11 @@ class Histories:
         self.skills = np.empty(slots, dtype=np.int32)
         self.clock_is_place = True
         """Whether all rows of one value of an unused column of the order are one answer, for all that can be seen."""
+        self.asks = asks
+        self.trail: list[tuple[NDArray, NDArray, NDArray, NDArray]] = []
+        """Of kept rows: their numbers in the source, their steps, where their skills begin and end."""
+        self.asked: list[NDArray[np.int64]] = []
+        """Steps without a response."""
         self._found: dict[int, tuple[int, Callable[[int], ReadError]]] = {}
         single = bool(names.sizes[counts > 0].max() == 1) if self.size else False
         self.twos = Twos() if not names.items and options.row_expansion is None and single else None
@@ -83,7 +92,9 @@ class Histories:
         self._take_folds(part)
         starts = self._starts(part)
         if self.twos is not None:
-            self.twos.add(part.student, part.skill, part.response)
+            given = part.response < ASKED
+            if given.any():
+                self.twos.add(part.student[given], part.skill[given], part.response[given])
         if part.order is not None:
             part, starts = self._without_repeats(part, starts)
         if not self._found.keys() - {SAME_TIME}:
@@ -103,7 +114,9 @@ class Histories:
         if self.twos is not None and min(self._found, default=TWICE) >= PAIRS and len(self.twos.suspicious()):
             for records in parts():
                 part = _Rows(records, self)
-                marks = self.twos.marks(part.student, part.skill, part.response)
+                given = part.response < ASKED
+                marks = np.zeros(len(given), dtype=np.bool_)
+                marks[given] = self.twos.marks(part.student[given], part.skill[given], part.response[given])
                 self._found_expansion(PAIRS, marks, part, "response, always, for these pairs of skills")
         if self._found:
             count, tell = self._found[min(self._found)]
@@ -244,6 +257,11 @@ class Histories:
         steps = slice(self.steps, self.steps + len(first))
         slots = slice(self.slots, self.slots + len(part.skill))
         self.responses[steps], self.items[steps] = part.response[first], part.item[first]
+        if self.asks:
+            bounds, asked = self.slots + offsets_of(part.counts), np.flatnonzero(part.response[first] >= ASKED)
+            self.trail.append((part.rows, self.steps + np.cumsum(starts) - 1, bounds[:-1], bounds[1:]))
+            self.asked.append(self.steps + asked)
+            self.responses[self.steps + asked] = 0
         self.skills[slots] = part.skill
         ends = np.add.reduceat(part.counts, first).cumsum() + self.slots
         self.skill_offsets[steps.start + 1 : steps.stop + 1] = ends
@@ -278,6 +296,9 @@ class _Rows:
         cell, names = columns["skill"], histories.names
         self.counts = names.sizes[cell]
         self.skill = names.cells[spans(histories.cell_starts[cell], self.counts)]
+        if histories.asks and "item" not in has:  # each asks for itself: nothing tells which of them were one answer
+            self.response = self.response.astype(np.int64)
+            self.response[self.response == ASKED] += np.arange((self.response == ASKED).sum())
         self.place = np.empty(0, np.int64)
         if self.order is not None:
             self.place = np.cumsum(np.r_[True, ~alike(self.student, self.order)])

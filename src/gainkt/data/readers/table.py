@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gainkt.data.log import InteractionLog
 from gainkt.data.readers.cells import Coded, encode
-from gainkt.data.readers.frame import KEY, Columns, Options, build_log
+from gainkt.data.readers.frame import KEY, Columns, Options, RowLog, build_log, build_rows
 from gainkt.data.readers.text import TextTable, existing_file, stem_of
 from gainkt.errors import ConfigError, DataError, nearest
 
@@ -72,6 +72,35 @@ class TableReader(Options):
             ConfigError: two columns are the same.
             DataError: the table cannot be used; the message names the line.
         """
+        table, blocks = self._opened(source)
+        return build_log(self.name or table.name, blocks, self)
+
+    def rows(self, source: str | Path | pd.DataFrame | pa.Table) -> tuple[RowLog, pa.Table]:
+        """Read the same, say where each row went, and return all rows' columns; rows without a response ask for one.
+
+        Raises:
+            ConfigError: two columns are the same.
+            DataError: the table cannot be used; the message names the line.
+        """
+        table, blocks = self._opened(source)
+        read = build_rows(self.name or table.name, blocks, self)
+        named = (getattr(self, role) for role in ("student", "skill", "item", "order", "correct"))
+        whole = table.whole([name for given in named for name in _columns(given)])
+        more = whole.num_rows - len(read.step)  # rows at the end that do not count (`only`) are rows of the source too
+        step, slots = np.pad(read.step, (0, more), constant_values=-1), np.pad(read.slots, ((0, more), (0, 0)))
+        return replace(read, step=step, slots=slots), whole
+
+    def used(self, source: pd.DataFrame | pa.Table) -> pa.Table:
+        """Return the columns of a table that are read, as they stand.
+
+        Raises:
+            ConfigError: two columns are the same.
+            DataError: one is missing.
+        """
+        table, _ = self._opened(source)
+        return table.whole(table.wanted)
+
+    def _opened(self, source: str | Path | pd.DataFrame | pa.Table) -> tuple[Table, Iterator[Columns]]:
         roles = {
             role: _columns(getattr(self, role)) for role in ("student", "skill", "correct", "item", "order", "fold")
         }
@@ -81,7 +110,7 @@ class TableReader(Options):
         table = Table(source, self, [*wanted, *map(str, self.only or {})])
         beside = [] if self.item else table.like(ITEM_NAMES, wanted)[:1]
         clock = table.like(ORDER_NAMES, [*wanted, *beside])[:1] if self.order is None else []
-        return build_log(self.name or table.name, self._blocks(table, roles, beside, clock), self)
+        return table, self._blocks(table, roles, beside, clock)
 
     def _blocks(
         self, table: Table, roles: Mapping[str, list[str]], beside: list[str], clock: list[str]
@@ -204,6 +233,10 @@ class Table:
             batches = self.table.select(raw).to_batches(_ROWS)
         for batch in batches:
             yield pa.RecordBatch.from_arrays([batch[name] for name in raw], names=list(columns))
+
+    def whole(self, names: Sequence[str]) -> pa.Table:
+        """Return columns of all rows, those that do not count (`only`) too."""
+        return pa.Table.from_batches(list(self._batches(names, ())))
 
     def column(self, name: str) -> Coded:
         """Return the cells of a column, whole."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from gainkt.digests import exists, read_table
 from gainkt.evaluation.diagnosis import causes, gain_causes, training_causes
 from gainkt.evaluation.diagnosis.findings import CAUSE, Question
 from gainkt.evaluation.diagnosis.headroom import Tables
@@ -51,7 +52,8 @@ def diagnose(
         ValueError: no step is scored.
     """
     path = None if metrics is None else Path(metrics)
-    table = pd.read_csv(path) if path is not None and path.is_file() else None
+    way = f"`python -m gainkt.train run.resume={path.parent}` writes it again" if path is not None else ""
+    table = read_table(path, way, ("epoch",)) if path is not None and exists(path, way) else None
     tables = Tables(predictions, trajectories, skills, table)
     findings = [question.ask(tables) for question in QUESTIONS]
     students = predictions["student"].nunique()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,15 +12,17 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from gainkt.digests import exists, held_to, opened, read_json, read_table
 from gainkt.errors import DataError
 from gainkt.masking import masked
-from gainkt.sweeping.jobs import RECORD, SweepFolder
+from gainkt.runs.folder import way_out
+from gainkt.sweeping.jobs import AGAIN, RECORD, SweepFolder
 
 REPEATS = ("seed", "dataset.fold")
 """Settings over which a run is repeated; runs that are equal but for these are one setting."""
 NO_PARAMETERS = (
     *("hydra", "run", "sweep", "logger", "trajectories", "callbacks.report"),
-    *("gradient_every", "dataset.path", "diagnose"),
+    *("gradient_every", "dataset.path", "diagnose", "report"),
 )
 """Settings that change no metric; they are listed but count as no parameter."""
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -141,7 +142,7 @@ def _value(text: str) -> Any:
 
 def _read(root: Path, number: int, path: Path, overrides: Sequence[str] | None = None) -> dict[str, Any]:
     """A row: what a job's folder says of it."""
-    job = _read_json(path / RECORD) if (path / RECORD).is_file() else {}
+    job = read_json(path / RECORD, AGAIN, {"state": str}) if (path / RECORD).is_file() else {}
     config = _read_yaml(path / "config.yaml") if (path / "config.yaml").is_file() else {}
     finished = (path / "results.json").is_file()
     # Without job.json nothing tells a run that is going on from one that was killed.
@@ -166,23 +167,21 @@ def _read(root: Path, number: int, path: Path, overrides: Sequence[str] | None =
 
 def _metrics(path: Path) -> dict[str, float]:
     """Metrics of the selected checkpoint, loss terms and weights of its epoch, and the scorecard's values."""
-    results = _read_json(path / "results.json")
+    results = read_json(path / "results.json", way_out(path / "results.json"), {"selected": str, "phases": dict})
     try:
         chosen = results["phases"][results["selected"]]
         found: dict[str, Any] = {f"{part}/{n}": v for part, of in chosen["figures"].items() for n, v in of.items()}
-    except KeyError as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path / 'results.json'}: holds no {error}; was it written by another version?") from error
-    if (path / "metrics.csv").is_file():
-        try:
-            epochs = pd.read_csv(path / "metrics.csv").set_index("epoch")
-        except (ValueError, KeyError) as error:
-            raise DataError(f"{path / 'metrics.csv'}: cannot be read ({error}); run that job again") from error
+    if exists(path / "metrics.csv", way_out(path / "metrics.csv")):
+        epochs = read_table(path / "metrics.csv", way_out(path / "metrics.csv"), ("epoch",)).set_index("epoch")
         if chosen.get("epoch") in epochs.index:
             found |= epochs.loc[chosen["epoch"]].filter(regex="^(loss|weight)/").dropna().to_dict()
     if (path / "scorecard.json").is_file():
-        card = _read_json(path / "scorecard.json")
-        found |= {f"scorecard/{check['name']}": check["value"] for check in card["checks"]}
-        found |= {f"carries/{part}": entry.get("fall") for part, entry in card.get("carries", {}).items()}
+        card = read_json(path / "scorecard.json", way_out(path / "scorecard.json"), {"checks": list})
+        with held_to(path / "scorecard.json", way_out(path / "scorecard.json")):
+            found |= {f"scorecard/{check['name']}": check["value"] for check in card["checks"]}
+            found |= {f"carries/{part}": entry.get("fall") for part, entry in card.get("carries", {}).items()}
     return {name: float(value) for name, value in found.items() if isinstance(value, (int, float))}
 
 
@@ -190,13 +189,15 @@ def _from_command(path: Path) -> list[str] | None:
     """Overrides in the command line that started a run; None where it started a sweep, or is not known."""
     hydras = path / ".hydra" / "overrides.yaml"
     if hydras.is_file():
-        return [str(entry) for entry in _read_yaml(hydras)]
+        with opened(hydras, AGAIN) as file, held_to(hydras, AGAIN, ValueError, yaml.YAMLError, TypeError):
+            return [str(entry) for entry in yaml.load(file, Loader=LOADER) or ()]
     if not (path / "provenance.json").is_file():
         return None
-    provenance = _read_json(path / "provenance.json")
-    if provenance.get("overrides") is not None:
-        return list(provenance["overrides"])
-    words = shlex.split(provenance.get("command", ""))
+    provenance = read_json(path / "provenance.json", way_out(path / "provenance.json"), {})
+    with held_to(path / "provenance.json", way_out(path / "provenance.json")):
+        if provenance.get("overrides") is not None:
+            return list(map(str, provenance["overrides"]))
+        words = shlex.split(provenance.get("command", ""))
     if "gainkt.train" not in words or {"-m", "--multirun"} & set(words[words.index("gainkt.train") :]):
         return None
     return [word for word in words if "=" in word and not word.startswith("-")]
@@ -234,20 +235,17 @@ def _is_parameter(key: str) -> bool:
     return not any(key == name or key.startswith(f"{name}.") for name in NO_PARAMETERS)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}: is not JSON ({error}); remove it and run that job again") from error
-
-
 def _read_yaml(path: Path) -> Any:
     """Plain content: what a config from disk says is read, not resolved; a few nested aliases would fill any memory."""
     try:
-        text = path.read_text()
+        with opened(path, AGAIN) as file:
+            text = file.read().decode("utf-8")
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=LOADER)):
             raise yaml.YAMLError("aliases are not read from disk")
-        return yaml.load(text, Loader=LOADER) or {}
-    except yaml.YAMLError as error:
+        content = yaml.load(text, Loader=LOADER)
+        if not isinstance(content, dict) or not content:
+            raise yaml.YAMLError("it holds no settings")
+        return content
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
-        raise DataError(f"{path}: is not YAML ({reason}); remove it and run that job again") from error
+        raise DataError(f"{path}: is not YAML ({reason}); {AGAIN}") from error

@@ -39,8 +39,12 @@ class MetricsTable(Checkpoint):
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         self.rows.append({"epoch": trainer.current_epoch, "phase": phase_callback(trainer).phase, **metrics})
         if trainer.is_global_zero:
-            table = pd.DataFrame(self.rows)
-            write_whole(self.path, lambda building: table.to_csv(building, index=False))
+            self.write()
+
+    def write(self) -> None:
+        """Write the table."""
+        table = pd.DataFrame(self.rows)
+        write_whole(self.path, lambda building: table.to_csv(building, index=False))
 
     def state_dict(self) -> dict[str, Any]:
         """The rows: a checkpoint knows the epochs that led to it, whatever the file on disk has seen since."""

@@ -1,0 +1,124 @@
+"""What a page shows of a part of the data: tables by step, student, skill and opportunity."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from gainkt.evaluation.statistics.breakdowns import concordance, step_skills
+
+BELIEFS = ("item_difficulty", "readiness", "velocity")
+"""Columns of the predictions that say why a step was predicted as it was."""
+BAND = (0.1, 0.5, 0.9)
+"""Quantiles of the students' mastery that a skill's curve shows."""
+FEWEST = 5
+"""Students from which on an opportunity is shown, where the skill ever had as many."""
+MOST = 60
+"""Opportunities of a skill that are shown at most."""
+
+
+def practised_cells(predictions: pd.DataFrame, trajectories: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a step and skill that it practises; students as in the trajectories, their steps in order.
+
+    Returns:
+        student, step, skill, item, response, scored, p1, p2 (both before the step), before (mastery of the skills
+        before the step, the minimum), the columns of BELIEFS, gain, mastery (after the step, as believed then),
+        mastery_final (as believed at the end) and opportunity (of the student on the skill, from 1).
+    """
+    cells = trajectories.loc[trajectories["relevant"], ["student", "step", "skill", "gain", "mastery", "mastery_final"]]
+    said = ["student", "step", "item", "response", "scored", "p1", "p2", "mastery", *BELIEFS]
+    told = predictions[said].rename(columns={"mastery": "before"})
+    rows = cells.merge(told, on=["student", "step"], how="left", validate="m:1")
+    order = pd.factorize(rows["student"])[0]
+    rows = rows.iloc[np.lexsort((np.arange(len(rows)), rows["step"], order))].reset_index(drop=True)
+    rows["opportunity"] = rows.groupby(["student", "skill"], sort=False).cumcount() + 1
+    return rows
+
+
+def mastery_now(trajectories: pd.DataFrame) -> pd.DataFrame:
+    """Return the last mastery of each skill that a student met: student, skill, mastery."""
+    ordered = trajectories[["student", "skill", "step", "mastery"]].sort_values("step", kind="stable")
+    last = ordered.drop_duplicates(["student", "skill"], keep="last").sort_index()
+    return last[["student", "skill", "mastery"]].reset_index(drop=True)
+
+
+def by_student(predictions: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a student of the predictions, in their order.
+
+    Returns:
+        student, steps, skills (that were practised), right (share of responses), auc1 and auc2 (within the student,
+        over scored steps; missing with one class of responses), mastery (mean over skills at the end; missing where
+        `now` does not know the student).
+    """
+    code, students = pd.factorize(predictions["student"])
+    count = np.bincount(code, minlength=len(students))
+    row, skill = step_skills(predictions["skills"])
+    met = pd.DataFrame({"student": code[row], "skill": skill}).drop_duplicates()
+    table = pd.DataFrame(
+        {
+            "student": students,
+            "steps": count,
+            "skills": np.bincount(met["student"], minlength=len(students)),
+            "right": np.bincount(code, predictions["response"], len(students)) / count,
+        }
+    )
+    scored = predictions["scored"].to_numpy(dtype=bool)
+    rows = predictions[scored]
+    response = rows["response"].to_numpy()
+    for number in (1, 2):
+        pairs = concordance(code[scored], rows[f"p{number}"].to_numpy(dtype=float), response, len(students))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            table[f"auc{number}"] = pairs[0] / pairs[1]
+    table["mastery"] = table["student"].map(now.groupby("student")["mastery"].mean())
+    return table
+
+
+def by_skill(skills: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of skills with what the practised cells say beside it.
+
+    Returns:
+        The columns of `skills`, and students (that practised it), initial (mean mastery before a student's first
+        attempt, over steps that practise no other skill; missing where there is none), gain_right and gain_wrong (mean
+        gain of the skill at steps answered so).
+    """
+    alone = ~cells.duplicated(["student", "step"], keep=False)
+    first = cells[alone & (cells["opportunity"] == 1)]
+    gain = cells.groupby(["skill", "response"])["gain"].mean().unstack()
+    names = skills["skill"]
+    return skills.assign(
+        students=names.map(cells.groupby("skill")["student"].nunique()).fillna(0).astype(int),
+        initial=names.map(first.groupby("skill")["before"].mean()),
+        gain_right=names.map(gain.get(1, pd.Series(dtype=float))),
+        gain_wrong=names.map(gain.get(0, pd.Series(dtype=float))),
+    )
+
+
+def by_opportunity(cells: pd.DataFrame) -> pd.DataFrame:
+    """Return the range of the students' mastery after each opportunity on a skill.
+
+    Opportunities of fewer than FEWEST students are left out unless no opportunity of the skill had as many, and those
+    after MOST always.
+
+    Returns:
+        skill, opportunity (from 1), students, low, middle, high (the quantiles BAND of mastery after it), right (share
+        of right responses at it); a skill's rows together.
+    """
+    rows = cells[cells["opportunity"] <= MOST]
+    groups = rows.groupby(["skill", "opportunity"], sort=True)
+    table = pd.DataFrame({"students": groups.size(), "right": groups["response"].mean()})
+    quantiles = groups["mastery"].quantile(np.array(BAND)).unstack()
+    table[["low", "middle", "high"]] = quantiles.to_numpy() if len(quantiles) else np.empty((0, 3))
+    most = table.groupby(level="skill")["students"].transform("max")
+    return table[table["students"] >= most.clip(upper=FEWEST)].reset_index()
+
+
+def sample_students(cells: pd.DataFrame, most: int, seed: int) -> list[str] | None:
+    """Return students, drawn at random, whose rows together are at most `most` (but one student always).
+
+    None where all of them fit.
+    """
+    sizes = cells.groupby("student", sort=False).size()
+    if sizes.sum() <= most:
+        return None
+    drawn = sizes.iloc[np.random.default_rng(seed).permutation(len(sizes))]
+    return list(drawn.index[: max(int((drawn.cumsum() <= most).sum()), 1)])

@@ -1,0 +1,276 @@
+"""A table of answers in; a table of predictions, or of each student's mastery, out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from gainkt.data.log import InteractionLog, offsets_of
+from gainkt.data.readers.frame import RowLog
+from gainkt.errors import ConfigError, DataError, nearest
+from gainkt.files import write_whole
+from gainkt.model import GainKT
+from gainkt.model.readout import probability
+from gainkt.names import joined, visible
+from gainkt.runs.tracer import ask, questions, step
+from gainkt.runs.vocabulary import UNKNOWN_SKILLS, Vocabulary
+from gainkt.runs.walk import CELLS, Walk, walk
+
+if TYPE_CHECKING:
+    from gainkt.runs.trained import TrainedModel
+
+ASKED = "no response: predicted, not learnt from"
+SKIPPED = "skill unknown to the model: left out"
+TYPICAL = "skill unknown to the model: taken for a typical one"
+LEFT_OUT = "left out in reading"
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """A table's log with the model's numbers of skills and items, and what had to be done for that."""
+
+    log: InteractionLog
+    asked: NDArray[np.bool_]
+    """[M], steps without a response."""
+    step: NDArray[np.int64]
+    """[R], the step of each row; -1 for a row that was left out."""
+    slots: NDArray[np.int64]
+    """[R, 2], its skills, start : stop; empty where the row was left out."""
+    notes: NDArray[np.object_]
+    """[R], what is to be said of a row; None for most."""
+    skills: tuple[str, ...]
+    """Names of the skills; those beside the model's are taken for typical ones."""
+
+
+def numbered(read: RowLog, skills: Vocabulary, items: Vocabulary, unknown_skills: str) -> Numbered:
+    """Number skills and items as a model does; an unknown item is -1.
+
+    Args:
+        read: as the reader left it.
+        skills: that the model knows.
+        items: that the model knows.
+        unknown_skills: what becomes of a skill that it does not: `fail`; `skip` it, and a step that has no other; or
+            `prior`, to take it for a typical skill.
+
+    Raises:
+        ConfigError: unknown_skills is none of these.
+        DataError: a skill is unknown, and unknown_skills is `fail`.
+    """
+    if unknown_skills not in UNKNOWN_SKILLS:
+        raise ConfigError(f"unknown_skills={unknown_skills}: no such choice{nearest(unknown_skills, UNKNOWN_SKILLS)}")
+    log = read.log
+    number = np.array(skills.numbers(map(str, log.skill_names)), dtype=np.int64)
+    unknown = number < 0
+    slots = int(unknown[log.skills].sum())
+    if slots and unknown_skills == "fail":
+        name = str(log.skill_names[int(np.argmax(unknown))])
+        raise DataError(
+            f"{log.name}: skill {visible(name)!r} is unknown to the model, which knows {len(skills)} skills (so are "
+            f"{int(unknown.sum())} of {len(unknown)}, in {slots} of {len(log.skills)} places)"
+            f"{nearest(name, skills.names)}; correct the names, leave such skills out by unknown_skills=skip, or take "
+            "them for typical ones by unknown_skills=prior"
+        )
+    more: list[str] = []
+    if unknown_skills == "prior":
+        more = [str(name) for name in log.skill_names[unknown]]
+        number[unknown] = len(skills) + np.arange(len(more))
+    found, step_of_slot = number[log.skills], np.repeat(np.arange(log.num_steps), np.diff(log.skill_offsets))
+    known = found >= 0
+    counts = np.bincount(step_of_slot[known], minlength=log.num_steps)
+    kept = counts > 0
+    owner = np.repeat(np.arange(log.num_students), log.lengths)
+    item = np.array([*items.numbers(map(str, log.item_names)), -1], dtype=np.int32)
+    rows = _rows_without(read, kept, known)
+    notes = np.full(len(read.step), None, dtype=object)
+    slot_is_new = np.r_[0, np.cumsum(unknown[log.skills])]
+    new = slot_is_new[read.slots[:, 1]] > slot_is_new[read.slots[:, 0]]
+    notes[new] = TYPICAL if more else SKIPPED
+    notes[read.step < 0] = LEFT_OUT
+    is_asked = (read.step >= 0) & read.asked[read.step]
+    notes[is_asked] = [ASKED if note is None else f"{ASKED}; {note}" for note in notes[is_asked]]
+    return Numbered(
+        replace(
+            log,
+            offsets=offsets_of(np.bincount(owner[kept], minlength=log.num_students)),
+            responses=log.responses[kept],
+            skill_offsets=offsets_of(counts[kept]),
+            skills=found[known].astype(np.int32),
+            items=item[log.items[kept]],
+            skill_names=np.array([*skills.names, *more], dtype=np.str_),
+            item_names=np.array(items.names, dtype=np.str_),
+        ),
+        read.asked[kept],
+        *rows,
+        notes,
+        (*skills.names, *more),
+    )
+
+
+def _rows_without(read: RowLog, kept_M: NDArray[np.bool_], known_L: NDArray[np.bool_]) -> tuple[NDArray, NDArray]:
+    """Return step and slots of the rows once steps and slots are left out."""
+    new_step = np.where(kept_M, np.cumsum(kept_M) - 1, -1)
+    step_of_row = np.where(read.step >= 0, np.r_[new_step, -1][read.step], -1)
+    return step_of_row, np.r_[0, np.cumsum(known_L)][read.slots]
+
+
+def rows_of(log: InteractionLog) -> tuple[RowLog, pd.DataFrame]:
+    """Return a log as a table of a row a step."""
+    step = np.arange(log.num_steps)
+    slots = np.stack([log.skill_offsets[:-1], log.skill_offsets[1:]], axis=1)
+    read = RowLog(log, step, slots, np.zeros(log.num_steps, dtype=np.bool_))
+    table = {
+        "student": np.repeat(log.students, log.lengths),
+        "skill": [joined(log.skill_names[log.skills[a:b]]) for a, b in slots],
+        **({"item": log.item_names[log.items]} if log.num_items else {}),
+        "correct": log.responses,
+    }
+    return read, pd.DataFrame(table)
+
+
+def predictions(model: TrainedModel, read: RowLog, unknown_skills: str) -> pd.DataFrame:
+    """Return a row for each row that was read, in their order; see TrainedModel.predict."""
+    rows, done = _walked(model, read, unknown_skills)
+    log, there = rows.log, rows.step >= 0
+    lowest = np.minimum.reduceat(done.mastery_L, log.skill_offsets[:-1]) if log.num_steps else np.empty(0)
+
+    def column(values: NDArray) -> NDArray:
+        found = np.full(len(rows.step), np.nan, dtype=np.float64)
+        found[there] = values[rows.step[there]]
+        return found
+
+    by_skill = np.full(len(rows.step), None, dtype=object)
+    mastery = done.mastery_L.astype(np.float64)
+    for row in np.flatnonzero(there):
+        by_skill[row] = mastery[rows.slots[row, 0] : rows.slots[row, 1]].tolist()
+    return pd.DataFrame(
+        {
+            "p1": column(done.p1_M),
+            "p2": column(done.p2_M),
+            "mastery": column(lowest),
+            "mastery_by_skill": by_skill,
+            "note": rows.notes,
+        }
+    )
+
+
+def _walked(model: TrainedModel, read: RowLog, unknown_skills: str) -> tuple[Numbered, Walk]:
+    rows = numbered(read, model.skills, model.items, unknown_skills)
+    network = model.network_with(len(rows.skills) - len(model.skills))
+    return rows, walk(network, rows.log, rows.asked, model.content.windows["length"], len(model.items))
+
+
+@torch.inference_mode()
+def mastery_table(
+    model: TrainedModel,
+    read: RowLog,
+    when: pd.Series,
+    *,
+    threshold: float,
+    every_skill: bool,
+    look_ahead: int,
+    unknown_skills: str,
+) -> pd.DataFrame:
+    """Return a row for each student and skill; see TrainedModel.mastery.
+
+    Args:
+        model: whose estimates.
+        read: the answers so far.
+        when: [R], what stands for the time of each row.
+        threshold: of mastery.
+        every_skill: of the model, not only those that the student has practised or that were asked.
+        look_ahead: right answers in a row that are tried at most; 0 for none.
+        unknown_skills: as for `numbered`.
+    """
+    if not 0 < threshold < 1:
+        raise ConfigError(f"threshold={threshold}: a mastery between 0 and 1, such as .95")
+    rows, done = _walked(model, read, unknown_skills)
+    log, network = rows.log, model.network_with(len(rows.skills) - len(model.skills))
+    owner = np.repeat(np.arange(log.num_students), log.lengths)
+    slot_step = np.repeat(np.arange(log.num_steps), np.diff(log.skill_offsets))
+    place = owner[slot_step] * len(rows.skills) + log.skills
+    told = ~rows.asked[slot_step]
+    cells = np.unique(place)
+    if every_skill:
+        cells = np.arange(log.num_students * len(rows.skills))
+    at = np.searchsorted(cells, place[told])
+    opportunities = np.bincount(at, minlength=len(cells))
+    last_row = np.full(log.num_steps, -1)
+    there = np.flatnonzero(rows.step >= 0)
+    last_row[rows.step[there]] = there
+    last_step = np.full(len(cells), -1)
+    np.maximum.at(last_step, at, slot_step[told])
+    student, skill = np.divmod(cells, len(rows.skills))
+    found = _now(network, done, student, skill, threshold, look_ahead)
+    last = when.iloc[np.where(last_step >= 0, last_row[last_step], 0)]
+    last = (last.astype("Int64") if pd.api.types.is_integer_dtype(last) else last).mask(last_step < 0)
+    table = pd.DataFrame(
+        {
+            "student": log.students[student],
+            "skill": np.array(rows.skills)[skill],
+            "mastery": found.pop("mastery"),
+            "opportunities": opportunities,
+            "last_practised": last.array,
+            **found,
+        }
+    )
+    return table
+
+
+def _now(
+    network: GainKT, done: Walk, student: NDArray, skill: NDArray, threshold: float, look_ahead: int
+) -> dict[str, NDArray]:
+    """Return what is expected of each (student, skill), and the right answers that would bring it to the threshold."""
+    size = max(1, CELLS // max(network.num_skills, network.width))
+    pieces: list[dict[str, NDArray]] = []
+    for first in range(0, max(len(student), 1), size):
+        state = done.state.select(torch.from_numpy(student[first : first + size]))
+        skills = torch.from_numpy(skill[first : first + size])[:, None]
+        nobody = torch.full((len(skills),), -1)
+        asked = questions(skills[:, None], nobody[:, None], torch.zeros(len(skills), 1))
+        now = ask(network, state, asked)
+        mastery = now.mastery_BQS[:, 0, 0].double().numpy()
+        piece = {
+            "mastery": mastery,
+            "p1": probability(now.logit1_BQ[:, 0]).double().numpy(),
+            "p2": probability(now.logit2_BQ[:, 0]).double().numpy(),
+            "missing": np.maximum(threshold - mastery, 0),
+        }
+        if look_ahead:
+            needed = np.where(mastery >= threshold, 0, np.nan)
+            for answers in range(1, look_ahead + 1):
+                open_ = np.isnan(needed)
+                if not open_.any():
+                    break
+                state = step(network, state, skills, nobody, torch.ones(len(skills)))
+                mastery = ask(network, state, asked).mastery_BQS[:, 0, 0].numpy()
+                needed[open_ & (mastery >= threshold)] = answers
+            piece["right_answers_missing"] = needed
+        pieces.append(piece)
+    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV or, by its ending, Parquet; masteries by skill are joined by ";" in CSV.
+
+    Raises:
+        ConfigError: another ending.
+    """
+    ending = path.suffix.lower()
+    if ending == ".parquet":
+        write_whole(path, lambda building: table.to_parquet(building, index=False))
+    elif ending == ".csv":
+        if "mastery_by_skill" in table:
+            table = table.assign(mastery_by_skill=table["mastery_by_skill"].map(_in_a_cell, na_action="ignore"))
+        write_whole(path, lambda building: table.to_csv(building, index=False, float_format="%.6g"))
+    else:
+        raise ConfigError(f"output={path}: give a name that ends in .csv or .parquet")
+
+
+def _in_a_cell(mastery: list[float]) -> str:
+    return ";".join(f"{one:.6g}" for one in mastery)

@@ -1,0 +1,119 @@
+"""State goes from window to window: predictions do not depend on where a history is cut."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from omegaconf import DictConfig
+
+from conftest import random_log
+from gainkt.data.datamodule import KTDataModule
+from gainkt.data.log import InteractionLog
+from gainkt.data.splits import AllStudents
+from gainkt.model import Carrier, GainKT
+from gainkt.runs.folder import build_model
+from gainkt.runs.predict import predict
+from gainkt.runs.recorder import record
+
+Config = Callable[..., DictConfig]
+LOG = random_log(num_students=12, longest=90, num_skills=9, seed=4)
+CLOSE = {"rtol": 0, "atol": 1e-6}
+
+
+def data(length: int, log: InteractionLog = LOG, **settings: object) -> KTDataModule:
+    module = KTDataModule(
+        read=lambda: log,
+        split=AllStudents(),
+        window_length=length,
+        window_context=0,
+        **{"tokens_per_batch": 200, **settings},
+    )
+    module.setup()
+    return module
+
+
+def made(config: Config, *settings: str, module: KTDataModule) -> GainKT:
+    torch.manual_seed(0)
+    model = build_model(config(*settings, "dataset.window_context=200").model, module.sizes).eval()
+    for part in (model.velocity, model.readiness):
+        for parameter in part.parameters():
+            torch.nn.init.normal_(parameter, std=0.3)
+    return model
+
+
+def by_step(model: GainKT, module: KTDataModule) -> pd.DataFrame:
+    """Both predictions of every scored step, by student and step."""
+    found, carrier = [], Carrier()
+    with torch.no_grad():
+        for batch in module.loader("test"):
+            output = model(batch, carrier.before(batch))
+            carrier.after(batch, output)
+            row, step = batch.scored_BT.nonzero(as_tuple=True)
+            values = {"p1": output.logit1_BT.sigmoid()[row, step], "p2": output.logit2_BT.sigmoid()[row, step]}
+            where = {"student": batch.student_B[row], "step": batch.start_B[row] + step}
+            found.append(pd.DataFrame({name: x.numpy() for name, x in (where | values).items()}))
+    assert len(carrier) == 0, "nobody is kept whose history is over"
+    return pd.concat(found).sort_values(["student", "step"], ignore_index=True)
+
+
+@pytest.mark.parametrize("experiment", ["v4_belief", "v4_monotone", "v4_items", "v1_per_skill"])
+def test_windows_of_any_length_predict_the_same(config: Config, experiment: str) -> None:
+    model = made(config, experiment, module=data(1000))
+    whole, anew = by_step(model, data(1000)), by_step(model, data(8, carry_state=False))
+    for length in (5, 8, 40):
+        found = by_step(model, data(length))
+        assert found[["student", "step"]].equals(whole[["student", "step"]]), "the same steps are scored"
+        np.testing.assert_allclose(found[["p1", "p2"]], whole[["p1", "p2"]], **CLOSE)
+    merged = anew.merge(whole, on=["student", "step"])
+    assert (merged.p2_x - merged.p2_y).abs().max() > 1e-3, "without state they differ"
+
+
+def test_scoring_and_tables_do_not_depend_on_the_cut(config: Config, tmp_path) -> None:
+    model = made(config, "v4_monotone", module=data(1000))
+    scored = [predict(model, data(length).loader("test")).sort_values(["p1", "p2"]) for length in (1000, 8)]
+    np.testing.assert_allclose(scored[0][["p1", "p2"]], scored[1][["p1", "p2"]], **CLOSE)
+    names = ["predictions", "trajectories"]
+    tables: dict[int, list[pd.DataFrame]] = {}
+    for length in (1000, 8):
+        paths = record(model, data(length), "test", tmp_path)
+        read = [pd.read_parquet(paths[name]) for name in names]
+        tables[length] = [t.sort_values(["student", "step", *t.columns.intersection(["skill"])]) for t in read]
+    (whole, curves), (cut, pieces) = tables[1000], tables[8]
+    for name in ("p1", "p2", "mastery", "readiness", "velocity", "gain_mean", "saturated_other", "p2_wrong_skill"):
+        known = (cut.step % 8 > 0) | (name != "p2_wrong_skill")  # the skills before a window are not at hand
+        np.testing.assert_allclose(cut[name][known], whole[name][known.to_numpy()], **CLOSE)
+    merged = pieces.merge(curves, on=["student", "step", "skill"])
+    assert len(merged) == len(pieces)
+    for name in ("practice", "mastery", "gain"):
+        np.testing.assert_allclose(merged[f"{name}_x"], merged[f"{name}_y"], rtol=1e-6, atol=1e-6)
+
+
+def test_few_students_are_kept_at_a_time(config: Config) -> None:
+    log = random_log(num_students=80, longest=60)
+    module, most = data(8, log, tokens_per_batch=24), 0
+    model, carrier = made(config, "v4_belief", module=module), Carrier()
+    with torch.no_grad():
+        for batch in module.loader("test"):
+            carrier.after(batch, model(batch, carrier.before(batch)))
+            most = max(most, len(carrier))
+    assert 0 < most < (log.lengths > 8).sum() / 2
+    assert len(carrier) == 0
+
+
+def test_a_carrier_keeps_the_latest_and_forgets_the_rest(config: Config) -> None:
+    module = data(8)
+    model, carrier = made(config, "v4_belief", module=module), Carrier()
+    first = next(iter(module.loader("test")))
+    output = model(first, carrier.before(first))
+    carrier.after(first, output)
+    carrier.after(first, output)  # a batch dealt twice
+    going = int((first.ahead_BL >= 0).any(1).sum())
+    assert len(carrier) == going > 0
+    state = carrier.before(first)
+    assert state is not None
+    assert not any(x.requires_grad for x in state.tensors().values())
+    assert output.logit1_BT.requires_grad
+    assert len(carrier) == 0
+    assert carrier.before(first) is None
