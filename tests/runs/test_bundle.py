@@ -148,7 +148,7 @@ HOSTILE = {
     "names that are none": (edited("vocabulary.json", lambda c: c.update(skills=None)), "damaged"),
     "a skill too few": (
         edited("vocabulary.json", lambda c: c["skills"].pop()),
-        r"x\.gainkt: curve\.\w+\.raw is \(7,\)",
+        r"x\.gainkt: curve.*is \(7,\)",
     ),
     "weights that are pickled": (lambda m: m.update({bundle.WEIGHTS: pickle.dumps({"a": 1})}), "damaged"),
     "weights that are not finite": (weights(lambda t: next(iter(t.values())).fill_(torch.nan)), "is not finite"),
@@ -200,8 +200,9 @@ def test_an_archive_that_grows_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"larger than|packed"):
         load_model(path)
     twice = io.BytesIO()
-    with pytest.warns(UserWarning, match="Duplicate"), zipfile.ZipFile(twice, "w") as archive:
-        for _ in range(2):
+    with zipfile.ZipFile(twice, "w") as archive:
+        archive.writestr(bundle.MANIFEST, "{}")
+        with pytest.warns(UserWarning, match="Duplicate"):
             archive.writestr(bundle.MANIFEST, "{}")
     path.write_bytes(twice.getvalue())
     with pytest.raises(ConfigError, match="stand twice"):
