@@ -81,7 +81,7 @@ def other_fold(run: Path) -> None:
             ConfigError,
             r"is missing; `python -m gainkt",
         ),
-        (lambda run: (run / "predictions.parquet").write_bytes(b"PAR1"), ConfigError, "is damaged"),
+        (lambda run: (run / "predictions.parquet").write_bytes(b"PAR1"), ConfigError, "was changed|is damaged"),
         (
             lambda run: (run / "results.json").unlink(),
             ConfigError,

@@ -16,6 +16,7 @@ from gainkt.data.datamodule import KTDataModule
 from gainkt.digests import exists, read_json, read_table
 from gainkt.errors import ConfigError
 from gainkt.evaluation import overview
+from gainkt.model import Carrier
 from gainkt.overrides import command_line
 from gainkt.runs.folder import Run, way_out
 from gainkt.runs.recorder import TABLES
@@ -63,7 +64,7 @@ def gather(
     if not run.results:
         way = command_line("train", [f"run.resume={home}"])
         raise ConfigError(f"{home}: training did not finish; `{way}` goes on with it")
-    provenance = report_of(run.directory.provenance) or {}
+    provenance = run.provenance
     config: Any = OmegaConf.to_container(run.config, resolve=True, throw_on_missing=False)
     content: dict[str, Any] = {
         "name": run.config.name,
@@ -168,9 +169,10 @@ def measure_transfer(run: Run, datamodule: KTDataModule, part: str = "test") -> 
     run.require_same_data(datamodule)
     model, k = run.model(), run.sizes.num_skills
     sums, counts, steps = torch.zeros(k, k, dtype=torch.float64), torch.zeros(k, dtype=torch.float64), 0
-    students: set[int] = set()
+    students, carrier = set[int](), Carrier()
     for batch in datamodule.loader(part):
-        output = model(batch, every_skill=True)
+        output = model(batch, carrier.before(batch), every_skill=True)
+        carrier.after(batch, output)
         practised = output.axis.practised(batch.has_skill_BTS)[batch.scored_BT].double()
         sums += practised.T @ output.gains_BTC[batch.scored_BT].double()
         counts += practised.sum(0)
