@@ -92,6 +92,8 @@ class SkillAxis:
     def listed(self) -> Tensor:
         """The columns' skills as a list for every window, [B, C]: rising, SPARE in spare columns."""
         skills = self.skills_BC.expand(len(self.first_BC), -1)
+        if self.is_all:
+            return skills
         spare = torch.zeros_like(skills, dtype=torch.bool)
         spare[:, 1:] = skills[:, 1:] <= skills[:, :-1].cummax(1).values
         return skills.masked_fill(spare, SPARE)
@@ -143,7 +145,7 @@ def _first(batch: Batch, column_BTS: Tensor, num_columns: int) -> Tensor:
     b, steps, _ = column_BTS.shape
     step = torch.arange(steps, device=column_BTS.device)[None, :, None]
     step = torch.where(batch.has_skill_BTS, step, steps).flatten(1)
-    never = torch.full((b, num_columns), steps, device=column_BTS.device)
+    never = torch.full((b, num_columns), steps, dtype=torch.long, device=column_BTS.device)
     return never.scatter_reduce(1, column_BTS.flatten(1), step, "amin")
 
 

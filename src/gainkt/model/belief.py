@@ -60,7 +60,7 @@ class Moments:
     @classmethod
     def _of(cls, value_BTD: Tensor, start_BD: Tensor | None, after_T: Tensor, part: slice) -> Moments:
         states = _with_start(value_BTD, start_BD)
-        return cls(states, after_T[None].expand(len(states), -1), states[:, part])
+        return cls(states, after_T[None].expand(states.shape[0], -1), states[:, part])
 
 
 def _with_start(value_BTD: Tensor, start_BD: Tensor | None) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from gainkt.digests import read_table
 from gainkt.evaluation.statistics.bootstrap import Array
 from gainkt.evaluation.statistics.practice import worth
+from gainkt.model import Carrier
 from gainkt.model.gain_head.own import OwnAndMatrixGain
 from gainkt.model.readout import probability
 from gainkt.recovery.agreement import Compared, Source, less_receivers_mean, mean_by, students_from_curves
@@ -27,9 +28,10 @@ def follow_model(name: str, result: RunResult, cells: Compared) -> Source:
     p1, p2 = (np.full(log.num_steps, np.nan) for _ in range(2))
     before, gain, practice, after = (np.full(len(log.skills), np.nan) for _ in range(4))
     given, counted = (np.zeros((size, size)) for _ in range(2))
-    model = result.run.model()
+    model, carrier = result.run.model(), Carrier()
     for batch in result.datamodule.loader("test"):
-        output = model(batch, every_skill=True)
+        output = model(batch, carrier.before(batch), every_skill=True)
+        carrier.after(batch, output)
         first = batch.start_B[:, None] + torch.arange(batch.valid_BT.shape[1]) == 0
         shown = batch.scored_BT | (first & batch.valid_BT)
         row, step = (x.numpy() for x in shown.nonzero(as_tuple=True))

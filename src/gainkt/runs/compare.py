@@ -63,7 +63,9 @@ def compare_runs(runs: Sequence[Run]) -> dict[str, Any]:
     settings = [_flat(OmegaConf.to_container(run.config, resolve=True, throw_on_missing=False)) for run in runs]
     keys = dict.fromkeys(key for own in settings for key in own)
     told: list[tuple[str, list[str]]] = [
-        (key, [masked(str(own.get(key, "-"))) for own in settings]) for key in keys if not key.startswith(NO_SETTINGS)
+        (key.removesuffix("._target_"), [_told(key, own) for own in settings])
+        for key in sorted(keys)
+        if not key.startswith(NO_SETTINGS) and not key.endswith("._partial_")
     ]
     content = {
         "runs": [
@@ -123,6 +125,12 @@ def _checks(cards: Sequence[dict[str, Any] | None]) -> list[dict[str, Any]]:
         {"title": title, "cells": [{k: own[name][k] for k in kept} if name in own else None for own in by_run]}
         for name, title in titles.items()
     ]
+
+
+def _told(key: str, settings: dict[str, Any]) -> str:
+    """A setting's value; of a class, its name."""
+    value = masked(str(settings.get(key, "-")))
+    return value.rpartition(".")[2] if key.endswith("._target_") else value
 
 
 def _flat(node: Any, path: str = "") -> dict[str, Any]:

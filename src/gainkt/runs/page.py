@@ -16,6 +16,7 @@ from gainkt import digests
 from gainkt.data.datamodule import KTDataModule
 from gainkt.errors import ConfigError
 from gainkt.evaluation import overview
+from gainkt.model import Carrier
 from gainkt.overrides import command_line
 from gainkt.runs.folder import Run, way_out
 from gainkt.runs.recorder import TABLES
@@ -173,9 +174,10 @@ def measure_transfer(run: Run, datamodule: KTDataModule, part: str = "test") -> 
     run.require_same_data(datamodule)
     model, k = run.model(), run.sizes.num_skills
     sums, counts, steps = torch.zeros(k, k, dtype=torch.float64), torch.zeros(k, dtype=torch.float64), 0
-    students: set[int] = set()
+    students, carrier = set[int](), Carrier()
     for batch in datamodule.loader(part):
-        output = model(batch, every_skill=True)
+        output = model(batch, carrier.before(batch), every_skill=True)
+        carrier.after(batch, output)
         practised = output.axis.practised(batch.has_skill_BTS)[batch.scored_BT].double()
         sums += practised.T @ output.gains_BTC[batch.scored_BT].double()
         counts += practised.sum(0)

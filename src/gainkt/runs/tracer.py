@@ -26,7 +26,7 @@ from gainkt.model.state import State
 
 JOURNAL = 256
 """Answers that a trace keeps one by one, so that `explain` can name them; what came before them is kept as a sum."""
-TRIED, SAME = 6, 1e-6
+TRIED, SAME = 3, 1e-6
 """Made-up answers on which recorded operations are tried, and a difference that is rounding."""
 _MARK = b"gainkt-state-1\n"
 
@@ -87,7 +87,12 @@ class Trace:
             slots = max(len(skills) for skills, _, _ in answers)
             rows = [[*skills, *[-1] * (slots - len(skills)), item, right] for skills, item, right in answers]
             tensors["journal"] = torch.tensor(rows, dtype=torch.int32)
-        return _MARK + self.model.encode() + b"\n" + save({name: x.contiguous() for name, x in tensors.items()})
+        return (
+            _MARK
+            + self.model.encode()
+            + b"\n"
+            + save({name: x.clone(memory_format=torch.contiguous_format) for name, x in tensors.items()})
+        )
 
 
 def _packed(state: State) -> dict[str, Tensor]:
@@ -166,7 +171,7 @@ def questions(skills_BTS: Tensor, item_BT: Tensor, response_BT: Tensor) -> Batch
         response_BT: float32, 1 right, 0 wrong; anything where nothing is learnt from it.
     """
     has_skill = skills_BTS >= 0
-    student = torch.zeros(len(skills_BTS), dtype=torch.long)
+    student = torch.zeros(skills_BTS.shape[0], dtype=torch.long)
     valid = has_skill.any(2)
     return Batch(
         student_B=student,
@@ -187,8 +192,12 @@ def started(network: GainKT, students: int) -> State:
     So the shapes of a state stay what they are, whatever the number of answers.
     """
     state = network.start(students)
-    parts = {name: getattr(getattr(network, name.partition(".")[0]), "context", 0) for name in state.context}
-    return state.widen(0, parts)
+    return state.widen(0, {name: context_of(getattr(network, name.partition(".")[0])) for name in state.context})
+
+
+def context_of(stream: nn.Module) -> int:
+    """Return how many steps back a stream sees where it keeps steps; 0 where it keeps a state."""
+    return int(getattr(stream, "context", 0))
 
 
 def step(network: GainKT, state: State, skills_BS: Tensor, item_B: Tensor, right_B: Tensor) -> State:
@@ -220,35 +229,42 @@ class Stepper:
         if len(skills) not in self.recorded:
             self.recorded[len(skills)] = self._record(len(skills))
         run = self.recorded[len(skills)]
-        return step(self.network, state, *given) if run is None else self._state(run(*given, *self._tensors(state)))
+        return step(self.network, state, *given) if run is None else self.state(run(*given, *self.tensors(state)))
 
-    def _tensors(self, state: State) -> list[Tensor]:
+    def named(self) -> list[str]:
+        """Return a name for each of `tensors`."""
+        groups = zip(("student", "context", "skill"), self.names, strict=True)
+        return ["steps", *(f"{group}/{name}" for group, names in groups for name in names)]
+
+    def tensors(self, state: State) -> list[Tensor]:
+        """Return the tensors of a state in the order of `named`."""
         groups = zip((state.student, state.context, state.skill), self.names, strict=True)
         return [state.steps_B, *(group[name] for group, names in groups for name in names)]
 
-    def _state(self, tensors: Sequence[Tensor]) -> State:
+    def state(self, tensors: Sequence[Tensor], kind: type[State] = State) -> State:
+        """Return the state of tensors in the order of `named`."""
         rest = iter(tensors)
-        return State(next(rest), self.skills_1K, *({name: next(rest) for name in names} for names in self.names))
+        return kind(next(rest), self.skills_1K, *({name: next(rest) for name in names} for names in self.names))
 
     def _record(self, slots: int) -> Callable[..., tuple[Tensor, ...]] | None:
         """Record the operations and try them on made-up answers; None where they do not give the same."""
-        quick = _with_cells(self.network)
+        quick = with_cells(self.network)
 
         class Recorded(nn.Module):
             @staticmethod
             def forward(skills: Tensor, item: Tensor, right: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
-                return tuple(self._tensors(step(quick, self._state(tensors), skills, item, right)))
+                return tuple(self.tensors(step(quick, self.state(tensors, OfAllSkills), skills, item, right)))
 
         draw, state = torch.Generator().manual_seed(0), started(self.network, 1)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                example = (*self._made_up(slots, draw), *self._tensors(state))
+                example = (*self._made_up(slots, draw), *self.tensors(state))
                 recorded = torch.jit.freeze(torch.jit.trace(Recorded().eval(), example, check_trace=False))
                 for _ in range(TRIED):
                     answer = self._made_up(slots, draw)
                     expected = step(self.network, state, *answer)
-                    pairs = zip(self._tensors(expected), recorded(*answer, *self._tensors(state)), strict=True)
+                    pairs = zip(self.tensors(expected), recorded(*answer, *self.tensors(state)), strict=True)
                     if not all(a.shape == b.shape and torch.allclose(a, b, atol=SAME) for a, b in pairs):
                         return None
                     state = expected
@@ -260,6 +276,14 @@ class Stepper:
         """An answer at random."""
         skills = torch.randint(0, self.network.num_skills, (1, slots), generator=draw)
         return skills, torch.full((1,), -1), torch.randint(0, 2, (1,), generator=draw).float()
+
+
+class OfAllSkills(State):
+    """A state that is only asked about all skills in order, and need not look for them."""
+
+    def of_skills(self, skills_BC: Tensor) -> dict[str, Tensor]:
+        """What is kept of all skills."""
+        return dict(self.skill)
 
 
 class _Cells(nn.Module):
@@ -279,7 +303,7 @@ class _Cells(nn.Module):
         return x[:, None], (hidden, cell)
 
 
-def _with_cells(network: GainKT) -> GainKT:
+def with_cells(network: GainKT) -> GainKT:
     """Return a copy of a network, with the same weights, for one step at a time."""
     quick = copy.copy(network)
     quick._modules = dict(network._modules)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ import torch
 
 from gainkt.data.log import InteractionLog
 from gainkt.data.readers.frame import RowLog
-from gainkt.data.readers.table import TableReader
-from gainkt.errors import ConfigError, DataError, nearest
+from gainkt.data.readers.table import TableReader, table_reader
+from gainkt.errors import ConfigError, DataError
 from gainkt.model import GainKT
 from gainkt.model.readout import probability
 from gainkt.runs import classroom, tracer
@@ -50,8 +49,8 @@ def load(path: str | Path, *, phase: str | None = None, trust: Iterable[str] = (
 class TrainedModel:
     """Predicts, keeps students up to date and explains. All students are new to it: their answers are all it knows.
 
-    Probabilities and masteries lie in [0, 1]. p1 is Encoder 1's chance of a right answer, the better prediction; p2 is
-    Encoder 2's, read from mastery.
+    Probabilities and masteries lie in [0, 1]. p1 is Encoder 1's chance of a right answer, by an unconstrained network;
+    p2 is Encoder 2's, read from mastery.
     """
 
     def __init__(self, content: Content) -> None:
@@ -97,6 +96,20 @@ class TrainedModel:
             OSError: it cannot be written.
         """
         return write_bundle(self.content, path)
+
+    def export(self, folder: str | Path, *, slots: int = 4) -> Path:
+        """Write the model as ONNX (`pip install 'gainkt[export]'`): one answer at a time, and whole histories at once.
+
+        Args:
+            folder: gets step.onnx, histories.onnx and model.json (names and the state before a first answer).
+            slots: skills that one answer may have in step.onnx.
+
+        Raises:
+            ConfigError: a package is missing, or a part of the model has no counterpart in ONNX.
+        """
+        from gainkt.runs.export import export
+
+        return export(self, folder, slots=slots)
 
     def network_with(self, more: int) -> GainKT:
         """Return the network with some typical skills beside its own (unknown_skills=prior)."""
@@ -189,10 +202,7 @@ class TrainedModel:
         settings = {"item": "item" if len(self.items) else None, **self.content.reading, **reading}
         if reading.get("order", True) is None:  # there is none; that of the training data may be another column's
             settings["order"] = False
-        known = {field.name for field in fields(TableReader)}
-        for key in settings.keys() - known:
-            raise ConfigError(f"{key}: no such setting of gainkt.read{nearest(key, known)}")
-        return TableReader(**settings)
+        return table_reader(settings)
 
     def start(self, students: int = 1) -> Trace:
         """Return the trace of new students, who have not answered anything yet.
