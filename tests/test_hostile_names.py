@@ -1,7 +1,6 @@
 """A run whose students, skills, items and own name are hostile goes through every command."""
 
 import itertools
-import json
 import re
 import shutil
 from dataclasses import replace
