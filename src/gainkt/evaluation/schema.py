@@ -1,14 +1,20 @@
 """The tables that a scored run leaves on disk: every column with its meaning, unit and range.
 
 predictions   one row a (student, step): what was predicted, and a summary of the gains over all skills
-trajectories  one row a (student, step, skill the student meets): what a teacher reads
+trajectories  one row a (student, step, skill that the step practises): what practice does
+mastery       one row a (student, skill met): what a teacher reads
 skills        one row a skill: learnt parameters and mean gains
 
+How the mastery of a skill moves at the steps that do not practise it, the model says: `gainkt.runs.course`.
 The scorecard, the diagnosis and all pictures are computed from these tables and know no model.
 Rows of one student stand in order of steps; those of a history that was cut into windows may stand apart.
 """
 
+from pathlib import Path
+
+import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 FLOAT = pa.float32()
 ACTIVE_GAIN = 0.1
@@ -62,15 +68,31 @@ TRAJECTORIES = pa.schema(
         ("student", pa.string()),
         ("step", pa.int32()),
         ("window", pa.int32()),  # step at which the window starts, within which practice is summed
-        ("skill", pa.string()),  # a skill that the student meets in this history
-        ("relevant", pa.bool_()),  # True where the step practises the skill
+        ("skill", pa.string()),
+        ("relevant", pa.bool_()),  # True where the step practises the skill: always, but in tables of older versions
         ("response", pa.int8()),
         ("p1", FLOAT),  # of the step, repeated for each skill
         ("p2", FLOAT),
         ("gain", FLOAT),  # gain that the skill received at the step, [0, 1]
         ("practice", FLOAT),  # sum of gains so far, this step's included
+        ("mastery_before", FLOAT),  # mastery before the step as it was believed then, [0, 1]
         ("mastery", FLOAT),  # mastery after the step as it was believed then, [0, 1]
         ("mastery_final", FLOAT),  # mastery after the step as it is believed at the end of the history
+    ]
+)
+
+MASTERY = pa.schema(
+    [
+        ("student", pa.string()),
+        ("skill", pa.string()),  # a skill that the student meets
+        (
+            "step",
+            pa.int32(),
+        ),  # the last step of the last window that meets it, after which the rest holds
+        ("window", pa.int32()),  # step at which that window starts, within which practice is summed
+        ("opportunities", pa.int32()),  # steps of the whole history that practise it
+        ("practice", FLOAT),  # sum of gains
+        ("mastery", FLOAT),  # [0, 1]
     ]
 )
 
@@ -93,3 +115,11 @@ SKILLS = pa.schema(
         ("velocity", FLOAT),  # mean over training students (the velocity of a new one)
     ]
 )
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a table of this schema; names that repeat are categorical, so that a row costs bytes."""
+    schema = pq.read_schema(path)
+    names = [field.name for field in schema if field.type == pa.string() and "step" in schema.names]
+    table = pq.read_table(path, read_dictionary=names)
+    return table.to_pandas(split_blocks=True, self_destruct=True)

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from gainkt.config import check_keys
 from gainkt.runs.folder import build_datamodule, load_run, read_checkpoint
 from gainkt.runs.predict import metrics_of, pick_device, predict
-from gainkt.runs.scoring import folder_beside, judge
+from gainkt.runs.scoring import folder_beside, judge, tabulate
 
 
 @dataclass(frozen=True)
@@ -51,30 +51,24 @@ def evaluate(cfg: DictConfig) -> Evaluation:
     else:
         run.require_same_data(datamodule)
     device = pick_device(cfg.device)
-    figures = metrics_of(predict(model, datamodule.loader(cfg.split), device))
+    folder = None
+    if cfg.trajectories.write:
+        chosen = None if cfg.output is None else Path(hydra.utils.to_absolute_path(cfg.output))
+        folder = chosen or folder_beside(run, datamodule, cfg.split, phase)
+        asked: dict[str, Any] = {"trajectories": cfg.trajectories, "checks": cfg.get("scorecard"), "device": device}
+        scores = tabulate(run, model, datamodule, cfg.split, folder, **asked)
+    else:
+        scores = predict(model, datamodule.loader(cfg.split), device)
     epoch = int(read_checkpoint(run.directory.best(phase))["epoch"])
     results = {
         "name": run.config.name,
         "protocol": datamodule.protocol,
         "account": datamodule.account,
         "selected": phase,
-        "phases": {phase: {"epoch": epoch, "figures": {cfg.split: figures}}},
+        "phases": {phase: {"epoch": epoch, "figures": {cfg.split: metrics_of(scores)}}},
     }
-    if not cfg.trajectories.write:
+    if folder is None:
         return Evaluation(results, None, None)
-    folder = folder_beside(run, datamodule, cfg.split, phase)
-    if cfg.output is not None:
-        folder = Path(hydra.utils.to_absolute_path(cfg.output))
     validation = predict(model, datamodule.loader("valid"), device) if other is None and cfg.split == "test" else None
-    card = judge(
-        run,
-        model,
-        datamodule,
-        cfg.split,
-        folder,
-        trajectories=cfg.trajectories,
-        validation=validation,
-        checks=cfg.get("scorecard"),
-        device=device,
-    )
+    card = judge(run, datamodule, cfg.split, folder, validation=validation, checks=cfg.get("scorecard"))
     return Evaluation(results, card, folder)

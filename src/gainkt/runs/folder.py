@@ -29,7 +29,7 @@ from gainkt.runs.received import read_config
 OWNER = ".run.lock"
 """File by whose lock a training process holds its run's folder."""
 TABLES_AND_REPORTS = (
-    *(f"{table}.parquet" for table in ("predictions", "trajectories", "skills")),
+    *(f"{table}.parquet" for table in ("predictions", "trajectories", "mastery", "skills")),
     *("scorecard.json", "diagnosis.json", "alignment.json", "alignment.png", "figures/*.png"),
 )
 MADE = (

@@ -25,6 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from gainkt.config import build, check_keys, said
 from gainkt.data.datamodule import KTDataModule
 from gainkt.errors import ConfigError, ReportError, Terminated
+from gainkt.evaluation.schema import read_table
 from gainkt.files import claimed, write_json, write_whole
 from gainkt.losses import Loss
 from gainkt.model import GainKT
@@ -49,7 +50,7 @@ from gainkt.runs.folder import (
 )
 from gainkt.runs.received import packages_of, read_config
 from gainkt.runs.reports import align_run, diagnose_run
-from gainkt.runs.scoring import judge, score_phases
+from gainkt.runs.scoring import judge, score_phases, tabulate
 from gainkt.training.callbacks.checkpoint import PhaseCheckpoint, WholeCheckpointIO
 from gainkt.training.callbacks.early_stopping import PhaseEarlyStopping
 from gainkt.training.callbacks.loss_schedule import LossScheduleCallback
@@ -147,22 +148,16 @@ def _train(cfg: DictConfig, directory: RunDirectory, resumes: bool, overrides: S
         directory.require_whole()
         table = next(c for c in trainer.callbacks if isinstance(c, MetricsTable))  # type: ignore[attr-defined]
         _require_bests(directory, table.rows, cfg)
-        scored = score_phases(run, datamodule, trainer.strategy.root_device)
-        _record(scored.results, directory, loggers)
-        card, reports = None, Reports(directory)
-        device = trainer.strategy.root_device
+        card, test, reports, device = None, None, Reports(directory), trainer.strategy.root_device
         if cfg.trajectories.write:
-            with reports.part("the scorecard", "evaluate", ", with trajectories.students=50 in less memory"):
-                card = judge(
-                    run,
-                    scored.model,
-                    datamodule,
-                    "test",
-                    directory.path,
-                    trajectories=cfg.trajectories,
-                    validation=scored.validation,
-                    device=device,
-                )
+            with reports.part("the tables", "evaluate"):
+                asked: dict[str, Any] = {"trajectories": cfg.trajectories, "device": device}
+                test = tabulate(run, run.model(), datamodule, "test", directory.path, **asked)
+        scored = score_phases(run, datamodule, device, test)
+        _record(scored.results, directory, loggers)
+        if test is not None:
+            with reports.part("the scorecard", "evaluate"):
+                card = judge(run, datamodule, "test", directory.path, validation=scored.validation)
         with reports.part("the pictures", "train", argument="run.resume"):
             _draw(directory, cfg.name, tables=card is not None)
         status = "failed" if reports.failures else "success"
@@ -313,7 +308,7 @@ def _draw(directory: RunDirectory, name: str, *, tables: bool) -> None:
     """Draw training.png and, where there are tables, students.png."""
     save_figure(training_figure(pd.read_csv(directory.metrics), name), directory.path / "training.png")
     if tables:
-        trajectories = pd.read_parquet(directory.path / "trajectories.parquet")
+        trajectories = read_table(directory.path / "trajectories.parquet")
         save_figure(students_figure(trajectories), directory.path / "students.png")
 
 
