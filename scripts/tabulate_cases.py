@@ -1,6 +1,7 @@
 """What a user gets for each file of a folder: `python scripts/tabulate_cases.py tests/data/cases`.
 
-docs/datasets.md holds the table. For each file what `gainkt inspect` proposes and what comes out; what is refused without that stands there as asked.
+docs/datasets.md holds the table: for each file what `gainkt inspect` proposes and what comes out; what is refused
+without that stands there as asked.
 """
 
 from __future__ import annotations
