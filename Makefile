@@ -60,8 +60,8 @@ format: $(READY_DEV) ## put the code into its format
 	$(BIN)/ruff check --fix src tests scripts
 	$(BIN)/ruff format src tests scripts
 
-wheel: $(READY_DEV) ## build a wheel into dist/
-	$(BIN)/python -m build --wheel --no-isolation
+wheel: $(READY) ## build a wheel into dist/
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean: ## remove what the targets made, runs excepted
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .coverage*

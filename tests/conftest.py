@@ -1,6 +1,7 @@
 """Fixtures for all tests."""
 
 import copy
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -12,10 +13,9 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
+from quick_hydra import speed_up
 
 import gainkt.training.train
 from gainkt.config import build, conf_dir, register_resolvers
@@ -53,45 +53,42 @@ def shared_data() -> Path:
 
 
 torch.set_num_threads(1)  # workers beside each other, each with threads for every core, wait for one another
-DRAW = gainkt.training.train._draw
+PICTURES = {name: getattr(gainkt.training.train, name) for name in ("_draw", "save_figures", "save_alignment_figure")}
+"""What draws the pictures of a run: training.png and students.png, figures/, alignment.png."""
 
 
 @pytest.fixture(scope="session", autouse=True)
-def no_pictures() -> Iterator[None]:
-    """Leave training.png and students.png out: drawing them takes longer than the tiny run that they are of."""
+def quick() -> Iterator[None]:
+    """Leave out the pictures that train() makes, which take longer to draw than a tiny run to train, and Hydra's
+    repetitions.
+    """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gainkt.training.train._draw", lambda *_, **__: None)
+        for name in PICTURES:
+            patch.setattr(gainkt.training.train, name, lambda *_, **__: None)
+        speed_up(patch)
         yield
 
 
-@pytest.fixture(scope="session", autouse=True)
-def config_files_read_once() -> Iterator[None]:
-    """Let Hydra parse each config file once, not again in each of the hundreds of configs composed here."""
-    load, known = FileConfigSource.load_config, {}
-
-    def load_once(source: FileConfigSource, config_path: str) -> ConfigResult:
-        path = Path(source.path, source._normalize_file_name(config_path)).resolve()
-        key = (source.provider, source.path, config_path, path.stat().st_mtime_ns if path.exists() else 0)
-        if key not in known:
-            known[key] = load(source, config_path)
-        return copy.deepcopy(known[key])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(FileConfigSource, "load_config", load_once)
-        yield
+@pytest.fixture(autouse=True)
+def same_log_level() -> Iterator[None]:
+    """Put the level of the log back, which each command sets for its process."""
+    level = logging.getLogger().level
+    yield
+    logging.getLogger().setLevel(level)
 
 
 @contextmanager
 def drawing() -> Iterator[None]:
-    """Draw them, inside a test or fixture that looks at them."""
+    """Draw pictures, inside a test or fixture that looks at them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gainkt.training.train._draw", DRAW)
+        for name, draw in PICTURES.items():
+            patch.setattr(gainkt.training.train, name, draw)
         yield
 
 
 @pytest.fixture
 def pictures() -> Iterator[None]:
-    """Draw them, for a whole test."""
+    """Draw pictures, for a whole test."""
     with drawing():
         yield
 

@@ -113,7 +113,9 @@ def test_a_run_then_bad_evaluations(gainkt: Command, tmp_path: Path) -> None:
     best = tmp_path / "here/mine/checkpoints/best-train.ckpt"
     whole = best.read_bytes()
     best.write_bytes(whole[:1000])
-    assert_one_line(gainkt("evaluate", "run=here/mine"), "truncated")
+    assert_one_line(gainkt("evaluate", "run=here/mine"), "was changed since it was written")
+    (tmp_path / "here/mine/digests.json").unlink()
+    assert_one_line(gainkt("evaluate", "run=here/mine"), "the file is damaged or not a gainkt checkpoint")
     best.write_bytes(whole)
     config = tmp_path / "here/mine/config.yaml"
     config.write_text(config.read_text().replace("d_model: 16", "d_model: 32"))

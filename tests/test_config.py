@@ -2,14 +2,18 @@
 
 import errno
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
+from conftest import TINY, composed
 from gainkt.config import build, check_keys, one_line
 from gainkt.errors import ConfigError
+from gainkt.overrides import compose_train
 from gainkt.train import train
 
 Config = Callable[..., DictConfig]
@@ -43,6 +47,26 @@ def test_an_error_names_the_full_key(config: Config, overrides: list[str]) -> No
     with pytest.raises(ConfigError) as error:
         train(cfg)
     assert str(error.value).count(key) == 1, error.value
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["experiment=v4_belief", *TINY],
+        ["experiment=[v4_belief,sweep_bce_weight]", "loss.bce1=0.4", "logger=[wandb,tensorboard]"],
+        ["experiment=l23_per_step", "seed=3", "reference=bkt", "~callbacks.stop", "+trainer.limit_val_batches=1"],
+    ],
+)
+def test_tests_compose_what_hydra_composes(overrides: list[str]) -> None:
+    """The tests' short cuts give the config that an untouched Hydra gives."""
+    code = (
+        "import sys; from omegaconf import OmegaConf; from gainkt.overrides import compose_train;"
+        "print(OmegaConf.to_yaml(compose_train(sys.argv[1:])))"
+    )
+    untouched = subprocess.run([sys.executable, "-c", code, *overrides], capture_output=True, text=True, check=True)
+    for cfg in (composed("train", *overrides), compose_train(overrides)):
+        assert OmegaConf.to_yaml(cfg) == untouched.stdout.rstrip("\n") + "\n"
+    assert OmegaConf.to_yaml(composed("train", *overrides, "seed=4")) != untouched.stdout, "a value makes a difference"
 
 
 def test_a_part_is_completed_later_and_gets_plain_containers(config: Config) -> None:

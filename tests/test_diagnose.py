@@ -74,6 +74,7 @@ def test_tables_of_an_older_version_are_recorded_again(run_folder: Path, tmp_pat
     old = shutil.copytree(run_folder, tmp_path / "old")
     table = pd.read_parquet(old / "predictions.parquet")
     table.drop(columns="item_difficulty").to_parquet(old / "predictions.parquet")
+    (old / "digests.json").unlink()
     done = diagnose_config(settings(f"run={old}", "figures=false"))
     assert all(finding["status"] != "unmeasured" for finding in done.content["findings"])
 

@@ -41,6 +41,31 @@ def test_an_error_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     assert [p.read_text() for p in tmp_path.iterdir()] == ["before"]
 
 
+def test_a_folder_that_was_made_for_nothing_is_taken_back(tmp_path: Path) -> None:
+    for name, kept in (("new", False), ("old", True), ("used", True)):
+        if name == "old":
+            (tmp_path / name).mkdir()
+        with pytest.raises(OSError), claimed(tmp_path / name):  # noqa: PT012
+            (tmp_path / name / ("train.log" if name == "used" else "no/train.log")).touch()
+            raise OSError("log")
+        assert (tmp_path / name).exists() == kept
+    with claimed(tmp_path / "new"):
+        pass
+    assert (tmp_path / "new").exists()
+
+
+def test_the_next_owner_removes_what_killed_processes_left(tmp_path: Path) -> None:
+    dead, other = f"{platform.node()}-999999999", "elsewhere-999999999"
+    (tmp_path / "checkpoints").mkdir()
+    left = [tmp_path / f".results.json.{dead}", tmp_path / "checkpoints" / f".last.ckpt.{dead}"]
+    mine = [tmp_path / f".a.{platform.node()}-{os.getpid()}", tmp_path / f".a.{other}", tmp_path / "notes.txt"]
+    for path in (*left, *mine):
+        path.touch()
+    with claimed(tmp_path):
+        assert not any(path.exists() for path in left)
+        assert all(path.exists() for path in mine)
+
+
 def test_a_folder_has_one_owner(tmp_path: Path) -> None:
     with claimed(tmp_path, ".mine"), claimed(tmp_path):
         assert is_claimed(tmp_path)

@@ -1,7 +1,7 @@
 """Names are data, whatever they hold: each medium shows them, and none takes them for anything else."""
 
-import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -88,14 +88,20 @@ def test_a_name_that_becomes_a_folder_stays_inside() -> None:
 
 
 @pytest.mark.parametrize("module", ["train", "reference"])
-def test_a_command_refuses_a_name_outside_of_its_folder(module: str, tmp_path: Path) -> None:
+def test_a_command_refuses_a_name_outside_of_its_folder(
+    module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     inside = tmp_path / "a" / "b"
     inside.mkdir(parents=True)
-    command = [sys.executable, "-m", f"gainkt.{module}", "name=../../x", "run.root=outputs"]
-    done = subprocess.run(command, cwd=inside, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert done.stderr.startswith("gainkt: error: name=../../x: ")
-    assert len(done.stderr.splitlines()) == 1
+    monkeypatch.chdir(inside)
+    monkeypatch.delenv("GAINKT_DEBUG", raising=False)
+    monkeypatch.setattr(sys, "argv", ["gainkt", "name=../../x", "run.root=outputs"])
+    with pytest.raises(SystemExit) as end:
+        import_module(f"gainkt.{module}").main()
+    assert end.value.code == 1
+    said = capfd.readouterr().err
+    assert said.startswith("gainkt: error: name=../../x: ")
+    assert len(said.splitlines()) == 1
     assert sorted(tmp_path.rglob("*")) == [tmp_path / "a", inside]
 
 

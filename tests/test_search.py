@@ -19,7 +19,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from conftest import TINY, composed
 from gainkt.config import conf_dir
-from gainkt.errors import ConfigError
+from gainkt.errors import ConfigError, ReportError
+from gainkt.files import write_json
 from gainkt.runs.received import is_part
 from gainkt.search import main, search
 from gainkt.sweeping.search import trials
@@ -188,6 +189,26 @@ def test_a_failed_trial_is_recorded_and_counts(run_search: Search, monkeypatch: 
     pretend(monkeypatch, fail)
     with pytest.raises(ConfigError, match="all 4 trials failed; the last said: no such data"):
         run_search("study.name=t")
+
+
+def test_a_trial_whose_report_fails_is_trained(run_search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+    def behave(cfg: DictConfig) -> None:
+        figures = {
+            "val": {"encoder1_auc": 0.7, "encoder2_auc": 0.6},
+            "test": {"encoder1_auc": 0.5, "encoder2_auc": 0.4},
+        }
+        results = {"selected": "train", "phases": {"train": {"epoch": 1, "figures": figures}}}
+        write_json(Path(cfg.run.dir) / "results.json", results)
+        raise ReportError("the run is trained, but the scorecard failed")
+
+    pretend(monkeypatch, behave)
+    result = run_search("study.trials=1")
+    assert list(result.trials.state) == ["complete"]
+    assert list(result.trials[E1]) == [0.7]
+    assert "the scorecard failed" in result.trials.error[0]
+    job = json.loads((result.folder / "0" / "job.json").read_text())
+    assert job["state"] == "done"
+    assert "the scorecard failed" in job["error"]
 
 
 def test_an_interrupted_trial_is_tried_again(run_search: Search, monkeypatch: pytest.MonkeyPatch) -> None:

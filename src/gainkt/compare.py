@@ -10,9 +10,9 @@ from omegaconf import DictConfig, ListConfig
 
 from gainkt.config import conf_dir, one_line_errors, run_main
 from gainkt.console import make_console
-from gainkt.files import write_whole
 from gainkt.reporting.comparison_view import comparison_view
 from gainkt.reporting.page import require_pages
+from gainkt.reporting.page.notebook import Page
 from gainkt.runs.compare import compare_runs, load_runs
 
 __all__ = ["compare_config", "compare_runs", "main"]
@@ -33,9 +33,7 @@ def compare_config(cfg: DictConfig) -> tuple[dict[str, Any], Path | None]:
     from gainkt.reporting.page.compare_page import compare_page
 
     path = Path(hydra.utils.to_absolute_path(cfg.output))
-    page = compare_page(content, path.parent)
-    write_whole(path, lambda building: building.write_text(page, encoding="utf-8"))
-    return content, path
+    return content, Page(compare_page(content, path.parent)).save(path)
 
 
 @hydra.main(config_path=conf_dir(), config_name="compare", version_base="1.3")

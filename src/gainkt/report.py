@@ -10,20 +10,24 @@ from omegaconf import DictConfig
 from gainkt.config import conf_dir, one_line_errors, run_main
 from gainkt.console import make_console
 from gainkt.runs.folder import load_run
-from gainkt.training.page import run_html, write_page
+from gainkt.sweeping.summary.report import summarize, write_sweep_page
+from gainkt.training.page import run_page, write_page
 
-__all__ = ["main", "report_config", "run_html", "write_page"]
+__all__ = ["main", "report_config", "run_page", "write_page"]
 
 
 def report_config(cfg: DictConfig) -> Path:
     """Write the page that a config composed from conf/report.yaml asks for, and return where it is.
 
     Raises:
-        ConfigError: the folder is not that of a finished run, or what draws pages is not installed.
+        ConfigError: the folder is not that of a finished run or of a sweep, or what draws pages is not installed.
         DataError: a file in it cannot be read.
     """
     folder = Path(hydra.utils.to_absolute_path(cfg.run))
     output = None if cfg.output is None else Path(hydra.utils.to_absolute_path(cfg.output))
+    if folder.is_dir() and not (folder / "config.yaml").is_file():
+        summarize(folder)
+        return write_sweep_page(folder, output)
     run = load_run(folder, cfg.trust or ())
     if cfg.path is not None:
         run.config.dataset.path = hydra.utils.to_absolute_path(cfg.path)

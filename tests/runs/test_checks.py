@@ -117,4 +117,4 @@ def test_a_mistake_ends_before_training(config: Config, overrides: list[str], ex
     cfg = config("v4_belief", *(f"+scorecard.checks.{override}" for override in overrides))
     with pytest.raises(ConfigError, match=f"scorecard.{expected}"):
         train(cfg)
-    assert not (Path(cfg.run.dir) / "config.yaml").exists()
+    assert not Path(cfg.run.dir).exists(), "a folder that was made for a start that was refused"

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from omegaconf import DictConfig
 
 from gainkt.errors import ConfigError
+from gainkt.train import train
 from gainkt.training.loggers import build_loggers, close_loggers
 
 Config = Callable[..., DictConfig]
@@ -83,3 +85,30 @@ def test_other_errors_come_through(config: Config, monkeypatch: pytest.MonkeyPat
     with pytest.raises(AssertionError, match="a bug"):
         build_loggers(config("v1_per_skill", "logger=tensorboard"))
     close_loggers([], "success")
+
+
+def test_a_resumed_wandb_run_goes_on_in_its_own(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The id is chosen before the config is saved, so that a resumed run has the same."""
+    asked: list[tuple[str, str]] = []
+
+    class Run:
+        def __getattr__(self, name: str) -> Callable[..., None]:
+            return lambda *given, **more: None
+
+        config = SimpleNamespace(update=lambda *given, **more: None)
+
+    def init(**settings: object) -> Run:
+        asked.append((str(settings["id"]), str(settings["resume"])))
+        return Run()
+
+    import wandb
+
+    monkeypatch.setattr(wandb, "init", init)
+    monkeypatch.setattr(wandb, "run", None)
+    small = ("trajectories.write=false", "gradient_every=0", "trainer.max_epochs=1")
+    run = train(config("v1_per_skill", "logger=wandb", "logger.wandb.offline=true", *small)).run
+    assert run.config.logger.wandb.id
+    train(config("v1_per_skill", f"run.resume={run.directory.path}"))
+    train(config("v1_per_skill", "logger=wandb", "logger.wandb.offline=true", *small))
+    assert asked[0] == asked[1] == (run.config.logger.wandb.id, "allow")
+    assert asked[2] != asked[0]

@@ -97,5 +97,34 @@ def test_what_vanished_is_said(config: Config, monkeypatch: pytest.MonkeyPatch) 
         write(self, trainer, module)
 
     monkeypatch.setattr(MetricsTable, "on_train_epoch_end", vanish)
+    cfg = config(*SMALL, "trainer.max_epochs=9")
     with pytest.raises(ConfigError, match=r"config\.yaml: is missing; the folder was removed"):
-        train(config(*SMALL))
+        train(cfg)
+    rows = (Path(cfg.run.dir) / "metrics.csv").read_text().splitlines()
+    assert len(rows) == 3, "noticed at the end of the next epoch, not of the run"
+
+
+def test_secrets_are_not_kept_and_are_given_again(config: Config) -> None:
+    cfg = config(*SMALL, "trainer.max_epochs=1")
+    OmegaConf.update(cfg, "sweep.token", "hush", force_add=True)
+    OmegaConf.update(cfg, "sweep.place", "postgresql://me:hush@host/db", force_add=True)
+    run = train(cfg, ["+sweep.token=hush"]).run.directory
+    assert not [path for path in run.path.rglob("*") if path.is_file() and b"hush" in path.read_bytes()]
+    resume = ["v1_per_skill", f"run.resume={run.path}"]
+    with pytest.raises(
+        ConfigError, match=r"config\.yaml: sweep\.token=\*\*\*: a secret.*give it again: \+sweep\.token"
+    ):
+        train(config(*resume))
+    again = ["+sweep.token=hush", "+sweep.place='postgresql://me:hush@host/db'"]
+    assert train(config(*resume, *again)).run.config.name
+
+
+def test_a_moved_run_logs_and_fits_where_it_is(config: Config, tmp_path: Path) -> None:
+    run = train(config(*SMALL, "logger=tensorboard", "trainer.max_epochs=1", f"run.dir={tmp_path}/old")).run.directory
+    moved = Path(shutil.move(run.path, tmp_path / "elsewhere" / "new"))
+    cfg = config("v1_per_skill", f"run.resume={moved}")
+    train(cfg)
+    assert not run.path.exists()
+    assert len(list((moved / "tensorboard").iterdir())) >= 2
+    edited = OmegaConf.load(moved / "config.yaml")
+    assert edited.logger.tensorboard.save_dir == str(run.path)

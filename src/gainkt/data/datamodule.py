@@ -54,6 +54,7 @@ class KTDataModule(LightningDataModule):
         window_length: int = 1024,
         window_context: int = 256,
         tokens_per_batch: int = 4096,
+        carry_state: bool = True,
         seed: int = 0,
         unknown_skills: str = "fail",
     ) -> None:
@@ -65,8 +66,10 @@ class KTDataModule(LightningDataModule):
             path: file or folder of the data, `~` and environment variables allowed.
             fold: the validation fold.
             window_length: longest piece of a history in steps, at least 2.
-            window_context: steps that a later window of the same history repeats, unscored.
+            window_context: steps that a later window of the same history repeats, unscored; read where nothing is
+                carried.
             tokens_per_batch: cells of a batch, padding included.
+            carry_state: windows of a history go on from each other; else each starts anew.
             seed: of the order of batches.
             unknown_skills: steps on skills that a trained model does not know, when it is scored on this data: `fail`,
                 `skip` them, or `prior`: each is a skill of its own that starts as the mean of those known.
@@ -77,7 +80,7 @@ class KTDataModule(LightningDataModule):
         super().__init__()
         self.read, self.rule, self.fold, self.seed = read, split, fold, seed
         self.path = None if path is None else Path(os.path.expandvars(path)).expanduser()
-        self.window_length, self.window_context = window_length, window_context
+        self.window_length, self.window_context, self.carry_state = window_length, window_context, carry_state
         self.tokens_per_batch = tokens_per_batch
         if unknown_skills not in (choices := ("fail", "skip", "prior")):
             listed = nearest(str(unknown_skills), choices)
@@ -132,10 +135,11 @@ class KTDataModule(LightningDataModule):
         """One line that names data, split and windows, for every result."""
         log = self.log_
         longest = int(log.lengths.max())
+        goes_on = "state carried" if self.carry_state else f"{self.window_context} of context"
         cut = (
             f"whole histories (longest {longest})"
             if longest <= self.window_length
-            else f"windows of {self.window_length} steps, {self.window_context} of context"
+            else f"windows of {self.window_length} steps, {goes_on}"
         )
         return ", ".join([log.name, self.split.description, cut, *told(log.account)])
 
@@ -163,7 +167,8 @@ class KTDataModule(LightningDataModule):
 
     def windows(self, part: str) -> Windows:
         """Return the windows of a part."""
-        return cut_windows(self.log_, self.students(part), self.window_length, self.window_context)
+        students, carry = self.students(part), self.carry_state
+        return cut_windows(self.log_, students, self.window_length, self.window_context, carry=carry)
 
     def loader(self, part: str, *, shuffle: bool = False) -> DataLoader[Batch]:
         """Return batches over a part; in a fixed order, from long to short, unless shuffled."""
@@ -177,6 +182,7 @@ class KTDataModule(LightningDataModule):
             seed=self.seed,
             rank=rank,
             num_ranks=num_ranks,
+            history=windows.student if self.carry_state else None,
         )
         dataset = WindowDataset(self.log_, windows, self.trained_student, self.trained_item)
         return make_loader(dataset, sampler)

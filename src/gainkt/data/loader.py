@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from gainkt.data.batch import Batch
+from gainkt.data.chains import shared_out, token_bounds
 from gainkt.data.log import InteractionLog
 from gainkt.data.windows import Windows
 from gainkt.errors import ConfigError
@@ -67,7 +68,24 @@ class WindowDataset(Dataset[Batch]):
             response_BT=torch.from_numpy(np.where(valid, log.responses[step], 0).astype(np.float32)),
             valid_BT=torch.from_numpy(valid),
             scored_BT=torch.from_numpy(scored),
+            ahead_BL=torch.from_numpy(self._ahead(rows)),
         )
+
+    def _ahead(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Skills that the students meet after those of the windows that go on, [B, L], -1 in empty places."""
+        log, windows = self.log, self.windows
+        going = np.flatnonzero(windows.goes_on[rows]) if windows.goes_on is not None else rows[:0]
+        if not len(going):
+            return np.empty((len(rows), 0), dtype=np.int64)
+        student = windows.student[rows[going]]
+        first = log.skill_offsets[log.offsets[student] + windows.stop[rows[going]]]
+        count = log.skill_offsets[log.offsets[student + 1]] - first
+        flat = np.arange(count.sum()) + np.repeat(first - np.cumsum(count) + count, count)
+        owner, skill = np.divmod(np.unique(np.repeat(going, count) * log.num_skills + log.skills[flat]), log.num_skills)
+        place = np.arange(len(owner)) - np.searchsorted(owner, owner)
+        ahead = np.full((len(rows), int(place.max()) + 1), -1, dtype=np.int64)
+        ahead[owner, place] = skill
+        return ahead
 
     def _skills(self, step: NDArray[np.int64], valid: NDArray[np.bool_]) -> tuple[NDArray, NDArray]:
         """Skill slots [B, T, S] of the steps, and which of them hold a skill."""
@@ -86,7 +104,8 @@ class TokenBudgetSampler(Sampler[list[int]]):
     """Batches of windows with at most `tokens` cells (windows x longest window), drawn over similar lengths.
 
     The order is a function of (seed, epoch). Every rank gets the same number of batches, so that no process waits
-    for one that never comes; the last few batches are dealt twice if the count does not divide.
+    for one that never comes; a few batches are dealt twice if the count does not divide. Windows of one history come in
+    order and in different batches (gainkt.data.chains).
     """
 
     def __init__(
@@ -98,6 +117,7 @@ class TokenBudgetSampler(Sampler[list[int]]):
         seed: int = 0,
         rank: int = 0,
         num_ranks: int = 1,
+        history: NDArray[np.int64] | None = None,
     ) -> None:
         """Keep the plan's inputs.
 
@@ -108,6 +128,7 @@ class TokenBudgetSampler(Sampler[list[int]]):
             seed: of the draw.
             rank: this process.
             num_ranks: processes that share the epoch.
+            history: [W], number of the history whose windows go on from each other; None where none do.
 
         Raises:
             ConfigError: tokens is less than 2.
@@ -118,7 +139,9 @@ class TokenBudgetSampler(Sampler[list[int]]):
         self.rank, self.num_ranks, self.epoch = rank, num_ranks, 0
         # Lightning passes the epoch on to a batch sampler's `sampler`, not to the batch sampler itself.
         self.sampler = self
-        self._bounds = self._plan()
+        is_cut = history is not None and len(np.unique(history)) < len(history)
+        self._shares = shared_out(lengths, history, tokens, num_ranks) if history is not None and is_cut else []
+        self._bounds = [] if self._shares else token_bounds(lengths, tokens)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose order comes next."""
@@ -126,10 +149,15 @@ class TokenBudgetSampler(Sampler[list[int]]):
 
     def __len__(self) -> int:
         """Batches of this rank in an epoch."""
+        if self._shares:
+            return max(len(plan) for _, plan in self._shares)
         return -(-(len(self._bounds) - 1) // self.num_ranks)
 
     def __iter__(self) -> Iterator[list[int]]:
         """Yield the window numbers of each batch."""
+        if self._shares:
+            yield from self._in_order()
+            return
         num_batches = len(self._bounds) - 1
         windows, batches = np.arange(len(self.lengths)), np.arange(num_batches)
         if self.shuffle:
@@ -140,20 +168,20 @@ class TokenBudgetSampler(Sampler[list[int]]):
         for batch in mine:
             yield windows[self._bounds[batch] : self._bounds[batch + 1]].tolist()
 
-    def _plan(self) -> list[int]:
-        """Where each batch starts once windows stand from long to short: the same in every epoch."""
-        ordered, bounds = -np.sort(-self.lengths), [0]
-        while bounds[-1] < len(ordered):
-            fits = max(1, self.tokens // int(ordered[bounds[-1]]))
-            bounds.append(min(bounds[-1] + fits, len(ordered)))
-        return bounds
+    def _in_order(self) -> Iterator[list[int]]:
+        """Yield the batches of histories that are cut."""
+        windows, plan = self._shares[self.rank]
+        draw = np.random.default_rng([self.seed, self.epoch, self.rank]) if self.shuffle else None
+        batches = plan.batches(draw)
+        # The first batch opens histories: dealt again, it needs no state.
+        for batch in [*batches, *[batches[0]] * (len(self) - len(batches))]:
+            yield windows[batch].tolist()
 
     @property
     def padding(self) -> float:
         """Share of an epoch's cells that are padding, in [0, 1)."""
-        ordered = -np.sort(-self.lengths)
-        cells = sum(int(ordered[a]) * (b - a) for a, b in zip(self._bounds, self._bounds[1:], strict=False))
-        return 1.0 - float(ordered.sum()) / cells
+        batches = [self.lengths[batch] for batch in self]
+        return 1.0 - sum(int(x.sum()) for x in batches) / sum(len(x) * int(x.max()) for x in batches)
 
 
 def _as_is(batch: Any) -> Any:

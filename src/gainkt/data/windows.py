@@ -26,6 +26,8 @@ class Windows:
     """[W], one past the last step."""
     first_scored: NDArray[np.int64]
     """[W], first scored step; the steps before it are context."""
+    goes_on: NDArray[np.bool_] | None = None
+    """[W], True where the student's next window goes on from the state after this one; None where none does."""
 
     def __len__(self) -> int:
         """Number of windows."""
@@ -37,14 +39,20 @@ class Windows:
         return self.stop - self.start
 
 
-def cut_windows(log: InteractionLog, students: NDArray[np.int64], length: int, context: int) -> Windows:
-    """Cut histories into windows of at most `length` steps, each but the first opening with `context` old steps.
+def cut_windows(
+    log: InteractionLog, students: NDArray[np.int64], length: int, context: int, *, carry: bool = False
+) -> Windows:
+    """Cut histories into windows of at most `length` steps.
+
+    With `carry` each window begins where the one before it ends, and its first step is predicted from the state after
+    that one; without, each window but the first starts anew and opens with `context` old steps, unscored.
 
     Args:
         log: the histories.
-        students: indices of the students to cut.
+        students: indices of the students to cut; the windows of one stand in order.
         length: steps of a window, at least 2.
-        context: steps of a window that repeat the end of the one before it, unscored; 0 <= context < length.
+        context: steps of a window that repeat the end of the one before it, 0 <= context < length; 0 with `carry`.
+        carry: state goes on from window to window.
 
     Raises:
         ConfigError: length or context is out of range.
@@ -53,9 +61,12 @@ def cut_windows(log: InteractionLog, students: NDArray[np.int64], length: int, c
         raise ConfigError(
             f"dataset.window_length={length}: a window needs at least 2 steps, one to read and one to predict"
         )
+    if carry:
+        context = 0
     if not 0 <= context < length:
         raise ConfigError(
-            f"dataset.window_context={context}: must be at least 0 and less than dataset.window_length={length}"
+            f"dataset.window_context={context}: must be at least 0 and less than dataset.window_length={length} where "
+            "dataset.carry_state=false"
         )
     steps = log.lengths[students]
     stride = length - context
@@ -64,7 +75,7 @@ def cut_windows(log: InteractionLog, students: NDArray[np.int64], length: int, c
     piece = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
     start = piece * stride
     first_scored = np.where(piece == 0, 1, start + context)
-    # A second window without context opens with a step that the one before it did not predict.
     stop = np.minimum(start + length, steps[owner])
     usable = stop > first_scored
-    return Windows(students[owner][usable], start[usable], stop[usable], first_scored[usable])
+    goes_on = (stop < steps[owner]) & carry
+    return Windows(students[owner][usable], *(x[usable] for x in (start, stop, first_scored, goes_on)))

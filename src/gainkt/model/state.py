@@ -107,6 +107,8 @@ class State:
     def widen(self, columns: int, widths: dict[str, int]) -> State:
         """The same state with at least so many columns of skills and steps of context."""
         more = max(0, columns - self.skills_BC.shape[1])
+        if not more and all(widths.get(name, 0) <= x.shape[1] for name, x in self.context.items()):
+            return self
         return replace(
             self,
             skills_BC=F.pad(self.skills_BC, (0, more), value=SPARE),

@@ -6,12 +6,15 @@ import numpy as np
 import pandas as pd
 import torch
 
+from gainkt.digests import read_table
 from gainkt.evaluation.statistics.bootstrap import Array
 from gainkt.evaluation.statistics.practice import worth
+from gainkt.model import Carrier
 from gainkt.model.gain_head.own import OwnAndMatrixGain
 from gainkt.model.readout import probability
 from gainkt.recovery.agreement import Compared, Source, less_receivers_mean, mean_by, students_from_curves
 from gainkt.references import BKT
+from gainkt.runs.folder import way_out
 from gainkt.simulation.bayes_filter import bayes_filter
 from gainkt.simulation.truth import Simulation, Truth
 from gainkt.train import RunResult
@@ -25,9 +28,10 @@ def follow_model(name: str, result: RunResult, cells: Compared) -> Source:
     p1, p2 = (np.full(log.num_steps, np.nan) for _ in range(2))
     before, gain, practice, after = (np.full(len(log.skills), np.nan) for _ in range(4))
     given, counted = (np.zeros((size, size)) for _ in range(2))
-    model = result.run.model()
+    model, carrier = result.run.model(), Carrier()
     for batch in result.datamodule.loader("test"):
-        output = model(batch, every_skill=True)
+        output = model(batch, carrier.before(batch), every_skill=True)
+        carrier.after(batch, output)
         first = batch.start_B[:, None] + torch.arange(batch.valid_BT.shape[1]) == 0
         shown = batch.scored_BT | (first & batch.valid_BT)
         row, step = (x.numpy() for x in shown.nonzero(as_tuple=True))
@@ -45,7 +49,9 @@ def follow_model(name: str, result: RunResult, cells: Compared) -> Source:
         counted += (practised.T @ others).numpy()
 
     folder = result.run.directory.path
-    trajectories, skills = (pd.read_parquet(folder / f"{table}.parquet") for table in ("trajectories", "skills"))
+    trajectories, skills = (
+        read_table(path, way_out(path)) for path in (folder / "trajectories.parquet", folder / "skills.parquet")
+    )
     own = trajectories[trajectories["relevant"]]
     student = pd.Index(log.students).get_indexer(pd.Index(own["student"]))
     skill = pd.Index(log.skill_names).get_indexer(pd.Index(own["skill"]))

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from gainkt.names import pictured, visible
 from gainkt.reporting.figures import draw_terms, save_figure
+from gainkt.reporting.palette import RED
 from gainkt.reporting.terminal import number, right, spaced, table, verdict, wide
 
 COLUMNS = {
@@ -138,6 +139,6 @@ def _cloud(axes: Axes, reference: pd.Series, own: pd.Series, what: str) -> None:
 def _diagonal(axes: Axes, what: str) -> None:
     ends = np.array([axes.get_xlim(), axes.get_ylim()])
     low, high = ends[:, 0].min(), ends[:, 1].max()
-    axes.plot([low, high], [low, high], "--", color="tab:orange", linewidth=1, label="equal")
+    axes.plot([low, high], [low, high], "--", color=RED, linewidth=1, label="equal")
     axes.set(xlabel="reference", ylabel="Encoder 2", title=what)
     axes.legend(fontsize=8)

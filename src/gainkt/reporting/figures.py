@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from gainkt.files import write_whole
 from gainkt.names import pictured
+from gainkt.reporting.palette import ENCODERS, SERIES
 
 STYLES = ("-", "--", ":", "-.")
 MARKERS = "os^Dvx"
@@ -38,7 +39,7 @@ def training_figure(metrics: pd.DataFrame, title: str) -> Figure:
     """
     figure = Figure(figsize=(8, 6), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1])
-    for number, (style, colour) in enumerate((("-o", "black"), ("--s", "tab:orange")), start=1):
+    for number, (style, colour) in enumerate((("-o", ENCODERS[0]), ("--s", ENCODERS[1])), start=1):
         for part, name, alpha in (("val", "validation", 1.0), ("train", "training", 0.35)):
             values, label = metrics[f"{part}/encoder{number}_auc"], f"Encoder {number}, {name}"
             upper.plot(metrics.epoch, values, style, color=colour, alpha=alpha, markersize=3, label=label)
@@ -87,6 +88,7 @@ def students_figure(trajectories: pd.DataFrame, count: int = 6, skills: int = 4)
     grid = figure.subplots(2, -(-count // 2), sharey=True, squeeze=False).flat
     for axes, student in zip(grid, candidates[places], strict=False):
         rows = trajectories[trajectories.student == student].sort_values("step")
+        axes.set_prop_cycle(color=SERIES)
         for style, skill in zip(STYLES, rows[rows.relevant].skill.value_counts().index[:skills], strict=False):
             curve = rows[rows.skill == skill]
             line = axes.plot(curve.step, curve.mastery, style, linewidth=1.2, label=pictured(skill, LONGEST_LABEL))[0]

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from gainkt.console import plain_table
 from gainkt.names import pictured, visible
+from gainkt.reporting.palette import RED
 
 SHOWN = {
     "auc": "AUC",
@@ -23,7 +24,7 @@ SHOWN = {
     "response_correlation": "r",
 }
 """Metrics shown, by their name in figures.json."""
-PARTS = {"val": ("validation", "--s", "tab:orange"), "test": ("test", "-o", "black")}
+PARTS = {"val": ("validation", "--s", RED), "test": ("test", "-o", "black")}
 NOT_FITTED = ("skill", "steps", "share_right")
 """Columns of parameters.csv that tell of the training data."""
 SUMMARY: dict[str, Callable[..., np.floating]] = {

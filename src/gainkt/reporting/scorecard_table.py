@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gainkt.evaluation.check import LEVELS, NOT_MEASURABLE
+from gainkt.reporting.palette import FAILED, PASSED
 from gainkt.reporting.terminal import interval, number, right, share, spaced, table, verdict, wide
 
 PARTS = {
@@ -85,7 +86,7 @@ def level_line(card: Mapping[str, Any]) -> Text:
     """Return the level reached, what stands in the way of the next one and how much of it is asked."""
     titles = {check["name"]: check["title"] for check in card["checks"]}
     line = Text("Level reached: ", style="bold").append(
-        card["level"], style="red" if card["level"] == "none" else "green"
+        card["level"], style=FAILED if card["level"] == "none" else PASSED
     )
     level = card["level"]
     for level, names in list(card["missing"].items())[:1]:

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gainkt.names import visible
+from gainkt.reporting.palette import FAILED, PASSED
 from gainkt.reporting.terminal import right, table
 
 PLOT_HEIGHT = 16
@@ -36,7 +37,7 @@ def student_table(name: str, rows: pd.DataFrame, steps: int) -> Table:
             [
                 str(row["step"]),
                 visible(row["skill"]),
-                Text("right", "green") if row["response"] else Text("wrong", "red"),
+                Text("right", PASSED) if row["response"] else Text("wrong", FAILED),
                 *(f"{row[column]:.2f}" for column in NUMBERS),
             ]
             for row in shown.to_dict("records")

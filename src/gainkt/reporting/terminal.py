@@ -12,14 +12,15 @@ from rich.text import Text
 
 from gainkt.console import plain_table
 from gainkt.names import printed
+from gainkt.reporting.palette import BEYOND, FAILED, PASSED
 
 VERDICTS = {
-    "pass": ("pass", "green"),
-    "fail": ("FAIL", "bold red"),
-    "out_of_reach": ("out of reach", "yellow"),
+    "pass": ("pass", PASSED),
+    "fail": ("FAIL", f"bold {FAILED}"),
+    "out_of_reach": ("out of reach", BEYOND),
     "not_measurable": ("not measurable", "dim"),
-    "cause": ("CAUSE", "bold red"),
-    "fine": ("fine", "green"),
+    "cause": ("CAUSE", f"bold {FAILED}"),
+    "fine": ("fine", PASSED),
     "unmeasured": ("-", "dim"),
 }
 """Word and style of each verdict (gainkt.evaluation.check) and of each finding of the diagnosis."""

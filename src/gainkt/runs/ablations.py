@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gainkt.data.batch import Batch, shift
 from gainkt.evaluation.schema import FALL, SATURATED_SLOPE
-from gainkt.model import Belief, GainKT, Moments, Output
+from gainkt.model import Belief, Carrier, GainKT, Moments, Output
 from gainkt.model.readout import probability
 
 
@@ -23,7 +23,7 @@ class Trace:
     mastery_BTK: Tensor
     """After each step, as believed then."""
     mastery_final_BTK: Tensor
-    """After each step, as believed at the end of the window."""
+    """After each step, as believed at the end of the window: a long history is looked back on window by window."""
     falls_BT: Tensor
     """Skills whose curve at the final belief falls at the step."""
     belief_falls_BT: Tensor
@@ -35,18 +35,19 @@ class Trace:
     """Steps that are written: each step of a history once, context left out."""
 
     @classmethod
-    def of(cls, model: GainKT, batch: Batch, draw: torch.Generator, means: Means) -> Trace:
+    def of(cls, model: GainKT, batch: Batch, draw: torch.Generator, means: Means, carrier: Carrier) -> Trace:
         """Trace a batch."""
-        output = model(batch, every_skill=True)
-        columns, value = output.axis.columns(), output.value_BTD.float()
-        practice, before = output.practice_BTC, shift(output.practice_BTC)
-        held, moments = output.belief, (Moments.after_steps(value), Moments.at_end(value, batch))
+        output = model(batch, carrier.before(batch), every_skill=True)
+        carrier.after(batch, output)
+        columns, value, start = output.axis.columns(), output.value_BTD.float(), output.start_BD
+        practice, before = output.practice_BTC, output.axis.before(output.practice_BTC)
+        held, moments = output.belief, (Moments.after_steps(value, start), Moments.at_end(value, batch, start))
         running, final = (model.belief(batch, moment) for moment in moments)
         mastery, mastery_final = model.mastery(practice, columns, running), model.mastery(practice, columns, final)
         slope = model.curve.slope(before, columns.skills, held.velocity, held.readiness(columns))
         practised = output.axis.practised(batch.has_skill_BTS)
         # A curve starts with the first opportunity; what is expected of a skill before is a prior.
-        met = shift(practised.cummax(1).values, False)
+        met = output.axis.met_before(practised)
         first = batch.start_B[:, None] + torch.arange(batch.valid_BT.shape[1], device=batch.start_B.device) == 0
         return cls(
             batch,
@@ -76,10 +77,11 @@ class Means:
         self.infers_velocity, self.infers_readiness = model.velocity.inferred, model.readiness.inferred
         velocity, readiness_K, read_K = (torch.zeros(size, device=device) for size in ((), (k,), (k,)))
         gain_2K, count_2K = torch.zeros(2, k, device=device), torch.zeros(2, k, device=device)
-        steps = 0
+        steps, carrier = 0, Carrier()
         for batch in batches:
             batch = batch.to(device)
-            output, scored = model(batch, every_skill=True), batch.scored_BT
+            output, scored = model(batch, carrier.before(batch), every_skill=True), batch.scored_BT
+            carrier.after(batch, output)
             steps += int(scored.sum())
             velocity += output.belief.velocity.expand(*scored.shape, 1)[scored].sum()
             read = scored[..., None] & batch.has_skill_BTS
@@ -116,9 +118,16 @@ def counterfactuals(
     key = torch.rand(batch.valid_BT.shape, generator=draw).to(batch.valid_BT.device)
     # Padding sorts behind every step, so that steps are permuted among themselves.
     order = key.masked_fill(~batch.valid_BT, 2.0).argsort(1)
-    permuted = output.gains_BTC.gather(1, order[..., None].expand_as(output.gains_BTC)).cumsum(1)
-    at_mean = means.gains(axis.practised(batch.has_skill_BTS), batch.valid_BT).cumsum(1)
-    last = replace(batch, skills_BTS=shift(batch.skills_BTS), has_skill_BTS=shift(batch.has_skill_BTS, False))
+    # Practice from before the window stays as it was.
+    permuted = axis.practice(output.gains_BTC.gather(1, order[..., None].expand_as(output.gains_BTC)))
+    at_mean = axis.practice(means.gains(axis.practised(batch.has_skill_BTS), batch.valid_BT))
+    # The first step of a window that goes on keeps its skills: those of the step before are not at hand.
+    first_has = batch.has_skill_BTS[:, :1] & batch.scored_BT[:, :1, None]
+    last = replace(
+        batch,
+        skills_BTS=shift(batch.skills_BTS, batch.skills_BTS[:, :1] * first_has),
+        has_skill_BTS=shift(batch.has_skill_BTS, first_has),
+    )
     last_axis = replace(axis, column_BTS=last.skills_BTS)
     read = {
         "p2_gains_permuted": model.read_out(permuted, batch, axis, belief),

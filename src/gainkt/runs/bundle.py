@@ -24,6 +24,7 @@ from torch import Tensor
 
 from gainkt import __version__
 from gainkt.config import build, check_keys
+from gainkt.digests import read_json
 from gainkt.errors import ConfigError
 from gainkt.files import plain, write_whole
 from gainkt.model import GainKT
@@ -31,7 +32,7 @@ from gainkt.model.typical import with_typical_skills
 from gainkt.model.velocity import FixedVelocity, StudentVelocity
 from gainkt.names import visible
 from gainkt.runs.card import model_card
-from gainkt.runs.folder import Run, require_fit
+from gainkt.runs.folder import Run, require_fit, way_out
 from gainkt.runs.moved import at_new_places
 from gainkt.runs.received import check_targets, leaves
 
@@ -142,7 +143,7 @@ def content_of(run: Run, phase: str | None = None) -> Content:
         windows={"length": int(dataset.window_length), "context": int(dataset.window_context)},
         reading=_reading(_plain(dataset.read)),
         results=run.results,
-        scorecard=json.loads(card.read_text()) if card.is_file() else None,
+        scorecard=read_json(card, way_out(card), {"checks": list}) if card.is_file() else None,
     )
 
 

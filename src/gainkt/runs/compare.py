@@ -9,13 +9,14 @@ from typing import Any
 import pandas as pd
 from omegaconf import OmegaConf
 
-from gainkt.errors import ConfigError, DataError
+from gainkt.digests import read_table
+from gainkt.errors import ConfigError
 from gainkt.evaluation.paired import paired_differences
 from gainkt.files import plain
 from gainkt.masking import masked
 from gainkt.names import visible
 from gainkt.overrides import command_line
-from gainkt.runs.folder import Run, load_run
+from gainkt.runs.folder import Run, load_run, way_out
 from gainkt.runs.page import read_json
 
 MOST = 20
@@ -62,7 +63,9 @@ def compare_runs(runs: Sequence[Run]) -> dict[str, Any]:
     settings = [_flat(OmegaConf.to_container(run.config, resolve=True, throw_on_missing=False)) for run in runs]
     keys = dict.fromkeys(key for own in settings for key in own)
     told: list[tuple[str, list[str]]] = [
-        (key, [masked(str(own.get(key, "-"))) for own in settings]) for key in keys if not key.startswith(NO_SETTINGS)
+        (key.removesuffix("._target_"), [_told(key, own) for own in settings])
+        for key in sorted(keys)
+        if not key.startswith(NO_SETTINGS) and not key.endswith("._partial_")
     ]
     content = {
         "runs": [
@@ -100,13 +103,7 @@ def _require_alike(first: Run, other: Run, *digests: str | None) -> None:
 
 def _predictions(run: Run) -> pd.DataFrame:
     path = run.directory.path / "predictions.parquet"
-    way = command_line("evaluate", [f"run={run.directory.path}", f"output={run.directory.path}"])
-    if not path.is_file():
-        raise ConfigError(f"{path}: no such table; `{way}` makes it")
-    try:
-        return pd.read_parquet(path, columns=COLUMNS)
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); `{way}` makes another") from error
+    return read_table(path, way_out(path), COLUMNS)
 
 
 def _labels(runs: Sequence[Run]) -> list[str]:
@@ -128,6 +125,12 @@ def _checks(cards: Sequence[dict[str, Any] | None]) -> list[dict[str, Any]]:
         {"title": title, "cells": [{k: own[name][k] for k in kept} if name in own else None for own in by_run]}
         for name, title in titles.items()
     ]
+
+
+def _told(key: str, settings: dict[str, Any]) -> str:
+    """A setting's value; of a class, its name."""
+    value = masked(str(settings.get(key, "-")))
+    return value.rpartition(".")[2] if key.endswith("._target_") else value
 
 
 def _flat(node: Any, path: str = "") -> dict[str, Any]:

@@ -115,5 +115,7 @@ def at_new_places(node: Any) -> Any:
     if isinstance(node, dict):
         if node.get("_target_") == "gainkt.losses.Loss" and "terms" not in node:
             node = _with_terms(node)
+        if node.get("_target_") == "gainkt.data.datamodule.KTDataModule":
+            node = {"carry_state": False, **node}  # as it was trained, so that it scores as it did
         return {key: MOVED.get(x, x) if key == "_target_" else at_new_places(x) for key, x in node.items()}
     return [at_new_places(x) for x in node] if isinstance(node, list) else node

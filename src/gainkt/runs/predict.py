@@ -10,7 +10,7 @@ import torch
 from gainkt.data.batch import Batch
 from gainkt.errors import ConfigError
 from gainkt.evaluation.statistics.metrics import PredictionMetrics
-from gainkt.model import GainKT
+from gainkt.model import Carrier, GainKT
 from gainkt.model.readout import probability
 
 
@@ -20,17 +20,18 @@ def predict(model: GainKT, batches: Iterable[Batch], device: torch.device | str 
 
     Args:
         model: moved to `device` and put into evaluation mode.
-        batches: of one part of the data.
+        batches: of one part of the data, the windows of a student in order.
         device: where to compute, in float32.
 
     Returns:
         Columns student (its number in the log), response, scored (True), p1 and p2 (float32).
     """
     model.to(device).eval()
-    pieces = []
+    pieces, carrier = [], Carrier()
     for batch in batches:
         batch = batch.to(device)
-        output = model(batch)
+        output = model(batch, carrier.before(batch))
+        carrier.after(batch, output)
         scored = batch.scored_BT
         columns = {
             "student": batch.student_B[:, None].expand_as(scored)[scored],

@@ -22,7 +22,7 @@ from gainkt.data.datamodule import KTDataModule
 from gainkt.data.log import InteractionLog
 from gainkt.evaluation.schema import ACTIVE_GAIN, FLOAT, PREDICTIONS, SKILLS, TRAJECTORIES
 from gainkt.files import replacing
-from gainkt.model import GainKT
+from gainkt.model import Carrier, GainKT
 from gainkt.model.bounded import Bounded
 from gainkt.model.gain_head.scalar import left_over
 from gainkt.model.readout import mean, minimum, probability
@@ -70,13 +70,14 @@ def record(
     shown[pick_students(log, datamodule.students(part), num_students, seed)] = True
     draw = torch.Generator().manual_seed(seed)
     skills, means = SkillSums(log.num_skills), Means(model, datamodule.loader(part), device)
+    carrier = Carrier()
     schema = pa.schema([*PREDICTIONS, *((column.name, FLOAT) for column in columns)])
     with (
         _table(paths["predictions"], schema) as predictions,
         _table(paths["trajectories"], TRAJECTORIES) as trajectories,
     ):
         for batch in track(datamodule.loader(part), "recording", transient=True, disable=not sys.stdout.isatty()):
-            trace = Trace.of(model, batch.to(device), draw, means)
+            trace = Trace.of(model, batch.to(device), draw, means, carrier)
             predictions.write_table(_prediction_rows(trace, log, schema, columns))
             trajectories.write_table(_trajectory_rows(trace, log, shown))
             skills.add(trace)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,9 +37,14 @@ class Scored:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Metrics of the last phase: `val/encoder1_auc`, `test/encoder2_auc`, ..."""
-        parts = self.results["phases"][self.results["selected"]]["figures"]
-        return {f"{part}/{name}": value for part, values in parts.items() for name, value in values.items()}
+        """Metrics of the last phase, as `metrics_in` gives them."""
+        return metrics_in(self.results)
+
+
+def metrics_in(results: Mapping[str, Any]) -> dict[str, float]:
+    """Metrics of the last phase in the content of results.json: `val/encoder1_auc`, `test/encoder2_auc`, ..."""
+    parts = results["phases"][results["selected"]]["figures"]
+    return {f"{part}/{name}": value for part, values in parts.items() for name, value in values.items()}
 
 
 def score_phases(run: Run, datamodule: KTDataModule, device: torch.device | str) -> Scored:

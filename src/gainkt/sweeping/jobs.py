@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gainkt.config import said
 from gainkt.digests import read_json
-from gainkt.errors import ConfigError
+from gainkt.errors import ConfigError, ReportError
 from gainkt.files import claimed, write_json
 from gainkt.masking import masked, masked_content
 
@@ -104,6 +104,9 @@ class Job:
                     value = task()
                 ended = {"state": "done"}
                 return value
+            except ReportError as fault:  # it is trained, and its metrics stand
+                ended = {"state": "done", "error": said(fault)}
+                raise
             except Exception as fault:
                 ended = {"state": "pruned" if type(fault).__name__ == "TrialPruned" else "failed", "error": said(fault)}
                 raise

@@ -103,8 +103,8 @@ class SweepProgress:
         """Print how a job ended; on a terminal the bar says so unless it failed."""
         label, on_terminal = self.label(job), self.console.is_terminal
         lines = []
-        if record["state"] == "failed":
-            lines = [f"job {job.number} failed ({label}): {record['error']}"]
+        if record["error"]:
+            lines = [f"job {job.number} {record['state']} ({label}): {record['error']}"]
         elif not on_terminal:
             lines = [f"job {job.number} {record['state']} in {record['seconds']:.0f} s ({label})"]
         for line in lines + ([] if on_terminal else [f"  {self.status()}"]):

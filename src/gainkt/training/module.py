@@ -15,7 +15,7 @@ from gainkt.data.batch import Batch
 from gainkt.errors import ConfigError
 from gainkt.evaluation.statistics.metrics import PredictionMetrics
 from gainkt.losses import Loss
-from gainkt.model import GainKT, Output
+from gainkt.model import Carrier, GainKT, Output, State
 from gainkt.model.bounded import Bounded
 from gainkt.model.readout import probability
 
@@ -47,6 +47,8 @@ class GainKTModule(LightningModule):
         self.gradient_every, self.is_checked = gradient_every, False
         self.weights = dict(loss.weights)
         self.train_metrics, self.val_metrics = PredictionMetrics(), PredictionMetrics()
+        self.train_carrier, self.val_carrier = Carrier(), Carrier()
+        self.state_before: State | None = None
 
     def forward(self, batch: Batch) -> Output:
         """Predict a batch."""
@@ -69,7 +71,9 @@ class GainKTModule(LightningModule):
         if not self.is_checked:
             self.model.check_columns(batch)
             self.is_checked = True
-        output = self.model(batch, every_skill=self.loss.needs_every_skill(self.weights))
+        state = self.train_carrier.before(batch)
+        output = self.model(batch, state, every_skill=self.loss.needs_every_skill(self.weights))
+        self.train_carrier.after(batch, output)
         raw = self.loss(output, batch, self.weights)
         weighted = {name: self.weights[name] * value for name, value in raw.items()}
         if self.gradient_every and batch_idx % self.gradient_every == 0:
@@ -93,9 +97,20 @@ class GainKTModule(LightningModule):
         self._score(self.train_metrics, output, batch)
         return total
 
+    def on_validation_epoch_start(self) -> None:
+        """Start with no student's state."""
+        self.val_carrier = Carrier()
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Keep the predictions of a batch."""
-        self._score(self.val_metrics, self.model(batch), batch)
+        """Keep the predictions of a batch, and for callbacks the state of its students before it, `state_before`."""
+        self.state_before = self.val_carrier.before(batch)
+        output = self.model(batch, self.state_before)
+        self.val_carrier.after(batch, output)
+        self._score(self.val_metrics, output, batch)
+
+    def on_train_epoch_start(self) -> None:
+        """Start with no student's state: what an earlier epoch left is of other weights, and a resumed run has none."""
+        self.train_carrier = Carrier()
 
     def on_train_epoch_end(self) -> None:
         """Log the training figures, and mean and spread of every learnt curve and readout parameter."""

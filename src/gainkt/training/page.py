@@ -9,22 +9,22 @@ import pandas as pd
 
 from gainkt.data.datamodule import KTDataModule
 from gainkt.errors import ConfigError, DataError
-from gainkt.files import write_whole
 from gainkt.reporting.page import PAGE, require_pages
+from gainkt.reporting.page.notebook import Page
 from gainkt.runs.folder import Run, build_datamodule
 from gainkt.runs.page import MOST_ROWS, gather, measure_transfer
 from gainkt.simulation.simulate import simulate, simulate_with_truth
 
 
-def run_html(
+def run_page(
     run: Run,
     data: KTDataModule | None = None,
     *,
     rows: int = MOST_ROWS,
     seed: int = 0,
     parts: pd.DataFrame | None = None,
-) -> str:
-    """Return the page of a finished run; what needs data that cannot be read is left out, and the page says so.
+) -> Page:
+    """Return the page of a finished run, which a notebook shows; it says what it lacks where data cannot be read.
 
     Args:
         run: read back.
@@ -38,7 +38,7 @@ def run_html(
         DataError: a file in its folder cannot be read.
     """
     require_pages()
-    from gainkt.reporting.page.run_page import run_page
+    from gainkt.reporting.page import run_page as page
 
     transfer: Any
     truth = None
@@ -47,7 +47,7 @@ def run_html(
         truth = true_mastery(run)
     except (ConfigError, DataError, OSError) as error:
         transfer = f"Not measured: {error}."
-    return run_page(gather(run, most_rows=rows, seed=seed, transfer=transfer, truth=truth, parts=parts))
+    return Page(page.run_page(gather(run, most_rows=rows, seed=seed, transfer=transfer, truth=truth, parts=parts)))
 
 
 def true_mastery(run: Run) -> pd.DataFrame | None:
@@ -60,7 +60,5 @@ def true_mastery(run: Run) -> pd.DataFrame | None:
 
 
 def write_page(run: Run, data: KTDataModule | None = None, path: Path | None = None, **settings: Any) -> Path:
-    """Write the page of a run, into its folder where no path is given; arguments and errors are those of `run_html`."""
-    path, page = path or run.directory.path / PAGE, run_html(run, data, **settings)
-    write_whole(path, lambda building: building.write_text(page, encoding="utf-8"))
-    return path
+    """Write the page of a run, into its folder where no path is given; arguments and errors are those of `run_page`."""
+    return run_page(run, data, **settings).save(path or run.directory.path / PAGE)

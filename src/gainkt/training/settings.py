@@ -46,6 +46,7 @@ LIMITS: tuple[tuple[str, Fits, str], ...] = (
     ("dataset.tokens_per_batch", _whole(2), "a whole number of steps, 2 or more"),
     ("dataset.window_length", _whole(2), "a whole number of steps, 2 or more"),
     ("dataset.window_context", _whole(0), "a whole number of steps, 0 or more"),
+    ("dataset.carry_state", _flag, "true or false"),
     ("dataset.split.num_folds", lambda x: x is None or _whole(2)(x), "a whole number of folds, 2 or more, or null"),
 )
 """Key, what its value must be, and that in words; a key that a config lacks is not asked for."""

@@ -39,6 +39,7 @@ from gainkt.reporting.alignment_report import save_alignment_figure
 from gainkt.reporting.diagnosis_figures import save_figures
 from gainkt.reporting.figures import save_figure, students_figure, training_figure
 from gainkt.reporting.page import require_pages
+from gainkt.reporting.page.notebook import Page
 from gainkt.runs.checks import added_rules, try_columns
 from gainkt.runs.folder import (
     OWNER,
@@ -64,7 +65,7 @@ from gainkt.training.callbacks.progress import progress_callbacks
 from gainkt.training.callbacks.reseed import ReseedEachBatch
 from gainkt.training.loggers import build_loggers, close_loggers, number_runs
 from gainkt.training.module import GainKTModule
-from gainkt.training.page import write_page
+from gainkt.training.page import run_page, write_page
 from gainkt.training.settings import check_settings
 
 log = logging.getLogger(__name__)
@@ -92,6 +93,10 @@ class RunResult:
     """The module as the last epoch left it."""
     trainer: Trainer
     """Lightning's trainer."""
+
+    def report(self) -> Page:
+        """Return the run's page, which a notebook shows and `save` writes; errors are those of `run_page`."""
+        return run_page(self.run, self.datamodule)
 
 
 def train(cfg: DictConfig, overrides: Sequence[str] | None = None) -> RunResult:

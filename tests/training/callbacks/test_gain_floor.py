@@ -22,7 +22,9 @@ def epoch(floor: GainFloor, number: int, gains: torch.Tensor) -> dict[str, float
     output = output_for(batch)
     output.gains_BTC = gains
     module = SimpleNamespace(
-        model=lambda batch, every_skill: output, log=lambda name, value: logged.update({name: value})
+        model=lambda batch, state, every_skill: output,
+        state_before=None,
+        log=lambda name, value: logged.update({name: value}),
     )
     trainer = SimpleNamespace(current_epoch=number, sanity_checking=False)
     for index in range(2):

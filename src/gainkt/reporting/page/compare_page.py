@@ -33,6 +33,7 @@ def compare_page(content: Mapping[str, Any], folder: Path) -> str:
     labels = [visible(run["label"], 60) for run in content["runs"]]
     return rendered(
         "compare.html",
+        charts=False,
         title=" and ".join(labels) if len(labels) < 3 else f"{len(labels)} runs compared",
         content=content,
         labels=labels,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -36,36 +37,35 @@ def environment() -> jinja2.Environment:
 
 
 @cache
-def scripts() -> list[str]:
-    """Return BokehJS, without the parts that a page does not use, and the page's own script."""
-    bokeh = Resources(mode="inline", components=["bokeh"]).js_raw
-    return ["\n".join(bokeh), (HERE / "page.js").read_text(encoding="utf-8")]
+def scripts(charts: bool) -> list[str]:
+    """Return the page's own script, after BokehJS (without the parts that no page uses) where there are charts."""
+    bokeh = ["\n".join(Resources(mode="inline", components=["bokeh"]).js_raw)] if charts else []
+    return [*bokeh, (HERE / "page.js").read_text(encoding="utf-8")]
 
 
-def policy() -> str:
-    """Return the page's content security policy: its own two scripts run, and nothing is fetched."""
-    hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in scripts())
+def policy(allowed: Sequence[str]) -> str:
+    """Return the page's content security policy: its own scripts run, no other one, and nothing is fetched."""
+    hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in allowed)
     own = f"script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
     return f"default-src 'none'; {own}; base-uri 'none'; form-action 'none'"
 
 
-def rendered(template: str, **context: Any) -> str:
+def rendered(template: str, *, charts: bool = True, **context: Any) -> str:
     """Return a page.
 
     Args:
         template: its file's name.
+        charts: whether it has any.
         context: what it shows.
     """
-    page = (
-        environment()
-        .get_template(template)
-        .render(
-            **context,
-            policy=policy(),
-            scripts=[Markup(script) for script in scripts()],
-            style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
-            palette=palette,
-            version=__version__,
-        )
+    allowed = scripts(charts)
+    made = environment().get_template(template)
+    page = made.render(
+        **context,
+        policy=policy(allowed),
+        scripts=[Markup(script) for script in allowed],
+        style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
+        palette=palette,
+        version=__version__,
     )
     return page.encode("utf-8", "replace").decode("utf-8")  # names may hold halves of characters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -23,9 +23,12 @@ from rich.table import Table
 
 from gainkt.config import conf_dir, known_keys, said
 from gainkt.console import make_console, plain_table
-from gainkt.errors import ConfigError, nearest
+from gainkt.digests import read_json
+from gainkt.errors import ConfigError, ReportError, nearest
 from gainkt.files import write_whole
 from gainkt.masking import masked
+from gainkt.runs.folder import way_out
+from gainkt.runs.scoring import metrics_in
 from gainkt.sweeping.jobs import Job, SweepFolder
 from gainkt.sweeping.progress import SweepProgress, metric_of
 from gainkt.sweeping.search.space import Space, as_override, read_space
@@ -145,6 +148,11 @@ class Search:
         try:
             with reporting(trial, self.settings.values):
                 metrics: Any = job.run(lambda: train(self._config(job), self._overrides(job)).metrics)
+        except ReportError as error:  # it is trained: a report can be made again
+            trial.set_user_attr("error", said(error)[:500])
+            log.warning("%s: %s", name, said(error))
+            path = job.folder / "results.json"
+            self._tell(trial, metrics_in(read_json(path, way_out(path), {"selected": str, "phases": dict})))
         except optuna.TrialPruned as given_up:
             self.study.tell(trial, state=TrialState.PRUNED)
             log.info("%s: %s", name, given_up)
@@ -159,10 +167,14 @@ class Search:
             interruption.add_note("the same command goes on with the study")
             raise
         else:
-            for column in (E1, E2, *TEST):
-                trial.set_user_attr(column, float(metrics[column]))
-            self.study.tell(trial, self.settings.values(metrics))
+            self._tell(trial, metrics)
             log.info("%s: E1 %.4f, E2 %.4f", name, metrics[E1], metrics[E2])
+
+    def _tell(self, trial: Trial, metrics: Mapping[str, float]) -> None:
+        """Tell the study what a trial came to."""
+        for column in (E1, E2, *TEST):
+            trial.set_user_attr(column, float(metrics[column]))
+        self.study.tell(trial, self.settings.values(metrics))
 
     def _overrides(self, job: Job) -> list[str]:
         """What the config of a trial is composed with."""

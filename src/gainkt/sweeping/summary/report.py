@@ -14,6 +14,8 @@ import pandas as pd
 from gainkt.errors import ConfigError
 from gainkt.files import write_json, write_whole
 from gainkt.names import code, markdown
+from gainkt.reporting.page import PAGE, require_pages
+from gainkt.reporting.page.notebook import Page
 from gainkt.sweeping.summary import statistics
 from gainkt.sweeping.summary.figures import save_sweep_figures
 from gainkt.sweeping.summary.runs import REPEATS, Runs, read_runs
@@ -67,6 +69,20 @@ def summarize_or_say_why(folder: Path, alpha: float = 0.5) -> None:
         summarize(folder, alpha)
     except Exception as error:
         print(f"sweep: no summary of {folder} ({type(error).__name__}: {error})", file=sys.stderr, flush=True)
+
+
+def write_sweep_page(folder: Path, path: Path | None = None) -> Path:
+    """Write the page of a sweep that is summarised, report.html in its folder where no path is given.
+
+    Raises:
+        ConfigError: what draws pages is not installed.
+    """
+    require_pages()
+    from gainkt.reporting.page.sweep_page import sweep_page
+
+    content = json.loads((folder / "runs.json").read_text())
+    name = next((run["name"] for run in content["runs"] if run["name"]), "sweep")
+    return Page(sweep_page(content, f"{name}: {folder.resolve().name}", folder)).save(path or folder / PAGE)
 
 
 def compute(runs: Runs, alphas: Sequence[float]) -> dict[str, Any]:

@@ -45,7 +45,8 @@ class GainFloor(Callback):
         """Add a batch's steps; the validation step itself gives no column to skills that a window does not meet."""
         if trainer.sanity_checking:
             return
-        spread_BT = pl_module.model(batch, every_skill=True).gains_BTC.std(-1, correction=0)
+        output = pl_module.model(batch, pl_module.state_before, every_skill=True)
+        spread_BT = output.gains_BTC.std(-1, correction=0)
         self.total += float(spread_BT[batch.valid_BT].sum(dtype=torch.float64))
         self.steps += int(batch.valid_BT.sum())
 
