@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +141,19 @@ class TableReader(Options):
             raise DataError(
                 f"{table.where(first)}: the header stands here again (in {headers} rows); remove these lines"
             )
+
+
+def table_reader(settings: Mapping[str, Any]) -> TableReader:
+    """Return a reader of tables with settings by name.
+
+    Raises:
+        ConfigError: there is no such setting, or it cannot be used.
+    """
+    known = {field.name for field in fields(TableReader)}
+    for key in settings:
+        if key not in known:
+            raise ConfigError(f"{key}: no such setting of gainkt.read{nearest(key, known)}")
+    return TableReader(**settings)
 
 
 def _columns(given: str | Sequence[str] | bool | None) -> list[str]:
