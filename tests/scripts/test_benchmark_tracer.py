@@ -10,4 +10,4 @@ def test_it_prints_a_row_an_experiment() -> None:
     assert done.returncode == 0, done.stderr
     rows = [line for line in done.stdout.splitlines() if line.startswith("| v4_")]
     assert len(rows) == 1
-    assert len(rows[0].split("|")) == 12
+    assert len(rows[0].split("|")) == 13
