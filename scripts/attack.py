@@ -30,6 +30,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ TINY = (
     *("dataset.tokens_per_batch=400", "model.size.d_model=16", "model.size.num_heads=2", "model.size.num_blocks=1"),
     *("model.size.d_ff=16", "trainer.max_epochs=4", "trainer.accelerator=cpu", "gradient_every=0"),
 )
-PATIENCE = 120
+PATIENCE = 400
 """Seconds after which a trial is said to hang."""
 HOSTILE = (
     "$x$",
@@ -191,13 +192,16 @@ class Stage:
         register_resolvers()
         names = sorted(path.stem for path in Path(conf_dir(), "experiment").glob("*.yaml"))
         self.experiments = [name for name in names if not name.startswith(("sweep_", "seeds_"))]
-        self.phased = [name for name in self.experiments if self.has_phases(name)]
 
-    @staticmethod
-    def has_phases(experiment: str) -> bool:
-        """Tell whether an experiment trains in phases."""
-        cfg = composed("train", f"experiment={experiment}", *TINY)
-        return len(build(cfg.schedule).phases(cfg.trainer.max_epochs)) > 1
+    @cached_property
+    def phased(self) -> list[str]:
+        """Experiments that train in phases."""
+
+        def has_phases(experiment: str) -> bool:
+            cfg = composed("train", f"experiment={experiment}", *TINY)
+            return len(build(cfg.schedule).phases(cfg.trainer.max_epochs)) > 1
+
+        return [name for name in self.experiments if has_phases(name)]
 
     def config(self, experiment: str, run: Path) -> DictConfig:
         """The config of a small run of an experiment."""
@@ -570,6 +574,7 @@ def attack(minutes: float, seed: int, chosen: Sequence[type[Attack]]) -> tuple[p
     with tempfile.TemporaryDirectory(prefix="gainkt-attack-") as folder:
         (place := Path(folder, "place")).mkdir()
         stage = Stage(seed, place)
+        stage.baseline(DamagedRun.experiment)
         for kind in chosen:
             row, until = counts.setdefault(kind.__name__, Counter()), time.monotonic() + minutes * 60 / len(chosen)
             while not row or time.monotonic() < until:

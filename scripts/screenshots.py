@@ -19,7 +19,7 @@ LOOKS: dict[str, dict[str, Any]] = {
     "dark": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"},
     "narrow": {"viewport": {"width": 1024, "height": 768}},
 }
-DRAWN = "[...document.querySelectorAll('#report [data-chart]')].every((chart) => chart.children.length)"
+DRAWN = "() => [...document.querySelectorAll('#report [data-chart]')].every((chart) => chart.children.length)"
 
 
 def take(page: Any, folder: Path, name: str) -> None:

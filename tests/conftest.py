@@ -52,16 +52,18 @@ def shared_data() -> Path:
 
 
 torch.set_num_threads(1)  # workers beside each other, each with threads for every core, wait for one another
-DRAW = gainkt.training.train._draw
+PICTURES = {name: getattr(gainkt.training.train, name) for name in ("_draw", "save_figures", "save_alignment_figure")}
+"""What draws the pictures of a run: training.png and students.png, figures/, alignment.png."""
 
 
 @pytest.fixture(scope="session", autouse=True)
 def quick() -> Iterator[None]:
-    """Leave training.png and students.png out, which take longer to draw than their tiny run to train; and Hydra's
+    """Leave out the pictures that train() makes, which take longer to draw than a tiny run to train, and Hydra's
     repetitions.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gainkt.training.train._draw", lambda *_, **__: None)
+        for name in PICTURES:
+            patch.setattr(gainkt.training.train, name, lambda *_, **__: None)
         speed_up(patch)
         yield
 
@@ -70,7 +72,8 @@ def quick() -> Iterator[None]:
 def drawing() -> Iterator[None]:
     """Draw pictures, inside a test or fixture that looks at them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gainkt.training.train._draw", DRAW)
+        for name, draw in PICTURES.items():
+            patch.setattr(gainkt.training.train, name, draw)
         yield
 
 

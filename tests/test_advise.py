@@ -55,6 +55,15 @@ def overrides_of(line: str) -> list[str]:
     return words[4:] if words[3] == "-m" else words[3:]
 
 
+@pytest.mark.parametrize(("data", "split"), [("csv", "ratio"), ("assist2009", "auto")])
+def test_data_and_split_of_a_run_are_recomposed_by_name(data: str, split: str) -> None:
+    config = compose_train([f"dataset={data}", f"dataset/split={split}", "dataset.path=x", "dataset.read.missing=drop"])
+    again = recompose(config)
+    assert {f"dataset={data}", f"dataset/split={split}", "dataset.path=x"} <= set(again)
+    assert len([override for override in again if override.startswith(("+", "~"))]) == 0
+    assert compose_train(again).dataset == config.dataset
+
+
 def test_a_run_without_scorecard_is_judged_diagnosed_and_advised(run: Run) -> None:
     home = run.directory.path
     assert not (home / "scorecard.json").exists()

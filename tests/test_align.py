@@ -28,7 +28,7 @@ def settings(*overrides: str) -> DictConfig:
 
 
 @pytest.fixture
-def result(config: Config) -> RunResult:
+def result(config: Config, pictures: None) -> RunResult:
     return train(config("l23_per_step", "schedule.warmup=1", "trainer.max_epochs=3", "gradient_every=1"))
 
 

@@ -56,7 +56,7 @@ def test_killed_beside_the_renaming_the_file_is_whole(moment: str, folder: Path)
         "kill = lambda *_: os.kill(os.getpid(), 9)\n"
         "if sys.argv[2] == 'before': Path.replace, replace = (\n"
         "    lambda a, b: kill() if Path(b).name == 'a.json' else replace(a, b)), Path.replace\n"
-        "else: d._write = lambda f, c, w=d._write: w(f, c) if len(c['a.json']) > 1 else kill()\n"
+        "else: d._write = lambda f, c, w=d._write, **k: w(f, c, **k) if len(c['a.json']) > 1 else kill()\n"
         "write_json(Path(sys.argv[1]) / 'a.json', {'x': 5})"
     )
     assert subprocess.run([sys.executable, "-c", code, str(folder), moment]).returncode == -9

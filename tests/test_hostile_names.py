@@ -128,7 +128,9 @@ def test_every_student_can_be_looked_at(trained: RunResult, capsys: pytest.Captu
 def test_report_of_a_sweep(trained: RunResult, tmp_path: Path) -> None:
     for number, (seed, size) in enumerate([(0, "a|b\nc"), (1, "a|b\nc"), (0, "$x$"), (1, "$x$")]):
         folder = tmp_path / str(number)
-        shutil.copytree(trained.run.directory.path, folder, ignore=shutil.ignore_patterns("checkpoints", "figures"))
+        shutil.copytree(
+            trained.run.directory.path, folder, ignore=shutil.ignore_patterns("checkpoints", "figures", "digests.json")
+        )
         overrides = [f"seed={seed}", f"model.kind={size}", "name=x"]
         (folder / "provenance.json").write_text(json.dumps({"overrides": overrides}))
     summarize(tmp_path)

@@ -162,18 +162,26 @@ def test_a_run_that_stopped_early_stays_stopped(config: Config) -> None:
     assert again.metrics == first.metrics
 
 
-def test_changed_data_is_not_scored_by_mistake(config: Config, tmp_path: Path) -> None:
+def test_moved_data_is_found_and_changed_data_is_not_scored_by_mistake(config: Config, tmp_path: Path) -> None:
     rows = "".join(f"s{i // 6},{'ab'[i % 2]},{(i * 7 % 5) % 2}\n" for i in range(240))
     path = tmp_path / "data.csv"
     path.write_text("student,skill,correct\n" + rows)
     small = [o for o in TINY if not o.startswith("dataset.read")]
     data = ["dataset=csv", f"dataset.path={path}", "trajectories.write=false"]
     result = train(config("v1_per_skill", *small, *data, tiny=False))
-    path.write_text("student,skill,correct\n" + rows.replace(",a,", ",z,"))
-    folder = result.run.directory.path
+    folder, moved = result.run.directory.path, tmp_path / "elsewhere (1)" / "data.csv"
+    moved.parent.mkdir()
+    path.rename(moved)
+    with pytest.raises(DataError, match="no such file"):
+        train(config("v1_per_skill", f"run.resume={folder}"))
+    again = train(config("v1_per_skill", f"run.resume={folder}", f"dataset.path='{moved}'"))
+    assert again.metrics == result.metrics
+    scored = evaluate(evaluation(f"run={folder}", f"path='{moved}'", "trajectories.write=false"))
+    assert scored.results["phases"]["train"]["figures"]["test"] == result.results["phases"]["train"]["figures"]["test"]
+    moved.write_text("student,skill,correct\n" + rows.replace(",a,", ",z,"))
     for action in (
-        lambda: evaluate(evaluation(f"run={folder}")),
-        lambda: train(config("v1_per_skill", f"run.resume={folder}")),
+        lambda: evaluate(evaluation(f"run={folder}", f"path='{moved}'")),
+        lambda: train(config("v1_per_skill", f"run.resume={folder}", f"dataset.path='{moved}'")),
     ):
         with pytest.raises(DataError, match="the data has changed since the run started"):
             action()

@@ -1,9 +1,10 @@
 """Digests of what was written into a folder, so that a file that was changed since is noticed when it is read.
 
-A folder that holds `digests.json` is watched. `gainkt.files.replacing` notes there what it writes into the folder and
-those below, before the file takes its place and again after: a process that is killed between the two leaves both
-digests, and either is whole. `opened` and what stands on it are the only way in which gainkt reads files of a run.
-Files that no digest is noted for, as those of older versions, are held to their form alone.
+A folder that holds `digests.json` is watched: that file has the SHA-256 of each of the others. `gainkt.files.replacing`
+notes there what it writes into the folder and those below, before the file takes its place and again after: a process
+that is killed between the two leaves both digests, and either is whole. `opened` and what stands on it are the only way
+in which gainkt reads files of a run. Files that no digest is noted for, as those of older versions, are held to their
+form alone.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import os
 import platform
 import time
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -44,9 +45,15 @@ def noting(path: Path, building: Path) -> Iterator[None]:
     name = path.absolute().relative_to(folder).as_posix()
     with building.open("rb") as file:
         new = _digest(file)
-    _write(folder, {**(noted := _read(folder)), name: [*noted.get(name, []), new]}, sync=True)
+    with _alone(folder):
+        noted = _read(folder)
+        old = noted.get(name, [])
+        # That a digest is known must be on the disk before the file is; that an older one is not, need not.
+        _write(folder, {**noted, name: [*old, new]}, sync=True)
     yield
-    _write(folder, {**noted, name: [new]})
+    with _alone(folder):
+        noted = _read(folder)
+        _write(folder, {**noted, name: [x for x in noted.get(name, []) if x == new or x not in old]})
 
 
 @contextmanager
@@ -174,7 +181,7 @@ def _noted(path: Path) -> list[str] | None:
 
 
 def _digest(file: BufferedReader) -> str:
-    return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read(folder: Path) -> dict[str, list[str]]:
@@ -190,11 +197,28 @@ def _read(folder: Path) -> dict[str, list[str]]:
     return content
 
 
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the digests of a folder against other processes for a moment, where the file system knows locks."""
+    if os.name != "posix":
+        yield
+        return
+    import fcntl
+
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(place, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(place)
+
+
 def _write(folder: Path, content: Mapping[str, list[str]], *, sync: bool = False) -> None:
     building = folder / f".{DIGESTS}.{platform.node()}-{os.getpid()}"
     with building.open("w", encoding="utf-8") as file:
         json.dump(content, file, indent=1)
         file.flush()
-        if sync:  # that a digest is known must be on the disk before the file is; that an older one is not, need not
+        if sync:
             os.fsync(file.fileno())
     building.replace(folder / DIGESTS)

@@ -69,7 +69,7 @@ def recompose(config: DictConfig, saved: Sequence[str] | None = None, check: Che
     Raises:
         HydraException: an override is not understood any more.
     """
-    start = [*_named_after(config), *_loggers(config)] if saved is None else saved
+    start = [*_named_after(config), *_data(config), *_loggers(config)] if saved is None else saved
     chosen = [o for o in start if _key(o) not in STATED and (_in(o, CARRIED) or not _in(o, ("run", "sweep", "hydra")))]
     chosen = [o for o in chosen if not _in(o, [OUTSIDE]) or FOLDERS.fullmatch(o)]
     composed = compose_train(chosen, hydra=True)
@@ -158,6 +158,23 @@ def _named_after(config: DictConfig) -> list[str]:
     names = [path.stem for path in Path(conf_dir(), "experiment").glob("*.yaml")]
     named = [name for name in names if config.name == name or str(config.name).startswith(f"{name}-")]
     return [f"experiment={max(named, key=len)}"] if named else []
+
+
+def _data(config: DictConfig) -> list[str]:
+    """The options of a run's data set and split: those of its name, or of its reader and rule."""
+    found = []
+    for group, node, name in (("dataset", "read", "dataset.read.name"), ("dataset/split", "", "")):
+        options = {path.stem: OmegaConf.load(path) for path in sorted(Path(conf_dir(), group).glob("*.yaml"))}
+        wanted = OmegaConf.select(config, f"{group.replace('/', '.')}.{node}".strip(".") + "._target_")
+        called = OmegaConf.select(config, name) if name else None
+        reads = [
+            option
+            for option, content in options.items()
+            if wanted is not None and OmegaConf.select(content, f"{node}._target_".strip(".")) == wanted
+        ]
+        chosen = called if called in options else next((one for one in ("csv", *reads) if one in reads), None)
+        found += [f"{group}={chosen}"] if chosen else []
+    return found
 
 
 def _loggers(config: DictConfig) -> list[str]:

@@ -41,12 +41,12 @@ def course_of(cfg: DictConfig) -> tuple[str, pd.DataFrame]:
         ConfigError: there is no such run, checkpoint, part or student.
         DataError: the run's data cannot be read.
     """
-    run, data, asked = open_run(cfg)
-    run.require_same_data(data)
-    students = data.students(cfg.split)
-    by_length = students[np.argsort(data.log_.lengths[students], kind="stable")]
-    name = str(data.log_.students[by_length[len(students) // 2]]) if cfg.student is None else str(cfg.student)
-    return name, course(run.model(cfg.phase), data, name, device=asked["device"])
+    with open_run(cfg) as (run, data, asked):
+        run.require_same_data(data)
+        students = data.students(cfg.split)
+        by_length = students[np.argsort(data.log_.lengths[students], kind="stable")]
+        name = str(data.log_.students[by_length[len(students) // 2]]) if cfg.student is None else str(cfg.student)
+        return name, course(run.model(cfg.phase), data, name, device=asked["device"])
 
 
 @hydra.main(config_path=conf_dir(), config_name="trajectory", version_base="1.3")

@@ -39,8 +39,9 @@ def test_errors_take_one_line(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr == (
-        "a.csv: line 2: response is '2', not 0 or 1 (1 of 2 rows: '2' in 1); correct them, or say what the words mean: "
-        "'dataset.read.responses={2:?}' (null leaves such rows out)\n"
+        "a.csv: line 2: response is '2', not 0 or 1 (1 of 2 rows: '2' in 1); numbers up to 2 are no share of 1 (points "
+        "or percent? divide them); correct them, or say what the words mean: 'dataset.read.responses={2:?}' "
+        "(null leaves such rows out)\n"
     )
     assert done.stdout == ""
     assert not (tmp_path / "log").exists()

@@ -68,7 +68,7 @@ def test_expanded_rows_fold_by_item_response_and_new_skill(csv):
         ("3", "1", "20"),
         ("3.5", "-1", "2e1"),
         ("2024-01-03 10:00:00", "2024-01-03 09:00:00", "2024-11-01T00:00:00.5"),
-        ("2024-01-03T10:00:00Z", "2024-01-03T10:00:00+02:00", "2024-01-04"),
+        ("2024-01-03T10:00:00Z", "2024-01-03T10:00:00+02:00", "2024-01-04T00Z"),
     ],
     ids=["integers", "decimals", "timestamps", "time zones"],
 )
@@ -77,6 +77,12 @@ def test_order_column_sorts_within_student(csv, times):
     rows = f"a,m,1,{middle}\nb,z,0,{last}\na,l,1,{last}\na,f,0,{first}\n"
     log = read_csv(csv("student,skill,correct,time\n" + rows), order="time")
     assert [skill for skill, _, _ in histories(log)["a"]] == ["f", "m", "l"]
+
+
+def test_times_with_and_without_a_zone_cannot_be_ordered(csv):
+    path = csv("student,skill,correct,time\na,m,1,2024-01-03T10:00:00Z\na,l,1,2024-01-03T11:00:00\n")
+    with pytest.raises(DataError, match=r"line 3: .* 1 times name a time zone and 1 do not"):
+        read_csv(path, order="time")
 
 
 def test_equal_order_keeps_the_order_of_the_file_and_folds_expansion(csv):
@@ -106,7 +112,7 @@ GOOD = "a,x,1,7,1,0\na,y,0,8,2,0\n"
     ("text", "message"),
     [
         ("", "answers.csv: the file is empty"),
-        ("\n\n", "no column 'student'"),
+        ("\n\n", "the file holds empty lines only"),
         (HEADER, "nothing but a header"),
         ("studnt,skill,correct,item,time,part\n" + GOOD, "no column 'student'; did you mean 'studnt'?"),
         ("student;skill;correct\na;x;1\n", "no column 'item'; known: correct, skill, student"),

@@ -243,6 +243,9 @@ def test_inspect_takes_no_column_for_what_it_is_not(put, rows):
 
 
 def test_inspect_says_that_an_encoding_is_a_guess(put, rows):
-    finding = inspect(put("x.csv", rows.assign(skill="分数").to_csv(index=False).encode("shift-jis")))
+    finding = inspect(put("x.csv", rows.assign(skill="Médiane").to_csv(index=False).encode("latin-1")))
     assert finding.settings["encoding"] == "latin-1"
-    assert "shift_jis" in finding.doubts[0]
+    assert "cp1251" in finding.doubts[0]
+    unknown = inspect(put("y.csv", rows.assign(skill="分数").to_csv(index=False).encode("shift-jis")))
+    assert "shift_jis" in unknown.problems[0]
+    assert unknown.log is None

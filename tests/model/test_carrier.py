@@ -141,3 +141,14 @@ def test_a_carrier_keeps_the_latest_and_forgets_the_rest(config: Config) -> None
     assert output.logit1_BT.requires_grad
     assert len(carrier) == 0
     assert carrier.before(first) is None
+
+
+@pytest.mark.parametrize("experiment", ["v4_belief", "v4_monotone"])
+def test_long_histories_in_windows_of_128_and_1024_and_whole(config: Config, experiment: str) -> None:
+    log = random_log(num_students=3, longest=2500, num_skills=9, seed=1)
+    assert (log.lengths > 1024).all()
+    model = made(config, experiment, module=data(3000, log))
+    whole = by_step(model, data(3000, log))
+    for length in (128, 1024):
+        found = by_step(model, data(length, log, tokens_per_batch=4096))
+        np.testing.assert_allclose(found[["p1", "p2"]], whole[["p1", "p2"]], **CLOSE)

@@ -13,10 +13,11 @@ from omegaconf import DictConfig
 import gainkt.train
 from conftest import random_batch
 from gainkt.data.batch import Batch
+from gainkt.data.readers import AktReader, PyktReader
 from gainkt.evaluation import leakage as guards
 from gainkt.evaluation.leakage import chance_level, export_audit, kt_audit, scored_once, students_apart, write_audit
 from gainkt.runs.folder import build_datamodule
-from gainkt.runs.leakage_probe import check_leakage, flipped_responses
+from gainkt.runs.leakage_probe import answers_once, check_leakage, flipped_responses
 from gainkt.train import train
 
 Config = Callable[..., DictConfig]
@@ -190,3 +191,58 @@ def test_a_model_trained_on_shuffled_labels_is_at_chance(config: Config, monkeyp
     for column in ("p1", "p2"):
         assert chance_level(table, column, labels=labels)["passed"]
     assert all(found["passed"] for found in check_leakage(result.run.model(), result.datamodule, table))
+
+
+def answers(num_students: int, read_apart: bool, seed: int = 0) -> pd.DataFrame:
+    """Predictions without items, each third answer of two skills: on one row, or read apart on two."""
+    draw = np.random.default_rng(seed)
+    rows = []
+    for student, ability in enumerate(draw.normal(size=num_students)):
+        for _ in range(12):
+            right = int(draw.random() < 1 / (1 + np.exp(-ability - 0.5)))
+            skills = ["a;b"] if (several := draw.random() < 1 / 3) and not read_apart else ["a", "b"] if several else []
+            rows += [(student, skill, right) for skill in skills or [draw.choice(list("abcd"))]]
+    table = pd.DataFrame(rows, columns=["student", "skills", "response"])
+    return table.assign(step=table.groupby("student").cumcount(), item=None)
+
+
+@pytest.mark.parametrize("num_students", [300])
+def test_answers_read_apart_are_found_without_items(num_students: int) -> None:
+    for seed in range(5):
+        assert answers_once(answers(num_students, False, seed))["passed"]
+        found = answers_once(answers(num_students, True, seed))
+        assert found["passed"] is False
+        assert found["measured"]["suspected_rows"] > 20
+
+
+def test_every_answer_read_apart_is_found_in_30_twos_and_fewer_tell_nothing() -> None:
+    rows = [(s, t, k, (s + t // 2) % 3 > 0, None) for s in range(16) for t, k in enumerate("abab")]
+    table = pd.DataFrame(rows, columns=["student", "step", "skills", "response", "item"])
+    assert answers_once(table)["passed"] is False
+    few = answers_once(table[table.student < 6])
+    assert few["passed"] is None
+    assert "too few to tell" in few["reading"]
+    assert answers_once(table[table.student < 6].assign(item="i"))["passed"]
+
+
+def test_real_histories_are_not_suspected_and_read_apart_they_are(shared_data: Path) -> None:
+    for reader, folder, expected in (
+        (AktReader(), "assist2009_akt", True),
+        (AktReader(), "assist2017_akt", True),
+        (PyktReader(), "assist2015_pykt", True),
+        (AktReader(row_expansion="keep"), "assist2009_akt", False),
+    ):
+        log = reader(shared_data / folder)
+        for size in (60, 500):
+            some = log.select(np.arange(size))
+            sets = np.split(some.skills, some.skill_offsets[1:-1])
+            table = pd.DataFrame(
+                {
+                    "student": np.repeat(np.arange(size), some.lengths),
+                    "step": np.arange(some.num_steps),
+                    "skills": [";".join(map(str, one)) for one in sets],
+                    "response": some.responses,
+                    "item": None,
+                }
+            )
+            assert answers_once(table)["passed"] is expected, (folder, size)

@@ -89,7 +89,7 @@ def made_run(folder: Path, tables: Tables | None = None, *, name: str = "v4_beli
         "num_students": 1280,
         "num_items": 7,
         "skill_names": skills,
-        "item_names": ["i"],
+        "item_names": [f"i{i}" for i in range(7)],
     }
     write_json(folder / "sizes.json", sizes)
     figures = {f"encoder{n}_{metric}": 0.7 for n in (1, 2) for metric in ("auc", "accuracy", "log_loss", "rmse")}

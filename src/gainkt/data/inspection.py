@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +17,12 @@ from omegaconf import OmegaConf
 from gainkt.arguments import TEXTS, quoted
 from gainkt.config import build, conf_dir
 from gainkt.data.log import InteractionLog
-from gainkt.data.readers.cells import PARTS, RIGHT, WRONG, encode, number_of
+from gainkt.data.readers.cells import PARTS, number_of
+from gainkt.data.readers.cleaning import guess
 from gainkt.data.readers.download import format_of
-from gainkt.data.readers.table import ITEM_NAMES, ORDER_NAMES, TableReader, _Source
-from gainkt.data.readers.text import ReadError
+from gainkt.data.readers.table import ITEM_NAMES, ORDER_NAMES, Table, TableReader
+from gainkt.data.readers.text import ReadError, head_of
+from gainkt.data.splits import AutoSplit
 from gainkt.errors import ConfigError, DataError
 from gainkt.overrides import compose_train
 
@@ -97,6 +100,8 @@ def inspect(path: str | Path) -> Finding:
         finding = _table(path)
     if not finding.problems:
         _try(finding)
+    if finding.log is not None:
+        finding.doubts += _doubts(finding.log)
     return finding
 
 
@@ -119,17 +124,64 @@ def _try(finding: Finding) -> None:
             return
 
 
+def _doubts(log: InteractionLog) -> list[str]:
+    """Say what looks odd in a log that was read: names that seem to be one, and what leaves no way to train on it."""
+    found = []
+    for what, names in (("students", log.students), ("skills", log.skill_names), ("items", log.item_names)):
+        alike: dict[str, list[str]] = defaultdict(list)
+        for name in map(str, names):
+            alike[re.sub(r"\W|_", "", name.casefold()).lstrip("0") or name].append(name)
+        several = [group for group in alike.values() if len(group) > 1]
+        if several:
+            found.append(
+                f"{sum(map(len, several))} of {len(names)} {what} have names that differ in case, blanks, marks or "
+                f"leading zeros only, such as {several[0][0]!r} and {several[0][1]!r}: they count as different; if "
+                "they are not, write them in one way"
+            )
+        rounded = [name for name in map(str, names) if re.fullmatch(r"\d(\.\d+)?E\+\d+", name)]
+        if rounded:
+            found.append(
+                f"{len(rounded)} of {len(names)} {what} have names like {rounded[0]!r}, numbers that a spreadsheet has "
+                "rounded, so that several may have become one; export them as text"
+            )
+    try:
+        AutoSplit().split(log, 0)
+    except (DataError, ConfigError) as error:
+        found.append(f"as it stands it cannot be trained on: {error}")
+    return found
+
+
+def _layout(path: Path, table: Table) -> str | None:
+    """Say what shape a table seems to have of whose columns some were not recognised."""
+    if table.text is not None:
+        head = head_of(path).decode(table.text.encoding, errors="replace")
+        for number, line in enumerate(head.splitlines()[:50]):
+            cells = [cell.strip(' "') for cell in re.split(r"[,;\t|]", line)]
+            known = {role for role, pattern in ROLES.items() for cell in cells if re.fullmatch(pattern, cell.lower())}
+            if number and len(known) >= 3:
+                return f"line {number + 1} looks like the header; remove the {number} lines above it"
+    if len(table.header) == 1:
+        return "there is one column: say what separates cells by dataset.read.delimiter"
+    if sum(name.startswith("Unnamed:") for name in table.header) > len(table.header) / 2:
+        return "the first row is not the header; remove the rows above it"
+    if any(number_of(name) is not None or re.fullmatch(r"\d{4}-\d\d-\d\d.*", name) for name in table.header):
+        return "the first line seems to hold data: write the names of the columns above it"
+    return None
+
+
 def _table(path: Path) -> Finding:
     """Find the roles of a table's columns by name, and check them by content."""
     settings: dict[str, Any] = {}
     doubt: list[str] = []
     reader = TableReader()
     try:
-        source = _Source(path, reader, [])
+        source = Table(path, reader, [])
     except ReadError as error:  # its encoding is another
+        if "encoding" not in error.settings:
+            return Finding(path, "csv", problems=[str(error)])
         doubt.append(str(error))
         reader = TableReader(encoding=str(error.settings.get("encoding")))
-        source = _Source(path, reader, [])
+        source = Table(path, reader, [])
     header = source.header
     for name in NAMED:
         read = OmegaConf.load(Path(conf_dir(), "dataset", f"{name}.yaml")).read
@@ -154,9 +206,7 @@ def _table(path: Path) -> Finding:
         if good:
             settings[role] = _preferred(role, good)
             if role == "student":
-                table = _Source(path, reader, [settings[role]])
-                table.read([], [])
-                student = encode(table.column(settings[role])).codes
+                student = Table(path, reader, [settings[role]]).column(settings[role]).codes
             also = f" (also possible: {', '.join(c for c in good if c != settings[role])})" if len(good) > 1 else ""
             finding.reasons.append(f"{role} is column {settings[role]!r}, by its name and content{also}")
         finding.reasons += [f"{role} is not column {column}" for column in bad]
@@ -165,6 +215,13 @@ def _table(path: Path) -> Finding:
                 f"{path}: which column is the {'response' if role == 'correct' else role} cannot be told from its name "
                 f"(columns: {', '.join(header[:20])}); give it as dataset.read.{role}"
             )
+    if finding.problems and (shape := _layout(path, Table(path, reader, []))):
+        finding.problems = [f"{path}: {shape}"]
+    elif finding.problems and any("(every row has another value)" in reason for reason in finding.reasons):
+        finding.problems.append(
+            f"{path}: a row seems to be a whole student; write a row an answer (pandas.melt, DataFrame.explode), or "
+            "the form that dataset=pykt or dataset=matrix reads"
+        )
     if reader.encoding is not None:
         settings["encoding"] = reader.encoding
         finding.doubts += doubt
@@ -196,9 +253,7 @@ def _objection(
         reader: with the file's encoding.
         student: number of each row's student, where the column is known.
     """
-    source = _Source(path, reader, [column])
-    source.read([], [])
-    cells = encode(source.column(column))
+    cells = Table(path, reader, [column]).column(column)
     size, distinct = len(cells.codes), len(cells.names)
     if role == "student" and distinct == size and size > 1:
         return "every row has another value"
@@ -243,7 +298,7 @@ def _rises(student: NDArray[np.int64], values: NDArray[np.float64]) -> bool:
 
 def _response_like(name: str) -> bool:
     number = number_of(name)
-    return name.lower() in RIGHT | WRONG or (number is not None and 0 <= number <= 1)
+    return guess(name) is not None or (number is not None and 0 <= number <= 1)
 
 
 def _text(value: Any) -> str:

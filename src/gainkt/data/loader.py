@@ -74,7 +74,7 @@ class WindowDataset(Dataset[Batch]):
     def _ahead(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Skills that the students meet after those of the windows that go on, [B, L], -1 in empty places."""
         log, windows = self.log, self.windows
-        going = np.flatnonzero(windows.goes_on[rows])
+        going = np.flatnonzero(windows.goes_on[rows]) if windows.goes_on is not None else rows[:0]
         if not len(going):
             return np.empty((len(rows), 0), dtype=np.int64)
         student = windows.student[rows[going]]

@@ -26,8 +26,8 @@ class Windows:
     """[W], one past the last step."""
     first_scored: NDArray[np.int64]
     """[W], first scored step; the steps before it are context."""
-    goes_on: NDArray[np.bool_]
-    """[W], True where the student's next window goes on from the state after this one."""
+    goes_on: NDArray[np.bool_] | None = None
+    """[W], True where the student's next window goes on from the state after this one; None where none does."""
 
     def __len__(self) -> int:
         """Number of windows."""

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from gainkt.digests import read_table
 from gainkt.evaluation.statistics.bootstrap import Array
 from gainkt.evaluation.statistics.practice import worth
 from gainkt.model import Carrier
@@ -13,6 +14,7 @@ from gainkt.model.gain_head.own import OwnAndMatrixGain
 from gainkt.model.readout import probability
 from gainkt.recovery.agreement import Compared, Source, less_receivers_mean, mean_by, students_from_curves
 from gainkt.references import BKT
+from gainkt.runs.folder import way_out
 from gainkt.simulation.bayes_filter import bayes_filter
 from gainkt.simulation.truth import Simulation, Truth
 from gainkt.train import RunResult
@@ -47,9 +49,8 @@ def follow_model(name: str, result: RunResult, cells: Compared) -> Source:
         counted += (practised.T @ others).numpy()
 
     folder = result.run.directory.path
-    own, last, skills = (
-        pd.read_parquet(folder / f"{table}.parquet") for table in ("trajectories", "mastery", "skills")
-    )
+    paths = (folder / f"{table}.parquet" for table in ("trajectories", "mastery", "skills"))
+    own, last, skills = (read_table(path, way_out(path)) for path in paths)
     student = pd.Index(log.students).get_indexer(pd.Index(own["student"]))
     skill = pd.Index(log.skill_names).get_indexer(pd.Index(own["skill"]))
     # One number for each (step, skill) that occurs, so that rows find their slots.

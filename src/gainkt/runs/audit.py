@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from gainkt.data.readers.expansion import suspected_expansion
+from gainkt.data.readers.expansion import ENOUGH, Twos
 from gainkt.errors import ConfigError, DataError, nearest
 from gainkt.evaluation.leakage import Guard, guard
 from gainkt.evaluation.statistics.breakdowns import auc_of
@@ -341,7 +341,12 @@ def _expanded(rows: pd.DataFrame) -> Guard:
         same = (rows[["student", "item", "response"]] == rows[["student", "item", "response"]].shift()).all(axis=1)
         found, how = same.to_numpy() & np.r_[False, skill[1:] != skill[:-1]], "item"
     else:
-        found, how = suspected_expansion(student, skill, response), "skills and responses"
+        twos, how = Twos(), "skills and responses"
+        twos.add(student, skill, response)
+        found = twos.marks(student, skill, response)
+        if not found.any() and twos.num_telling < ENOUGH:
+            few = f"items are not named, and {twos.num_telling} rows on the other of two skills are too few ({ENOUGH})"
+            return guard("row_expansion", None, {"rows": 0, "found_by": how}, few)
     measured: dict[str, Any] = {"rows": int(found.sum()), "found_by": how}
     if found.any():
         at = int(found.argmax())

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from gainkt import __version__
 from gainkt.config import build, check_keys
+from gainkt.digests import read_json
 from gainkt.errors import ConfigError
 from gainkt.files import plain, write_whole
 from gainkt.model import GainKT
@@ -31,7 +32,7 @@ from gainkt.model.typical import with_typical_skills
 from gainkt.model.velocity import FixedVelocity, StudentVelocity
 from gainkt.names import visible
 from gainkt.runs.card import model_card
-from gainkt.runs.folder import Run, require_fit
+from gainkt.runs.folder import Run, require_fit, way_out
 from gainkt.runs.moved import at_new_places
 from gainkt.runs.received import check_targets, leaves
 
@@ -67,6 +68,8 @@ class Content:
     """As results.json; {} where training did not finish."""
     scorecard: dict[str, Any] | None = None
     """As scorecard.json."""
+    source: str = WEIGHTS
+    """Where it was read from, for messages."""
 
     @cached_property
     def digest(self) -> str:
@@ -91,7 +94,7 @@ class Content:
         sizes = {"num_skills": len(self.skills), "num_items": len(self.items), "num_students": self.num_students}
         self._require_borne_out()
         with torch.device("meta"):  # shapes first: settings that ask for more than the weights cost nothing
-            require_fit(build(node.model, **sizes), self.weights, Path(WEIGHTS))
+            require_fit(build(node.model, **sizes), self.weights, Path(self.source))
         with torch.random.fork_rng([]):
             model: GainKT = build(node.model, **sizes)
         model.load_state_dict(self.weights)
@@ -108,7 +111,7 @@ class Content:
                 raise ConfigError(f"model.{key}={value}: more than the {borne} weights that there are")
         for name, tensor in self.weights.items():
             if not torch.isfinite(tensor).all():
-                raise ConfigError(f"{WEIGHTS}: {name} is not finite; train again, with a lower optimizer.lr")
+                raise ConfigError(f"{self.source}: {name} is not finite; train again, with a lower optimizer.lr")
 
 
 def content_of(run: Run, phase: str | None = None) -> Content:
@@ -125,7 +128,7 @@ def content_of(run: Run, phase: str | None = None) -> Content:
     weights = {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
     if isinstance(network.velocity, StudentVelocity):
         target = f"{FixedVelocity.__module__}.{FixedVelocity.__qualname__}"
-        mean = float(network.velocity.gamma().mean())
+        mean = float(network.velocity.gamma().detach().mean())
         node["velocity"] = {"_target_": target, "_partial_": True, "mean": mean}
         weights = {name: tensor for name, tensor in weights.items() if not name.startswith("velocity.")}
     sized = any(num_students in tensor.shape for tensor in weights.values())
@@ -140,7 +143,7 @@ def content_of(run: Run, phase: str | None = None) -> Content:
         windows={"length": int(dataset.window_length), "context": int(dataset.window_context)},
         reading=_reading(_plain(dataset.read)),
         results=run.results,
-        scorecard=json.loads(card.read_text()) if card.is_file() else None,
+        scorecard=read_json(card, way_out(card), {"checks": list}) if card.is_file() else None,
     )
 
 
@@ -237,6 +240,7 @@ def read_bundle(path: str | Path, trust: Iterable[str] = ()) -> Content:
             reading=reading,
             results=dict(json.loads(members["results.json"])),
             scorecard=json.loads(members["scorecard.json"]),
+            source=str(path),
         )
     except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
         raise ConfigError(f"{path}: no gainkt bundle, or a damaged one ({error}); ask for it again") from error

@@ -255,21 +255,25 @@ def _now(
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
 
-def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a table as CSV or, by its ending, Parquet; masteries by skill are joined by ";" in CSV.
+def require_ending(path: Path) -> Path:
+    """Return the path of a table that can be written.
 
     Raises:
-        ConfigError: another ending.
+        ConfigError: it ends neither in .csv nor in .parquet.
     """
-    ending = path.suffix.lower()
-    if ending == ".parquet":
-        write_whole(path, lambda building: table.to_parquet(building, index=False))
-    elif ending == ".csv":
-        if "mastery_by_skill" in table:
-            table = table.assign(mastery_by_skill=table["mastery_by_skill"].map(_in_a_cell, na_action="ignore"))
-        write_whole(path, lambda building: table.to_csv(building, index=False, float_format="%.6g"))
-    else:
+    if path.suffix.lower() not in (".csv", ".parquet"):
         raise ConfigError(f"output={path}: give a name that ends in .csv or .parquet")
+    return path
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV or, by its ending, Parquet; masteries by skill are joined by ";" in CSV."""
+    if require_ending(path).suffix.lower() == ".parquet":
+        write_whole(path, lambda building: table.to_parquet(building, index=False))
+        return
+    if "mastery_by_skill" in table:
+        table = table.assign(mastery_by_skill=table["mastery_by_skill"].map(_in_a_cell, na_action="ignore"))
+    write_whole(path, lambda building: table.to_csv(building, index=False, float_format="%.6g"))
 
 
 def _in_a_cell(mastery: list[float]) -> str:

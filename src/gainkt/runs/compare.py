@@ -9,13 +9,14 @@ from typing import Any
 import pandas as pd
 from omegaconf import OmegaConf
 
-from gainkt.errors import ConfigError, DataError
+from gainkt.digests import read_table
+from gainkt.errors import ConfigError
 from gainkt.evaluation.paired import paired_differences
 from gainkt.files import plain
 from gainkt.masking import masked
 from gainkt.names import visible
 from gainkt.overrides import command_line
-from gainkt.runs.folder import Run, load_run
+from gainkt.runs.folder import Run, load_run, way_out
 from gainkt.runs.page import read_json
 
 MOST = 20
@@ -102,13 +103,7 @@ def _require_alike(first: Run, other: Run, *digests: str | None) -> None:
 
 def _predictions(run: Run) -> pd.DataFrame:
     path = run.directory.path / "predictions.parquet"
-    way = command_line("evaluate", [f"run={run.directory.path}", f"output={run.directory.path}"])
-    if not path.is_file():
-        raise ConfigError(f"{path}: no such table; `{way}` makes it")
-    try:
-        return pd.read_parquet(path, columns=COLUMNS)
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); `{way}` makes another") from error
+    return read_table(path, way_out(path), COLUMNS)
 
 
 def _labels(runs: Sequence[Run]) -> list[str]:

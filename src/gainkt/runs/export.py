@@ -11,6 +11,7 @@ The names of skills and items, in the order of their numbers, and the state befo
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -107,26 +108,23 @@ def _write(
     axes: dict[str, Any],
 ) -> None:
     """Have torch write a part as ONNX."""
-
-    def write(building: Path) -> None:
+    buffer = io.BytesIO()
+    try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 part,
                 example,
-                str(building),
+                buffer,  # type: ignore[arg-type]
                 dynamo=False,  # the other exporter refuses checks that look at numbers
                 input_names=list(inputs),
                 output_names=list(outputs),
                 dynamic_axes=axes,
                 opset_version=OPSET,
             )
-
-    try:
-        write_whole(path, write)
     except ImportError as error:
         raise ConfigError(f"export: {error.name} is missing; pip install 'gainkt[export]'") from error
     except torch.onnx.errors.OnnxExporterError as error:
-        raise ConfigError(
-            f"export: {str(error).splitlines()[0]}; a part of this model has no counterpart in ONNX"
-        ) from error
+        why = str(error).splitlines()[0]
+        raise ConfigError(f"export: {why}; a part of this model has no counterpart in ONNX") from error
+    write_whole(path, lambda building: building.write_bytes(buffer.getvalue()))

@@ -17,7 +17,7 @@ from torch import Tensor
 from gainkt.data.batch import Batch
 from gainkt.data.datamodule import PARTS, KTDataModule
 from gainkt.data.log import InteractionLog
-from gainkt.data.readers.expansion import suspected_expansion
+from gainkt.data.readers.expansion import ENOUGH, Twos
 from gainkt.evaluation.leakage import (
     AUDIT_ROWS,
     Guard,
@@ -108,24 +108,30 @@ def histories_apart(parts: Mapping[str, NDArray[np.int64]], log: InteractionLog)
 def answers_once(predictions: pd.DataFrame) -> Guard:
     """Tell whether no step repeats the answer before it for another skill, from skills and responses alone.
 
+    Items, where they are named, say so exactly: see `scored_once`. Without them a few steps tell nothing.
+
     Args:
         predictions: of one part of the data, all steps.
     """
     steps = predictions.sort_values(["student", "step"], kind="stable")
     student, skill = (pd.factorize(steps[column])[0] for column in ("student", "skills"))
-    found = int(suspected_expansion(student, skill, steps["response"].to_numpy().astype(np.int64)).sum())
-    return guard(
-        "answers_once",
-        found == 0,
-        {"suspected_rows": found, "rows": len(steps)},
-        f"{found} of {len(steps)} steps "
-        "repeat the response before them for another skill, as all steps of their pair of skills do"
-        + (
-            ": rows of one answer are read apart, and the label leaks; read the data with its item column"
-            if found
-            else ""
-        ),
+    response = steps["response"].to_numpy().astype(np.int64)
+    twos = Twos()
+    twos.add(student, skill, response)
+    found = int(twos.marks(student, skill, response).sum())
+    few = not found and twos.num_telling < ENOUGH and bool(predictions["item"].isna().all())
+    reading = (
+        f"{found} of {len(steps)} steps repeat the response before them for another skill, more often than answers of "
+        "their own do"
     )
+    if found:
+        reading += ": rows of one answer are read apart, and the label leaks; read the data with its item column"
+    if few:
+        reading = (
+            f"items are not named, and {twos.num_telling} steps on the other of two skills are too few to tell whether "
+            f"rows of one answer are read apart ({ENOUGH} are needed)"
+        )
+    return guard("answers_once", None if few else found == 0, {"suspected_rows": found, "rows": len(steps)}, reading)
 
 
 def flipped_responses(predict: Predict, batches: Iterable[Batch], *, seed: int = 0) -> list[Guard]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -13,11 +12,13 @@ import pandas as pd
 import torch
 from omegaconf import OmegaConf
 
+from gainkt import digests
 from gainkt.data.datamodule import KTDataModule
-from gainkt.errors import ConfigError, DataError
+from gainkt.errors import ConfigError
 from gainkt.evaluation import overview
+from gainkt.model import Carrier
 from gainkt.overrides import command_line
-from gainkt.runs.folder import Run
+from gainkt.runs.folder import Run, way_out
 from gainkt.runs.recorder import TABLES
 
 MOST_ROWS = 250_000
@@ -57,19 +58,18 @@ def gather(
         parts: of predictions: student, step, and a column of numbers a part, shown under its name.
 
     Raises:
-        ConfigError: the run did not finish.
-        DataError: a file in its folder cannot be read.
+        ConfigError: the run did not finish, or a file in its folder is damaged.
     """
     home = run.directory.path
     if not run.results:
         way = command_line("train", [f"run.resume={home}"])
         raise ConfigError(f"{home}: training did not finish; `{way}` goes on with it")
-    provenance = read_json(run.directory.provenance) or {}
+    provenance = run.provenance
     config: Any = OmegaConf.to_container(run.config, resolve=True, throw_on_missing=False)
     content: dict[str, Any] = {
         "name": run.config.name,
         "results": run.results,
-        "metrics": pd.read_csv(run.directory.metrics) if run.directory.metrics.is_file() else None,
+        "metrics": run.metrics,
         "provenance": provenance,
         "config": {key: (config["model"].get(key) or {}).get("_target_") for key in MODEL_PARTS},
         "sizes": {key: value for key, value in asdict(run.sizes).items() if key.startswith("num_")},
@@ -83,17 +83,12 @@ def gather(
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """Return what a JSON file holds; None where there is none.
+    """Return what a JSON file of a run holds; None where there is none.
 
     Raises:
-        DataError: it is no JSON.
+        ConfigError: it is damaged.
     """
-    if not path.is_file():
-        return None
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise DataError(f"{path}: is not JSON ({error}); have it made again, or remove it") from error
+    return digests.read_json(path, way_out(path), {}) if path.is_file() else None
 
 
 def _tables(
@@ -102,6 +97,7 @@ def _tables(
     """Tables by student, skill and step; None each where the run recorded none."""
     names = ("cells", "now", "students", "skills", "curves", "sample")
     paths = {name: home / f"{name}.parquet" for name in TABLES}
+    last = paths.pop("mastery")
     if not all(path.is_file() for path in paths.values()):
         return {**dict.fromkeys(names), "parts": []}
     read = {}
@@ -109,12 +105,12 @@ def _tables(
         columns = {"trajectories": ["student", "step", "skill", "relevant", "gain", "mastery", "mastery_final"]}.get(
             name
         )
-        try:
-            read[name] = pd.read_parquet(path, columns=columns)
-        except (OSError, ValueError, KeyError) as error:
-            raise DataError(f"{path}: cannot be read ({error}); `gainkt evaluate run={home}` makes another") from error
+        read[name] = digests.read_table(path, way_out(path), columns or ())
     predictions, trajectories = read["predictions"], read["trajectories"]
-    cells, now = overview.practised_cells(predictions, trajectories), overview.mastery_now(trajectories)
+    cells, columns = overview.practised_cells(predictions, trajectories), ["student", "skill", "mastery"]
+    # Trajectories of older versions, which have no such table, go on at steps that practise other skills.
+    is_there = last.is_file()
+    now = digests.read_table(last, way_out(last), columns) if is_there else overview.mastery_now(trajectories)
     students = overview.by_student(predictions, now)
     found = {
         "students": students,
@@ -182,9 +178,10 @@ def measure_transfer(run: Run, datamodule: KTDataModule, part: str = "test") -> 
     run.require_same_data(datamodule)
     model, k = run.model(), run.sizes.num_skills
     sums, counts, steps = torch.zeros(k, k, dtype=torch.float64), torch.zeros(k, dtype=torch.float64), 0
-    students: set[int] = set()
+    students, carrier = set[int](), Carrier()
     for batch in datamodule.loader(part):
-        output = model(batch, every_skill=True)
+        output = model(batch, carrier.before(batch), every_skill=True)
+        carrier.after(batch, output)
         practised = output.axis.practised(batch.has_skill_BTS)[batch.scored_BT].double()
         sums += practised.T @ output.gains_BTC[batch.scored_BT].double()
         counts += practised.sum(0)

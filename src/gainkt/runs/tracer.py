@@ -26,7 +26,7 @@ from gainkt.model.state import State
 
 JOURNAL = 256
 """Answers that a trace keeps one by one, so that `explain` can name them; what came before them is kept as a sum."""
-TRIED, SAME = 6, 1e-6
+TRIED, SAME = 3, 1e-6
 """Made-up answers on which recorded operations are tried, and a difference that is rounding."""
 _MARK = b"gainkt-state-1\n"
 
@@ -87,7 +87,12 @@ class Trace:
             slots = max(len(skills) for skills, _, _ in answers)
             rows = [[*skills, *[-1] * (slots - len(skills)), item, right] for skills, item, right in answers]
             tensors["journal"] = torch.tensor(rows, dtype=torch.int32)
-        return _MARK + self.model.encode() + b"\n" + save({name: x.contiguous() for name, x in tensors.items()})
+        return (
+            _MARK
+            + self.model.encode()
+            + b"\n"
+            + save({name: x.clone(memory_format=torch.contiguous_format) for name, x in tensors.items()})
+        )
 
 
 def _packed(state: State) -> dict[str, Tensor]:
@@ -187,8 +192,12 @@ def started(network: GainKT, students: int) -> State:
     So the shapes of a state stay what they are, whatever the number of answers.
     """
     state = network.start(students)
-    parts = {name: getattr(getattr(network, name.partition(".")[0]), "context", 0) for name in state.context}
-    return state.widen(0, parts)
+    return state.widen(0, {name: context_of(getattr(network, name.partition(".")[0])) for name in state.context})
+
+
+def context_of(stream: nn.Module) -> int:
+    """Return how many steps back a stream sees where it keeps steps; 0 where it keeps a state."""
+    return int(getattr(stream, "context", 0))
 
 
 def step(network: GainKT, state: State, skills_BS: Tensor, item_B: Tensor, right_B: Tensor) -> State:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ import torch
 
 from gainkt.data.log import InteractionLog
 from gainkt.data.readers.frame import RowLog
-from gainkt.data.readers.table import TableReader
-from gainkt.errors import ConfigError, DataError, nearest
+from gainkt.data.readers.table import TableReader, table_reader
+from gainkt.errors import ConfigError, DataError
 from gainkt.model import GainKT
 from gainkt.model.readout import probability
 from gainkt.runs import classroom, tracer
@@ -203,10 +202,7 @@ class TrainedModel:
         settings = {"item": "item" if len(self.items) else None, **self.content.reading, **reading}
         if reading.get("order", True) is None:  # there is none; that of the training data may be another column's
             settings["order"] = False
-        known = {field.name for field in fields(TableReader)}
-        for key in settings.keys() - known:
-            raise ConfigError(f"{key}: no such setting of gainkt.read{nearest(key, known)}")
-        return TableReader(**settings)
+        return table_reader(settings)
 
     def start(self, students: int = 1) -> Trace:
         """Return the trace of new students, who have not answered anything yet.

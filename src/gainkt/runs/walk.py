@@ -16,7 +16,7 @@ from gainkt.data.windows import Windows
 from gainkt.model import GainKT
 from gainkt.model.readout import probability
 from gainkt.model.state import State
-from gainkt.runs.tracer import ask, started, together
+from gainkt.runs.tracer import ask, context_of, started, together
 
 CELLS = 1 << 22
 """Numbers of a [B, T, K] tensor that are computed at once."""
@@ -59,6 +59,7 @@ class _Walk:
         self, network: GainKT, log: InteractionLog, asked: NDArray[np.bool_], length: int, num_items: int
     ) -> None:
         self.network, self.length = network, length
+        self.context = min((x for x in map(context_of, (network.encoder1, network.encoder2)) if x), default=None)
         owner, slots = np.repeat(np.arange(log.num_students), log.lengths), np.diff(log.skill_offsets)
         self.steps = {"told": np.flatnonzero(~asked), "asked": np.flatnonzero(asked)}
         self.slots = {name: spans(log.skill_offsets[:-1][at], slots[at]) for name, at in self.steps.items()}
@@ -96,12 +97,22 @@ class _Walk:
             asks = group < self.groups[students + 1]
             goal[asks] = self.before[group[asks]]
             while (moving := np.flatnonzero(place < goal)).size:
-                stop = np.minimum(place[moving] + self.length, goal[moving])
+                stop = np.minimum(self._window(place[moving]), goal[moving])
                 state = self._tell(state, moving, students[moving], place[moving], stop)
                 place[moving] = stop
             if asks.any():
                 self._ask(state.select(torch.from_numpy(np.flatnonzero(asks))), students[asks], group[asks])
         return state
+
+    def _window(self, place: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return where windows end that start at some places.
+
+        Attention sees as many steps as a trace keeps: within a longer window it would see more, so that a prediction
+        would depend on where windows begin. From there on such a model is told one step of each student at a time.
+        """
+        if self.context is None:
+            return place + self.length
+        return np.where(place <= self.context, np.minimum(place + self.length, self.context + 1), place + 1)
 
     def _tell(self, state: State, rows: NDArray, students: NDArray, start: NDArray, stop: NDArray) -> State:
         """Return the state after steps start : stop of the students at some rows, which are predicted."""

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gainkt.arguments import quoted
-from gainkt.data.readers.table import TableReader
+from gainkt.data.readers.table import TableReader, table_reader
 from gainkt.files import write_whole
 from gainkt.overrides import compose_train, hydra_text
 from gainkt.reporting.run_view import show_run
@@ -90,7 +90,7 @@ def fit(
     settings = {key: value for key, value in {**roles, **reading}.items() if value is not None}
     if not isinstance(data, str | Path):
         settings = {"name": "table", **settings}
-    path = Path(data).expanduser() if isinstance(data, str | Path) else _kept(data, TableReader(**settings), Path(root))
+    path = Path(data).expanduser() if isinstance(data, str | Path) else _kept(data, table_reader(settings), Path(root))
     given = (
         [f"{key}={hydra_text(value)}" for key, value in overrides.items()]
         if isinstance(overrides, Mapping)

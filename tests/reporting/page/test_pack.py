@@ -3,11 +3,13 @@
 import base64
 import gzip
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from gainkt.reporting.page import pack
 from gainkt.reporting.page.pack import MISSING, codes, packed, script_json, starts, thousandths
 from test_names import HOSTILE
 
@@ -52,3 +54,9 @@ def test_json_holds_any_name_and_no_markup(name: str) -> None:
     text = script_json({"name": name, "x": np.float32(np.nan)})
     assert json.loads(text) == {"name": name, "x": None}
     assert not set("<>&\u2028") & set(text)
+
+
+def test_the_pages_own_script_stays_small() -> None:
+    lines = (Path(pack.__file__).parent / "templates" / "page.js").read_text().splitlines()
+    assert sum(bool(line.strip()) and not line.strip().startswith("//") for line in lines) < 300
+    assert max(map(len, lines)) <= 120

@@ -16,7 +16,7 @@ from gainkt.data.readers.eedi import EediReader
 from gainkt.data.readers.matrix import MatrixReader
 from gainkt.data.readers.pykt import PyktReader
 from gainkt.data.readers.saved import read_log
-from gainkt.data.readers.table import TableReader
+from gainkt.data.readers.table import TableReader, table_reader
 
 __all__ = [
     "AktReader",
@@ -36,7 +36,7 @@ __all__ = [
 
 def read(source: Any, **settings: Any) -> InteractionLog:
     """Read a table: a DataFrame, an Arrow table or a file, with the settings of `TableReader`."""
-    return TableReader(**settings)(source)
+    return table_reader(settings)(source)
 
 
 def read_csv(path: str | Path, **settings: Any) -> InteractionLog:

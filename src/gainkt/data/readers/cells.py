@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import ast
 import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from gainkt.data.log import NO_FOLD, TEST, TRAIN, VALID, offsets_of, spans
+from gainkt.data.log import NO_FOLD, TEST, TRAIN, VALID
 from gainkt.data.readers.text import ReadError
 
 Where = Callable[..., str]
@@ -32,12 +32,6 @@ PARTS = {
     **dict.fromkeys(("test", "testing", "eval", "evaluation", "held_out", "held-out", "holdout", "heldout"), TEST),
 }
 """Words for the parts of a split."""
-DATES = tuple(
-    f"{day}{time}"
-    for day in ("%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%m/%d/%y", "%d/%m/%y", "%d-%b-%Y")
-    for time in (" %I:%M:%S %p", " %I:%M %p", " %H:%M:%S.%f", " %H:%M:%S", " %H:%M", "")
-)
-"""Formats of times that are tried where a column holds other times than ISO 8601."""
 
 
 @dataclass(frozen=True)
@@ -70,24 +64,88 @@ class Coded:
         return Coded((np.cumsum(used) - 1)[codes], [name for name, kept in zip(self.names, used, strict=True) if kept])
 
 
-def encode(cells: pa.Array | pa.ChunkedArray) -> Coded:
-    """Return cells of any type, dictionary-encoded or not, as codes of their distinct names; empty ones are ""."""
+@dataclass(frozen=True)
+class Names:
+    """V distinct names of a role, and where they occur."""
+
+    names: list[str]
+    counts: NDArray[np.int64]
+    """[V], rows that hold each."""
+    first: Callable[[Sequence[int]], tuple[str, int]]
+    """first(codes) says where the first row with one of some names stands, and which of them it holds."""
+
+    def count(self, codes: Sequence[int]) -> int:
+        """Return how many rows hold one of some names."""
+        return int(self.counts[list(codes)].sum())
+
+
+class Vocabulary:
+    """The spellings of a role's cells, block after block, by order of appearance."""
+
+    def __init__(self) -> None:
+        self._spellings: pa.Array | None = None
+        self.counts: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+        """[1 + spellings], cells that are null, and those of each spelling."""
+
+    def add(self, cells: pa.Array | pa.ChunkedArray) -> NDArray[np.int32]:
+        """Return the code of each cell of a block, -1 where it is null."""
+        part = _dictionary(cells)
+        if self._spellings is not None:
+            known = pa.DictionaryArray.from_arrays(pa.array([], part.indices.type), self._spellings)
+            part = pa.chunked_array([known, part]).unify_dictionaries().chunk(1)
+        self._spellings = part.dictionary
+        codes = part.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        counts = np.bincount(codes + 1, minlength=len(self._spellings) + 1)
+        counts[: len(self.counts)] += self.counts
+        self.counts = counts
+        return codes
+
+    def names(self) -> tuple[list[str], NDArray[np.int64], dict[str, int]]:
+        """Return the distinct names, the number of each code among them ([-1]: of null), and cells changed, by reason.
+
+        Blanks around a name do not count; names are composed (Unicode NFC), so that one written in two ways is one.
+        """
+        assert self._spellings is not None
+        number, changed = np.full(len(self.counts), -1, dtype=np.int64), 0
+        known: dict[str, int] = {}
+        for code, value in enumerate([*self._spellings.to_pylist(), None]):
+            count = int(self.counts[(code + 1) % len(self.counts)])
+            if not count:
+                continue
+            name = spelled(value)
+            if not name.isascii() and (composed := unicodedata.normalize("NFC", name)) != name:
+                name, changed = composed, changed + count
+            number[code] = known.setdefault(name, len(known))
+        return list(known), number, {"names in decomposed Unicode composed": changed} if changed else {}
+
+
+def _dictionary(cells: pa.Array | pa.ChunkedArray) -> pa.DictionaryArray:
+    """Return cells of any type dictionary-encoded, names as text or integers."""
     if isinstance(cells, pa.ChunkedArray):
         cells = cells.unify_dictionaries().combine_chunks()
+    if isinstance(cells, pa.ChunkedArray):
+        cells = cells.chunk(0) if cells.num_chunks else pa.array([], cells.type)
     if pa.types.is_nested(cells.type):
         cells = pa.array([None if value is None else str(value) for value in cells.to_pylist()], pa.string())
     if not pa.types.is_dictionary(cells.type):
         cells = cells.dictionary_encode()
-    names = [_spelled(name) for name in cells.dictionary.to_pylist()]
-    indices = cells.indices
-    if indices.null_count:
-        indices, names = indices.fill_null(len(names)), [*names, ""]
-    known: dict[str, int] = {}
-    renumbered = np.array([known.setdefault(name, len(known)) for name in names], dtype=np.int64)
-    return Coded(renumbered[indices.to_numpy(zero_copy_only=False)], list(known))
+    kind = cells.type.value_type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_integer(kind)):
+        names = pa.array([spelled(value) for value in cells.dictionary.to_pylist()], pa.string())
+        cells = pa.DictionaryArray.from_arrays(cells.indices, names)
+    return cells
 
 
-def _spelled(value: object) -> str:
+def encode(cells: pa.Array | pa.ChunkedArray) -> Coded:
+    """Return cells of any type, dictionary-encoded or not, as codes of their distinct names; empty ones are ""."""
+    vocabulary = Vocabulary()
+    codes = vocabulary.add(cells)
+    names, number, _ = vocabulary.names()
+    return Coded(number[codes], names)
+
+
+def spelled(value: object) -> str:
+    """Return the name that a value spells; "" for none."""
     if value is None or value != value:
         return ""
     if isinstance(value, float) and value.is_integer():
@@ -111,45 +169,39 @@ def joined(columns: Sequence[Coded]) -> Coded:
     return first
 
 
-def one_spelling(cells: Coded) -> tuple[Coded, int]:
-    """Return cells in which 1.0 is 1 where both occur, and the number of cells that this changed."""
-    known = {name: code for code, name in enumerate(cells.names)}
-    changed = {
+def whole_numbers(names: Sequence[str]) -> dict[int, int]:
+    """Return the codes of names like 1.0, and those of the name 1 that they are another spelling of."""
+    known = {name: code for code, name in enumerate(names)}
+    return {
         code: known[whole[1]]
         for name, code in known.items()
         if name.endswith("0") and (whole := re.fullmatch(r"(-?\d+)\.0+", name)) and whole[1] in known
     }
-    if not changed:
-        return cells, 0
-    number = np.arange(len(cells.names))
-    number[list(changed)] = list(changed.values())
-    everyone = np.arange(len(cells.codes))
-    return Coded(number[cells.codes], cells.names).take(everyone), int(cells.among(list(changed)).sum())
 
 
-def missing_codes(cells: Coded, words: Sequence[str] | None, *, names: bool = True) -> list[int]:
+def missing_codes(names: Sequence[str], words: Sequence[str] | None, *, responses: bool = False) -> list[int]:
     """Return the codes of names that say a cell is empty.
 
     Args:
-        cells: a column.
+        names: distinct names of a column.
         words: the words that say so, exactly; where None, the common ones in any case, and NA unless it stands among
             names that are not numbers, where it is one of them.
-        names: whether the cells are names; among responses NA always is an empty cell.
+        responses: whether they are responses, among which NA always is an empty cell.
     """
     if words is not None:
-        return [code for code, name in enumerate(cells.names) if name in words or not name]
-    empty = {code for code, name in enumerate(cells.names) if name.lower() in MISSING}
-    others = [name for code, name in enumerate(cells.names) if code not in empty and name != "NA"]
-    if not names or all(number_of(name) is not None for name in others):
-        empty |= {code for code, name in enumerate(cells.names) if name == "NA"}
+        return [code for code, name in enumerate(names) if name in words or not name]
+    empty = {code for code, name in enumerate(names) if name.lower() in MISSING}
+    others = [name for code, name in enumerate(names) if code not in empty and name != "NA"]
+    if responses or all(number_of(name) is not None for name in others):
+        empty |= {code for code, name in enumerate(names) if name == "NA"}
     return sorted(empty)
 
 
-def parse_responses(cells: Coded, meanings: Mapping[str, float | None] | None) -> list[float | None]:
+def parse_responses(names: Sequence[str], meanings: Mapping[str, float | None] | None) -> list[float | None]:
     """Return the value of each name, [V]: 0 wrong, 1 right, between them partial credit, None not understood.
 
     Args:
-        cells: responses; numbers, true and false are understood.
+        names: responses; numbers, true and false are understood.
         meanings: what other words mean, in any case.
     """
     given = {str(word).strip().lower(): value for word, value in (meanings or {}).items()}
@@ -160,37 +212,34 @@ def parse_responses(cells: Coded, meanings: Mapping[str, float | None] | None) -
         number = {"true": 1.0, "false": 0.0}.get(name.lower(), number_of(name))
         return number if number is not None and 0 <= number <= 1 else None
 
-    return [value(name) for name in cells.names]
+    return [value(name) for name in names]
 
 
-def parse_folds(cells: Coded, where: Where) -> NDArray[np.int16]:
-    """Return folds: 0, 1, .. for training folds, -1 for a held-out test set, other numbers for words (train, valid).
+def parse_folds(cells: Names) -> NDArray[np.int16]:
+    """Return the fold of each name: 0, 1, .., -1 for a held-out test set, other numbers for words (train, valid), [V].
 
     Raises:
         DataError: names the first row with another fold.
     """
     values: list[int] = []
-    for i, name in enumerate(cells.names):
-        number = number_of(name)
-        part = PARTS.get(name.lower())
+    for code, name in enumerate(cells.names):
+        number, part = number_of(name), PARTS.get(name.lower())
         if part is None and (number is None or not number.is_integer() or not -1 <= number < 1 << 15):
             raise ReadError(
-                f"{where(cells.first(i), 'fold')}: fold is {name!r} in {int(cells.among([i]).sum())} rows; it must be "
+                f"{cells.first([code])[0]}: fold is {name!r} in {cells.count([code])} rows; it must be "
                 "0, 1, .. or -1 for the test set, or train, valid, test"
             )
         values.append(part if part is not None else int(number or 0))
-    if TRAIN in values or VALID in values:
-        for i, (name, value) in enumerate(zip(cells.names, values, strict=True)):
-            if value >= 0:
-                raise ReadError(
-                    f"{where(cells.first(i), 'fold')}: fold is {name!r} among words like train or valid; use either"
-                )
+    numbered = [code for code, value in enumerate(values) if value >= 0]
+    if numbered and (TRAIN in values or VALID in values):
+        place, code = cells.first(numbered)
+        raise ReadError(f"{place}: fold is {cells.names[code]!r} among words like train or valid; use either")
     assert NO_FOLD not in values
-    return np.array(values, dtype=np.int16)[cells.codes]
+    return np.array(values, dtype=np.int16)
 
 
-def split_skills(cells: Coded, separator: str | None, where: Where) -> tuple[Coded, NDArray[np.int64], int]:
-    """Return the skills of all rows, one row after another, the number of skills of each row, and how many were split.
+def split_skills(cells: Names, separator: str | None) -> tuple[list[str], NDArray[np.int64], NDArray[np.int64]]:
+    """Return the names of skills, those of each cell's name (one name after another, as codes), and how many it has.
 
     A skill that a cell names twice counts once.
 
@@ -198,30 +247,26 @@ def split_skills(cells: Coded, separator: str | None, where: Where) -> tuple[Cod
         cells: skills, or several joined.
         separator: what joins them; `list` for [3, 71]; None where nothing does; `auto` for ";" after a look at the
             names, which refuses where they look like several skills joined otherwise.
-        where: says where a row stands.
 
     Raises:
         DataError: a cell names an empty skill, or looks like several.
     """
     if separator == "auto":
-        _ask(cells, where)
+        _ask(cells)
         separator = ";"
     known: dict[str, int] = {}
     flat: list[int] = []
     sizes: list[int] = []
-    for i, cell in enumerate(cells.names):
+    for code, cell in enumerate(cells.names):
         names = dict.fromkeys(_parts(cell, separator))
         if len(names) > 1 and not MISSING.isdisjoint(map(str.lower, names)):
             raise ReadError(
-                f"{where(cells.first(i), 'skill')}: skill cell {cell!r} names an empty skill "
-                f"({int(cells.among([i]).sum())} rows); correct the cell"
+                f"{cells.first([code])[0]}: skill cell {cell!r} names an empty skill ({cells.count([code])} rows); "
+                "correct the cell"
             )
         flat.extend(known.setdefault(name, len(known)) for name in names)
         sizes.append(len(names))
-    counts = np.array(sizes, dtype=np.int64)
-    slots = spans(offsets_of(counts)[:-1][cells.codes], counts[cells.codes])
-    skills = Coded(np.array(flat, dtype=np.int64)[slots], list(known))
-    return skills, counts[cells.codes], int((counts[cells.codes] > 1).sum())
+    return list(known), np.array(flat, dtype=np.int64), np.array(sizes, dtype=np.int64)
 
 
 def _parts(cell: str, separator: str | None) -> list[str]:
@@ -241,7 +286,7 @@ def listed(cell: str) -> list[str]:
         return [part for _, part in re.findall(r"(['\"])(.*?)\1", cell)]
     try:
         value = ast.literal_eval(cell)
-        return [_spelled(one) for one in value] if isinstance(value, list | tuple | set) else [_spelled(value)]
+        return [spelled(one) for one in value] if isinstance(value, list | tuple | set) else [spelled(value)]
     except (ValueError, SyntaxError):
         return [part.strip(" '\"") for part in re.split(r"[,\s]\s*", cell.strip("[](){} "))]
 
@@ -274,83 +319,19 @@ def joiner_of(names: Sequence[str]) -> tuple[str, list[int]] | None:
     return None
 
 
-def _ask(cells: Coded, where: Where) -> None:
+def _ask(cells: Names) -> None:
     found = joiner_of(cells.names)
     if found is None:
         return
     mark, codes = found
-    first = min(cells.first(code) for code in codes[:100])
-    name = cells.names[cells.codes[first]]
+    place, code = cells.first(codes)
     what = "are lists" if mark == "list" else f"look like several joined by {mark!r}"
     raise ReadError(
-        f"{where(first, 'skill')}: skill is {name!r}: {len(codes)} of {len(cells.names)} skill names {what} "
-        f"({int(cells.among(codes).sum())} rows); dataset.read.separator={mark!r} splits them, "
+        f"{place}: skill is {cells.names[code]!r}: {len(codes)} of {len(cells.names)} skill names {what} "
+        f"({cells.count(codes)} rows); dataset.read.separator={mark!r} splits them, "
         "dataset.read.separator=null takes them as the names of single skills",
         separator=mark,
     )
-
-
-def parse_order(
-    cells: pa.Array, words: Sequence[str] | None, date_format: str | None, where: Where, label: str = "order"
-) -> tuple[NDArray, NDArray[np.bool_] | None]:
-    """Return numbers that sort as the cells do, and which cells are empty (None: none is).
-
-    Raises:
-        DataError: a cell is neither a number nor a time, or not a time of the format given.
-    """
-    if isinstance(cells, pa.ChunkedArray):
-        cells = cells.combine_chunks()
-    if pa.types.is_duration(cells.type) or pa.types.is_time64(cells.type):
-        cells = pc.cast(cells, pa.int64())
-    elif pa.types.is_time32(cells.type):
-        cells = pc.cast(cells, pa.int32())
-    elif pa.types.is_temporal(cells.type):
-        cells = pc.cast(pc.cast(cells, pa.timestamp("ns")), pa.int64())
-    if date_format is None:
-        for kind in (pa.int64(), pa.float64()):
-            try:
-                numbers = pc.cast(cells, kind)
-            except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-                continue
-            if not numbers.null_count and np.isfinite(found := numbers.to_numpy(zero_copy_only=False)).all():
-                return found, None
-    text = pd.Series(cells.to_pylist() if pa.types.is_dictionary(cells.type) else cells.to_pandas())
-    text = text.map(_spelled) if text.dtype != "str" else text.fillna("").str.strip()
-    blank = text.str.lower().isin({*MISSING, "na"}) if words is None else text.isin(["", *words])
-    empty = blank.to_numpy(dtype=np.bool_)
-    there = text[~empty]
-    numbers = pd.to_numeric(there, errors="coerce").to_numpy(dtype=np.float64)
-    unread = ~np.isfinite(numbers)
-    # A column that starts with a number is meant to hold numbers; a stray cell does not make it times.
-    if len(there) and (date_format is not None or unread[0]):
-        times = pd.to_datetime(there, errors="coerce", utc=True, format=date_format or "ISO8601")
-        unread, numbers = times.isna().to_numpy(), times.to_numpy(dtype="datetime64[ns]").astype(np.int64)
-    if not unread.any():
-        if not empty.any():
-            return numbers, None
-        full = np.zeros(len(text), dtype=numbers.dtype)
-        full[~empty] = numbers
-        return full, empty
-    row = int(np.flatnonzero(~empty)[np.argmax(unread)])
-    found = f"{where(row, 'order')}: {label} is {text[row]!r}"
-    count = f"{int(unread.sum())} of {len(text)} rows"
-    if date_format is not None:
-        raise ReadError(f"{found}, not a time like dataset.read.date_format={date_format!r} ({count})")
-    fits = [form for form in DATES if all(_are_times(part, form) for part in (there[:1000], there))]
-    if fits:
-        raise ReadError(
-            f"{found}, not an ISO 8601 timestamp ({count}); dataset.read.date_format='{fits[0]}' reads them"
-            + (f" (and so does '{fits[1]}': say which it is)" if len(fits) > 1 else ""),
-            **({"date_format": fits[0]} if len(fits) == 1 else {}),
-        )
-    raise ReadError(
-        f"{found}, neither a number nor an ISO 8601 timestamp like the others ({count}); correct it, leave "
-        "the row out, or give the format as dataset.read.date_format='%d.%m.%Y %H:%M'"
-    )
-
-
-def _are_times(text: pd.Series, form: str) -> bool:
-    return bool(pd.to_datetime(text, errors="coerce", format=form).notna().all())
 
 
 def split_lists(cells: pa.Array) -> tuple[pa.Array, NDArray[np.int64]]:

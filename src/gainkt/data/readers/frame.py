@@ -4,97 +4,36 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from gainkt.data.log import NO_FOLD, TEST, TRAIN, VALID, InteractionLog, offsets_of, spans
-from gainkt.data.readers.cells import (
-    RIGHT,
-    WRONG,
-    Coded,
-    Where,
-    encode,
-    joined,
-    missing_codes,
-    one_spelling,
-    parse_folds,
-    parse_order,
-    parse_responses,
-    split_skills,
-)
-from gainkt.data.readers.expansion import alike, step_starts, suspected_expansion
+from gainkt.data.log import InteractionLog
+from gainkt.data.readers.cells import Names, Vocabulary, Where, encode, joined, missing_codes, parse_folds, split_skills
+from gainkt.data.readers.cells import whole_numbers as other_spellings
+from gainkt.data.readers.cleaning import CALLED, Gaps, Responses, among
+from gainkt.data.readers.histories import Histories, Vocabularies
+from gainkt.data.readers.options import KEY, Options
+from gainkt.data.readers.order import Order
+from gainkt.data.readers.spill import Spill
 from gainkt.data.readers.text import ReadError
-from gainkt.errors import ConfigError, nearest
 
+__all__ = ["KEY", "Columns", "Options", "RowLog", "build_log", "build_rows", "natural_key"]
 _logger = logging.getLogger(__name__)
-KEY = "dataset.read"
-"""Where a reader's settings stand in a run's config, for messages."""
-_CHOICES = {
-    "missing": ("fail", "drop"),
-    "partial": ("fail", "drop", "round", "threshold"),
-    "duplicates": ("fail", "keep", "drop"),
-    "row_expansion": (None, "fold", "keep"),
-}
-
-
-_CALLED = {"correct": "response"}
-ASKED = 2
-"""Stands for the response of a row that has none and asks for a prediction."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What every reader of tables may be told; nothing is left out, folded or converted unless it is."""
-
-    missing: str = "fail"
-    """Rows without student, skill, item, place in the order or response: `fail`, or `drop` them."""
-    partial: str = "fail"
-    """Responses between 0 and 1: `fail`, `drop`, `round` (.5 is right), or `threshold` (see there)."""
-    threshold: float = 1.0
-    """With partial=threshold, the credit from which a response is right, in (0, 1]."""
-    duplicates: str = "fail"
-    """Rows of one student at one place in the order with the same item (skill, without items): `fail`, `keep`, `drop`
-    all but the first."""
-    responses: Mapping[str, float | None] | None = None
-    """What words mean: {correct: 1, incorrect: 0}, in any case; null leaves such rows out."""
-    row_expansion: str | None = None
-    """Rows that are one answer to an item of several skills: `fold` them into one step, or `keep` them apart. By
-    default they are folded where items are known and refused where they are not."""
-    separator: str | None = "auto"
-    """What joins the skills of a cell; `list` for [3, 71]; null for nothing; `auto` for ";" after a look."""
-    missing_words: Sequence[str] | None = None
-    """Words that say a cell is empty, exactly; the common ones in any case by default."""
-    date_format: str | None = None
-    """How times are written, such as "%m/%d/%Y %I:%M:%S %p"; numbers and ISO 8601 by default."""
-    published: Mapping[str, int] | None = None
-    """Counts that the data set is known to have, by name as in the account; others are warned of and recorded."""
-    name: str | None = None
-    """Name of the data set in results; the file's or folder's by default."""
-
-    def __post_init__(self) -> None:
-        for key, known in _CHOICES.items():
-            value = getattr(self, key)
-            if value not in known:
-                listed = nearest(str(value), [choice for choice in known if choice])
-                raise ConfigError(f"{KEY}.{key}={value}: no such choice{listed}")
-        if not 0 < self.threshold <= 1:
-            raise ConfigError(f"{KEY}.threshold={self.threshold}: must lie above 0 and not above 1")
-        for word, value in (self.responses or {}).items():
-            if value is not None and not (isinstance(value, int | float) and 0 <= value <= 1):
-                raise ConfigError(f"{KEY}.responses: {word} is {value!r}; give 0, 1, a number between them, or null")
-        if self.separator == "":
-            raise ConfigError(f"{KEY}.separator is empty; give what joins skills in a cell, such as ';', or null")
+ROLES = ("student", "skill", "correct", "item")
+"""Roles whose cells are names."""
+PART_ROWS = 1 << 21
+"""Rows that are put into order at once: those of some students."""
+_UNSEEN = np.iinfo(np.int64).max
 
 
 @dataclass
 class Columns:
-    """R rows of a source as columns of cells, of any Arrow type, and where they come from."""
+    """R rows of a source, all or a block of them, as columns of cells of any Arrow type, and where they come from."""
 
     student: pa.Array | Sequence[pa.Array]
     skill: pa.Array
@@ -109,12 +48,16 @@ class Columns:
     """What messages call a role's cells."""
     beside: Mapping[str, pa.Array] = field(default_factory=dict)
     """Columns that no role was given to and whose name is that of an item, by name."""
+    clock: pa.Array | None = None
+    """A column that seems to tell the order though no role was given to it: rows must stand in its order."""
+    rows: NDArray[np.int64] | None = None
+    """The rows' numbers in the source; they follow one another where None."""
     account: dict[str, Any] = field(default_factory=dict)
     """What the format has left out already: {"rows": as listed by the source, "left_out": {reason: rows}}."""
 
     def label(self, role: str) -> str:
         """Return what messages call a role's cells."""
-        return self.labels.get(role, _CALLED.get(role, role))
+        return self.labels.get(role, CALLED.get(role, role))
 
 
 @dataclass(frozen=True)
@@ -130,294 +73,283 @@ class RowLog:
     """[M], steps without a response, which only build_rows lets in; `log.responses` is 0 there."""
 
 
-def build_log(name: str, columns: Columns, options: Options) -> InteractionLog:
+def build_log(name: str, columns: Columns | Iterable[Columns], options: Options) -> InteractionLog:
     """Return the log of a source's columns: students in order of appearance, skills and items in natural order.
+
+    Rows are gone through block by block: names become numbers; what is missing and what responses mean is settled; rows
+    are dealt to parts that hold whole students; each part becomes histories. At no time is more of them in memory than
+    the numbers of a block or part, what `Spill` keeps, and the log.
 
     Raises:
         DataError: what the options do not allow, with the first place, the count, and the option that would.
     """
-    return _read(columns, options, asks=False).log(name)
+    return _taken(columns, options, asks=False).log(name)[0]
 
 
-def build_rows(name: str, columns: Columns, options: Options) -> RowLog:
+def build_rows(name: str, columns: Columns | Iterable[Columns], options: Options) -> RowLog:
     """Return the same, and where each row went; a row without a response asks for a prediction.
 
     Raises:
         DataError: as build_log.
     """
-    work = _read(columns, options, asks=True)
-    log, asked = work.log(name), work.response[work.starts] >= ASKED
-    step, slots = np.full(work.num_rows, -1), np.zeros((work.num_rows, 2), dtype=np.int64)
-    step[work.rows] = np.cumsum(work.starts) - 1
-    bounds = offsets_of(work.counts)
-    slots[work.rows] = np.stack([bounds[:-1], bounds[1:]], axis=1)
+    rows = _taken(columns, options, asks=True)
+    log, histories = rows.log(name)
+    row, at, first, last = (np.concatenate(column) for column in zip(*histories.trail, strict=True))
+    step, slots = np.full(rows.next_row, -1), np.zeros((rows.next_row, 2), dtype=np.int64)
+    step[row], slots[row] = at, np.stack([first, last], axis=1)
+    asked = np.zeros(log.num_steps, dtype=np.bool_)
+    asked[np.concatenate(histories.asked)] = True
     return RowLog(log, step, slots, asked)
 
 
-def _read(columns: Columns, options: Options, *, asks: bool) -> _Rows:
-    work = _Rows(columns, options, asks=asks)
-    work.leave_out_missing()
-    work.read_responses()
-    work.name_and_sort()
-    work.check_repeats()
-    return work
+def _taken(columns: Columns | Iterable[Columns], options: Options, *, asks: bool) -> _Rows:
+    rows = _Rows(options, asks=asks)
+    for block in [columns] if isinstance(columns, Columns) else columns:
+        rows.take(block)
+    rows.leave_out()
+    return rows
 
 
 class _Rows:
-    """The rows of a source on their way to a log; each step narrows or renumbers what the one before left."""
+    """The rows of a source on their way to a log."""
 
-    def __init__(self, columns: Columns, options: Options, *, asks: bool) -> None:
-        self.columns, self.options, self.asks = columns, options, asks
-        self.cells: dict[str, Coded] = {}
-        for role in ("student", "skill", "correct", "item"):
-            given = getattr(columns, role)
+    def __init__(self, options: Options, *, asks: bool) -> None:
+        self.options, self.asks = options, asks
+        self.vocabularies: dict[str, Vocabulary] = {}
+        self.order = Order(options.missing_words, options.date_format)
+        self.clock = Order(None, options.date_format)
+        self.blocks = Spill()
+        self.unplaced: list[NDArray[np.bool_] | None] = []
+        self.num_blocks = self.size = self.next_row = 0
+
+    def take(self, block: Columns) -> None:
+        """Number the names of a block, and keep the numbers."""
+        self.columns = block
+        cells: dict[str, NDArray] = {}
+        beside = next(iter(block.beside.values()), None)
+        texts = {role: getattr(block, role) for role in (*ROLES, "fold")} | {"beside": beside}
+        for role, given in texts.items():
+            if isinstance(given, np.ndarray):
+                cells[role] = given
+                continue
+            if isinstance(given, list | tuple):
+                several = joined([encode(part) for part in given])
+                given = pa.DictionaryArray.from_arrays(pa.array(several.codes), pa.array(several.names, pa.string()))
             if given is not None:
-                several = isinstance(given, list | tuple)
-                self.cells[role] = joined([encode(part) for part in given]) if several else encode(given)
-        self.converted: dict[str, int] = dict(columns.account.get("converted", {}))
-        for role in ("student", "item"):
-            if role in self.cells:
-                self.cells[role], changed = one_spelling(self.cells[role])
-                self._converted_names(role, changed)
-        self.size = self.num_rows = len(self.cells["student"].codes)
-        self.rows = np.arange(self.size)
-        self.left_out: dict[str, int] = dict(columns.account.get("left_out", {}))
-        self.num_listed = int(columns.account.get("rows", self.size))
-        self.num_named = len(self.cells["student"].names) - len(
-            missing_codes(self.cells["student"], options.missing_words)
+                cells[role] = self.vocabularies.setdefault(role, Vocabulary()).add(given)
+        size = len(cells["student"])
+        rows = np.arange(self.next_row, self.next_row + size) if block.rows is None else block.rows
+        cells["row"] = rows.astype(np.uint32)
+        unplaced = None
+        if block.order is not None:
+            places, unplaced = self.order.add(block.order, rows)
+            cells["order"] = places.view(np.int64)
+        if block.clock is not None:
+            places, gaps = self.clock.add(block.clock, rows)
+            cells["clock"] = places.view(np.int64)
+            self.clock.unread += 0 if gaps is None else int(gaps.sum())
+        self.unplaced.append(unplaced)
+        self.blocks.append(self.num_blocks, _records(cells))
+        self.num_blocks, self.size, self.next_row = (
+            self.num_blocks + 1,
+            self.size + size,
+            int(rows[-1]) + 1 if size else self.next_row,
         )
-        self.order: NDArray | None = None
 
     def place(self, row: int, role: str = "correct") -> str:
-        """Say where a row of those still there stands in the source."""
-        return self.columns.where(int(self.rows[row]), role)
+        """Say where a row stands in the source."""
+        return self.columns.where(row, role)
 
-    def keep(self, kept: NDArray[np.bool_]) -> None:
-        """Leave out all rows but these."""
-        self.rows = self.rows[kept]
-        self.cells = {role: cells.take(kept) for role, cells in self.cells.items()}
-        self.order = None if self.order is None else self.order[kept]
-        if not len(self.rows):
-            raise ReadError(f"{self.columns.where(0)}: no row is left, out of {self.num_listed}: {self.left_out}")
+    def leave_out(self) -> None:
+        """Settle what is missing and what responses mean; note which rows are kept, and refuse what is not allowed."""
+        account = self.columns.account
+        self.listed = int(account.get("rows", self.size))
+        self.left_out: dict[str, int] = dict(account.get("left_out", {}))
+        self.converted: dict[str, int] = dict(account.get("converted", {}))
+        self.order.refuse(self.place, self.columns.label("order"))
+        self.names: dict[str, list[str]] = {}
+        self.codes: dict[str, NDArray[np.int64]] = {}
+        """Of each role: the name of each spelling."""
+        for role, vocabulary in self.vocabularies.items():
+            self._settle_names(role, vocabulary)
+        needed = [role for role in ROLES if role in self.names and not (self.asks and role == "correct")]
+        gaps = Gaps({role: self.names[role] for role in needed}, bool(self.order.size), self.options)
+        responses = Responses(self.names["correct"], self.options, asks=self.asks)
+        self.counts = {role: np.zeros(len(names), dtype=np.int64) for role, names in self.names.items()}
+        met = np.zeros(len(self.names["correct"]), dtype=np.int64)
+        self.first_rows = np.full(len(self.names["student"]), _UNSEEN)
+        self.kept: list[NDArray[np.bool_] | None] = []
+        for number in range(self.num_blocks):
+            records = self.blocks.load(number)
+            codes = {role: code[records[role]] for role, code in self.codes.items()}
+            gone = gaps.find(codes, self.unplaced[number], records["row"])
+            met += np.bincount(codes["correct"] if gone is None else codes["correct"][~gone], minlength=len(met))
+            if responses.gone.any():
+                gone = responses.gone[codes["correct"]] | (False if gone is None else gone)
+            kept = None if gone is None else ~gone
+            self.kept.append(kept)
+            rows = records["row"] if kept is None else records["row"][kept]
+            for role, found in codes.items():
+                found = found if kept is None else found[kept]
+                self.counts[role] += np.bincount(found, minlength=len(self.counts[role]))
+                if role == "student":
+                    self._meet(found, rows)
+        gaps.refuse(self.place, self.columns.label)
+        cells = Names(self.names["correct"], met, lambda codes: self._first_row("correct", codes))
+        responses.refuse(cells, self.columns.label("correct"))
+        reasons = {f"no {CALLED.get(role, role)}": count for role, count in gaps.first_reasons.items()}
+        for reason, count in (reasons | responses.left_out(cells)).items():
+            self._left_out(reason, count)
+        self.converted |= responses.converted(cells)
+        self.responses = responses.values
+        self.num_named = len(self.names["student"]) - len(gaps.codes["student"])
+        self.num_kept = int(self.counts["student"].sum())
+        if not self.num_kept:
+            raise ReadError(f"{self.place(0)}: no row is left, out of {self.listed}: {self.left_out}")
 
-    def leave_out_missing(self) -> None:
-        """Find rows without a value in a role that needs one; leave them out, or refuse."""
-        empty: dict[str, NDArray[np.bool_]] = {}
-        words = self.options.missing_words
-        for role, cells in self.cells.items():
-            codes = missing_codes(cells, words, names=role != "correct")
-            if codes and not (self.asks and role == "correct"):
-                empty[role] = cells.among(codes)
-        if self.columns.order is not None:
-            label = self.columns.label("order")
-            form = self.options.date_format
-            self.order, unplaced = parse_order(self.columns.order, words, form, self.columns.where, label)
-            if unplaced is not None:
-                empty["order"] = unplaced
-        if not empty:
-            return
-        gone = np.logical_or.reduce(list(empty.values()))
-        counts = {role: int(rows.sum()) for role, rows in empty.items()}
-        if self.options.missing == "fail":
-            row = int(np.argmax(gone))
-            role = next(role for role, rows in empty.items() if rows[row])
-            found = self._text(role, row)
-            blank = int(np.logical_and.reduce(list(empty.values())).sum()) if len(empty) >= 3 else 0
-            also = f", {blank} of them blank" if blank else ""
-            listed = ", ".join(f"{count} without {_CALLED.get(role, role)}" for role, count in counts.items())
-            raise ReadError(
-                f"{self.place(row, role)}: {self.columns.label(role)} is {found!r} ({listed}: {int(gone.sum())} of "
-                f"{self.size} rows{also}); {KEY}.missing=drop leaves these rows out, or fill them in",
-                missing="drop",
-            )
-        first = np.zeros(self.size, dtype=np.bool_)
-        for role, rows in empty.items():
-            self._left_out(f"no {_CALLED.get(role, role)}", int((rows & ~first).sum()))
-            first |= rows
-        self.keep(~gone)
+    def _settle_names(self, role: str, vocabulary: Vocabulary) -> None:
+        names, code, changed = vocabulary.names()
+        if role in ("student", "item") and (other := other_spellings(names)):
+            spelled = among(list(other), len(names))[code[:-1]] & (vocabulary.counts[1:] > 0)
+            changed["names like 1.0 read as 1"] = int(vocabulary.counts[1:][spelled].sum())
+            same = np.arange(len(names))
+            same[list(other)] = list(other.values())
+            kept, number = np.unique(same, return_inverse=True)
+            names, code = [names[one] for one in kept], np.where(code < 0, -1, number[code])
+        self.names[role], self.codes[role] = names, code
+        self.converted |= {f"{role} {what}": count for what, count in changed.items()}
 
-    def _text(self, role: str, row: int) -> str:
-        return "" if role == "order" else self.cells[role].names[self.cells[role].codes[row]]
+    def _meet(self, student: NDArray, rows: NDArray) -> None:
+        """Note the first row of students who were not met before."""
+        first = np.full(len(self.first_rows), -1)
+        # Of several values for one place, numpy keeps the last: walking backwards leaves the first row.
+        first[student[::-1]] = rows[::-1]
+        new = (first >= 0) & (self.first_rows == _UNSEEN)
+        self.first_rows[new] = first[new]
+
+    def _first_row(self, role: str, codes: Sequence[int]) -> tuple[str, int]:
+        """Say where the first kept row with one of some names stands, and which of them it holds."""
+        wanted = among(codes, len(self.names[role]))
+        for number, kept in enumerate(self.kept):
+            records = self.blocks.load(number)
+            found = self.codes[role][records[role]]
+            hits = wanted[found] & (True if kept is None else kept)
+            if hits.any():
+                row = int(np.argmax(hits))
+                return self.place(int(records["row"][row]), role), int(found[row])
+        raise AssertionError(f"no row has one of the names {codes} of {role}")
+
+    def _used(self, role: str) -> tuple[NDArray[np.int64], Names]:
+        """Return the codes of names that occur in kept rows, and these names."""
+        codes = np.flatnonzero(self.counts[role])
+
+        def first(chosen: Sequence[int]) -> tuple[str, int]:
+            place, code = self._first_row(role, codes[list(chosen)].tolist())
+            return place, int(np.searchsorted(codes, code))
+
+        return codes, Names([self.names[role][code] for code in codes], self.counts[role][codes], first)
 
     def _left_out(self, reason: str, count: int) -> None:
         if count:
             self.left_out[reason] = self.left_out.get(reason, 0) + count
 
-    def read_responses(self) -> None:
-        """Turn responses into 0 and 1."""
-        cells, options = self.cells["correct"], self.options
-        values = parse_responses(cells, options.responses)
-        label = self.columns.label("correct")
-        blank = missing_codes(cells, options.missing_words, names=False) if self.asks else []
-        values = [ASKED if code in blank else value for code, value in enumerate(values)]
-        left = {str(word).strip().lower() for word, value in (options.responses or {}).items() if value is None}
-        asked = [code for code, name in enumerate(cells.names) if name.lower() in left]
-        unread = [code for code, value in enumerate(values) if value is None and code not in asked]
-        between = [code for code, value in enumerate(values) if value is not None and 0 < value < 1]
-        counts = np.bincount(cells.codes, minlength=len(cells.names))
-        if unread:
-            row = int(np.argmax(cells.among(unread)))
-            words = sorted(unread, key=lambda code: -counts[code])
-            shown = ", ".join(f"{cells.names[code]!r} in {counts[code]}" for code in words[:6])
-            meant = {cells.names[code]: _guess(cells.names[code]) for code in words}
-            told = ",".join(f"{word}:{'?' if value is None else value}" for word, value in list(meant.items())[:6])
-            found = f"{label} is {cells.names[cells.codes[row]]!r}, not 0 or 1"
-            raise ReadError(
-                f"{self.place(row)}: {found} ({counts[unread].sum()} of {len(cells.codes)} rows: {shown}); "
-                f"correct them, or say what the words mean: '{KEY}.responses={{{told}}}' (null leaves such rows out)",
-                **({} if None in meant.values() else {"responses": {**(options.responses or {}), **meant}}),
-            )
-        if between and options.partial == "fail":
-            row = int(np.argmax(cells.among(between)))
-            found = f"{label} is {cells.names[cells.codes[row]]!r}, not 0 or 1"
-            raise ReadError(
-                f"{self.place(row)}: {found} ({counts[between].sum()} of {len(cells.codes)} rows have "
-                f"partial credit); {KEY}.partial=drop leaves them out, round or threshold makes them 0 or 1",
-                partial="drop",
-            )
-        limit = options.threshold if options.partial == "threshold" else 0.5
-        numbers = np.array([0 if value is None else value >= limit if 0 < value < 1 else value for value in values])
-        if between and options.partial != "drop":
-            self.converted[f"partial credit, right from {limit:g} on"] = int(counts[between].sum())
-        self.response = (numbers.astype(np.int64) if self.asks else numbers.astype(np.uint8))[cells.codes]
-        if self.asks and "item" not in self.cells:  # each asks for itself: nothing tells which of them were one answer
-            self.response[self.response == ASKED] += np.arange((self.response == ASKED).sum())
-        gone = asked + (between if options.partial == "drop" else [])
-        for code in asked:
-            self._left_out(f"response {cells.names[code]!r}", int(counts[code]))
-        if gone:
-            self._left_out("partial credit", int(counts[between].sum()) if options.partial == "drop" else 0)
-            kept = ~cells.among(gone)
-            self.response = self.response[kept]
-            self.keep(kept)
-
-    def name_and_sort(self) -> None:
-        """Number students, skills and items, and bring the rows into the order of histories."""
-        skills, counts, split = split_skills(self.cells["skill"], self.options.separator, self.place)
-        skills, changed = one_spelling(skills)
-        self._converted_names("skill", changed)
-        if split:
-            self.converted["skill cells split into several skills"] = split
-        student, self.student_names = _by_appearance(self.cells["student"])
-        skill, self.skill_names = _by_nature(skills)
-        item = np.full(len(student), -1)
-        self.item_names: list[str] = []
-        if "item" in self.cells:
-            item, self.item_names = _by_nature(self.cells["item"])
-        folds = self.columns.fold
-        if folds is not None and not isinstance(folds, np.ndarray):
-            folds = parse_folds(encode(folds).take(self.rows), self.place)
-        elif folds is not None:
-            folds = folds[self.rows]
-        self.folds = _student_folds(student, self.student_names, folds, self.place)
-
-        sequence = _sequence(student, self.order, item)
-        self.rows = self.rows[sequence]
-        self.student, self.item, self.response = student[sequence], item[sequence], self.response[sequence]
-        self.order = None if self.order is None else self.order[sequence]
-        self.counts = counts[sequence]
-        self.skill = skill[spans(offsets_of(counts)[:-1][sequence], self.counts)]
-
-    def _converted_names(self, role: str, changed: int) -> None:
-        if changed:
-            self.converted[f"{role} names like 1.0 read as 1"] = changed
-
-    def check_repeats(self) -> None:
-        """Find the rows that are one answer, and those that stand twice; fold, keep, drop or refuse them."""
-        self.starts = np.ones(len(self.student), dtype=np.bool_)
-        how = self.options.row_expansion
-        place = None if self.order is None else np.cumsum(np.r_[True, ~alike(self.student, self.order)])
-        if self.item_names and how != "keep":
-            self.starts = self._starts(self.item)
-        elif place is not None and how != "keep":
-            folded = self._starts(place)
-            if how is None:
-                self._refuse_expansion(~folded, "place in the order")
-            self.starts = folded
-        elif how == "fold":
-            raise ConfigError(
-                f"{KEY}.row_expansion=fold: without an item or an order column it cannot be told which rows are one "
-                f"answer; give {KEY}.item{self._likely()}"
-            )
-        if not self.item_names and how is None:
-            for column, cells in self.columns.beside.items():
-                coded = encode(cells)
-                likely = np.where(coded.among(missing_codes(coded, None)), -1, coded.codes)
-                self._refuse_expansion(~self._starts(likely[self.rows]), column, column)
-            if self.counts.max() == 1:
-                suspects = np.zeros(len(self.student), dtype=np.bool_)
-                given = self.response < ASKED if self.asks else slice(None)
-                suspects[given] = suspected_expansion(self.student[given], self.skill[given], self.response[given])
-                self._refuse_expansion(suspects, "response, always, for these pairs of skills")
-        if place is not None:
-            self._check_duplicates(place)
-
-    def _starts(self, item: NDArray) -> NDArray[np.bool_]:
-        return step_starts(self.student, item, self.response, self.skill, self.counts)
-
-    def _likely(self) -> str:
-        return "".join(f"={column!r}" for column in list(self.columns.beside)[:1])
-
-    def _refuse_expansion(self, again: NDArray[np.bool_], what: str, column: str | None = None) -> None:
-        """Refuse rows that repeat an answer for another skill."""
-        if not again.any():
-            return
-        row = int(np.argmax(again))
-        likely = column or next(iter(self.columns.beside), None)
-        name = f"{KEY}.item={likely}" if likely else f"the item column as {KEY}.item"
-        fold = "fold makes them one step, " if self.order is not None else ""
-        raise ReadError(
-            f"{self.place(row)}: repeats the answer before it for another skill, with the same {what} (so do "
-            f"{int(again.sum())} of {len(again)} rows): read as steps of their own such rows give the label away; give "
-            f"{name}, or decide by {KEY}.row_expansion: {fold}keep leaves them apart",
-            **({"item": likely} if likely else {"row_expansion": "fold"} if self.order is not None else {}),
+    def log(self, name: str) -> tuple[InteractionLog, Histories]:
+        """Deal the rows to parts, put each into order, and return the log with its account, and where rows went."""
+        codes, students = self._used("student")
+        by_row = np.argsort(self.first_rows[codes], kind="stable")
+        tables: dict[str, NDArray] = {
+            "student": _ranks(codes[by_row], len(self.names["student"])),
+            "correct": self.responses,
+        }
+        sizes = students.counts[by_row]
+        cells = self._skills(tables)
+        items: list[str] = []
+        if "item" in self.names:
+            tables["item"], items = _by_nature(self.names["item"], self.counts["item"] > 0)
+        if "fold" in self.names:
+            codes, folds = self._used("fold")
+            tables["fold"] = np.zeros(len(self.names["fold"]), dtype=np.int16)
+            tables["fold"][codes] = parse_folds(folds)
+        if "beside" in self.names:
+            tables["beside"] = np.arange(len(self.names["beside"]))
+            tables["beside"][missing_codes(self.names["beside"], None)] = -1
+        names = Vocabularies([students.names[one] for one in by_row], items, *cells[:3])
+        part_of = ((np.cumsum(sizes) - 1) // PART_ROWS).astype(np.int16)
+        parts = self._deal(tables, part_of)
+        beside, clock = next(iter(self.columns.beside), None), self.columns.label("clock")
+        histories = Histories(names, cells[3], self.options, self.place, beside, clock, asks=self.asks)
+        numbers = np.unique(part_of).tolist()
+        for part in numbers:
+            histories.add(parts.load(part))
+            if histories.twos is None:
+                parts.drop(part)
+        histories.finish(lambda: map(parts.load, numbers))
+        self._left_out("duplicates", histories.duplicates)
+        log = InteractionLog(
+            name=name,
+            students=np.array(names.students, dtype=np.str_),
+            skill_names=np.array(names.skills, dtype=np.str_),
+            item_names=np.array(names.items, dtype=np.str_),
+            account=self._account(name, names, histories),
+            **histories.arrays(),
         )
+        return log, histories
 
-    def _check_duplicates(self, place: NDArray[np.int64]) -> None:
-        """Find steps of one student at one place in the order with the same item, or skill where there are no items."""
-        tied = np.zeros(len(place), dtype=np.bool_)
-        tied[1:] = alike(place)
-        tied[:-1] |= tied[1:]
-        at = np.flatnonzero(tied & self.starts)
-        if self.options.duplicates == "keep" or not len(at):
-            return
-        by_item = bool(self.item_names)
-        keys = {"place": place[at], "item": self.item[at]}
-        if not by_item or self.options.row_expansion == "keep":
-            keys |= {"skill": self.skill[offsets_of(self.counts)[:-1][at]], "skills": self.counts[at]}
-        again = at[pd.DataFrame(keys).duplicated().to_numpy()]
-        if not len(again):
-            return
-        if self.options.duplicates == "fail":
-            row = int(again[0])
-            what = f"item {self.item_names[self.item[row]]!r}" if by_item else "the same skill"
-            raise ReadError(
-                f"{self.place(row)}: student {self.student_names[self.student[row]]!r} has {what} twice at the same "
-                f"place in the order (so in {len(again)} rows); {KEY}.duplicates=drop leaves out all but the first, "
-                "keep takes them as attempts; or give a finer order column, or none if the file is in order",
-                duplicates="drop",
-            )
-        step = np.cumsum(self.starts) - 1
-        gone = np.isin(step, step[again])
-        self._left_out("duplicates", int(gone.sum()))
-        self.skill = self.skill[~np.repeat(gone, self.counts)]
-        for what in ("rows", "student", "item", "response", "counts", "starts"):
-            setattr(self, what, getattr(self, what)[~gone])
+    def _skills(self, tables: dict[str, NDArray]) -> tuple[list[str], NDArray, NDArray, NDArray]:
+        """Return the skills' names, those of each cell (one cell after another), how many it has, its rows."""
+        codes, cells = self._used("skill")
+        tables["skill"] = _ranks(codes, len(self.names["skill"]))
+        names, flat, sizes = split_skills(cells, self.options.separator)
+        if several := int(cells.counts[sizes > 1].sum()):
+            self.converted["skill cells split into several skills"] = several
+        if other := other_spellings(names):
+            same = np.arange(len(names))
+            same[list(other)] = list(other.values())
+            changed = int(np.repeat(cells.counts, sizes)[same[flat] != flat].sum())
+            self.converted["skill names like 1.0 read as 1"] = changed
+            flat = same[flat]
+        number, names = _by_nature(names, among(flat, len(names)))
+        return names, number[flat], sizes, cells.counts
 
-    def log(self, name: str) -> InteractionLog:
-        """Return the log and its account."""
-        first_rows = np.flatnonzero(self.starts)
-        lengths = np.bincount(self.student[first_rows], minlength=len(self.student_names))
+    def _deal(self, tables: Mapping[str, NDArray], part_of: NDArray[np.int16]) -> Spill:
+        """Return the kept rows under the number of their student's part; names are numbers of the log in them."""
+        parts = Spill()
+        numbers = {role: table[self.codes[role]] for role, table in tables.items()}
+        types = {"correct": np.uint8, "fold": np.int16}
+        for number, kept in enumerate(self.kept):
+            records = self.blocks.load(number)
+            self.blocks.drop(number)
+            records = records if kept is None else records[kept]
+            cells = {role: records[role] for role in records.dtype.names or ()}
+            for role, table in numbers.items():
+                cells[role] = table.astype(types.get(role, np.int32))[records[role]]
+            cells["response"] = cells.pop("correct")
+            for role, order in (("order", self.order), ("clock", self.clock)):
+                if role in cells:
+                    cells[role] = order.settle(cells[role], number)
+            if self.clock.unread:
+                cells.pop("clock", None)
+            dealt, part = _records(cells), part_of[cells["student"]]
+            if (part[1:] < part[:-1]).any():
+                by_part = np.argsort(part, kind="stable")
+                dealt, part = dealt[by_part], part[by_part]
+            starts = np.flatnonzero(np.r_[True, part[1:] != part[:-1]])
+            for start, end in zip(starts, [*starts[1:], len(part)], strict=True):
+                if end > start:
+                    parts.append(int(part[start]), dealt[start:end])
+        return parts
+
+    def _account(self, name: str, names: Vocabularies, histories: Histories) -> dict[str, Any]:
         account: dict[str, Any] = {
-            "rows": self.num_listed,
+            "rows": self.listed,
             "left_out": self.left_out,
             "converted": self.converted,
-            "folded": len(self.student) - len(first_rows),
-            "steps": len(first_rows),
-            "students": len(lengths),
-            "students_dropped": self.num_named - len(lengths),
-            "skills": len(self.skill_names),
-            "items": len(self.item_names),
+            "folded": histories.folded,
+            "steps": histories.steps,
+            "students": len(names.students),
+            "students_dropped": self.num_named - len(names.students),
+            "skills": len(names.skills),
+            "items": len(names.items),
         }
         if self.options.row_expansion == "keep":
             account["row_expansion"] = "keep"
@@ -427,95 +359,32 @@ class _Rows:
             account["differs"] = differs
             listed = ", ".join(f"{found:,} {what} ({count:,} published)" for what, (found, count) in differs.items())
             _logger.warning("%s: %s; is it the whole file, of the same version?", name, listed)
-        return InteractionLog(
-            name=name,
-            offsets=offsets_of(lengths),
-            responses=(self.response[first_rows] == 1).astype(np.uint8),
-            skill_offsets=offsets_of(np.add.reduceat(self.counts, first_rows)),
-            skills=self.skill.astype(np.int32),
-            items=self.item[first_rows].astype(np.int32),
-            students=np.array(self.student_names, dtype=np.str_),
-            skill_names=np.array(self.skill_names, dtype=np.str_),
-            item_names=np.array(self.item_names, dtype=np.str_),
-            folds=self.folds,
-            account=account,
-        )
+        return account
 
 
-def _guess(word: str) -> int | None:
-    return 1 if word.lower() in RIGHT else 0 if word.lower() in WRONG else None
+def _records(columns: Mapping[str, NDArray]) -> NDArray:
+    """Return columns of R rows as records."""
+    kinds = [(name, column.dtype, column.shape[1:]) for name, column in columns.items()]
+    records = np.empty(len(next(iter(columns.values()))), dtype=kinds)
+    for name, column in columns.items():
+        records[name] = column
+    return records
+
+
+def _ranks(codes: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    """Return [size]: the place of each number among the codes, 0 elsewhere."""
+    rank = np.zeros(size, dtype=np.int64)
+    rank[codes] = np.arange(len(codes))
+    return rank
+
+
+def _by_nature(names: Sequence[str], used: NDArray[np.bool_]) -> tuple[NDArray[np.int64], list[str]]:
+    """Return the number of each name in the natural order of those used, and these names in that order."""
+    codes = sorted(np.flatnonzero(used).tolist(), key=lambda code: natural_key(names[code]))
+    return _ranks(np.array(codes), len(names)), [names[code] for code in codes]
 
 
 def natural_key(name: str) -> tuple[list[tuple[bool, int, str]], str]:
     """Return a key that sorts names as people do: -1, 2, 10, "a2", "a10"."""
     parts = re.findall(r"\d+|\D+", name) if not re.fullmatch(r"-?\d+", name) else [name]
     return [(False, int(p), "") if p.lstrip("-").isdecimal() else (True, 0, p) for p in parts], name
-
-
-def _by_appearance(cells: Coded) -> tuple[NDArray[np.int64], list[str]]:
-    """Return codes renumbered by first appearance, and the names that occur."""
-    size = len(cells.codes)
-    first = np.full(len(cells.names), size)
-    # Of several values for one place, numpy keeps the last: walking backwards leaves the first row.
-    first[cells.codes[::-1]] = np.arange(size)[::-1]
-    return _renumbered(cells, [int(i) for i in np.argsort(first, kind="stable") if first[i] < size])
-
-
-def _by_nature(cells: Coded) -> tuple[NDArray[np.int64], list[str]]:
-    """Return codes renumbered by the natural order of names, and the names that occur."""
-    used = np.flatnonzero(np.bincount(cells.codes, minlength=len(cells.names)))
-    return _renumbered(cells, sorted(used.tolist(), key=lambda i: natural_key(cells.names[i])))
-
-
-def _renumbered(cells: Coded, wanted: list[int]) -> tuple[NDArray[np.int64], list[str]]:
-    number = np.full(len(cells.names), -1)
-    number[wanted] = np.arange(len(wanted))
-    return number[cells.codes], [cells.names[i] for i in wanted]
-
-
-def _sequence(student: NDArray, order: NDArray | None, item: NDArray) -> NDArray[np.int64]:
-    """Return the rows student by student, by order where there is one, otherwise as listed."""
-    if order is None:
-        return np.argsort(student, kind="stable")
-    sequence = np.lexsort((order, student))
-    tied = np.zeros(len(sequence), dtype=np.bool_)
-    tied[1:] = alike(student[sequence], order[sequence])
-    tie = np.cumsum(~tied)
-    tied[:-1] |= tied[1:]
-    at = np.flatnonzero(tied)
-    if len(at) and item[0] >= 0:
-        # Rows of one item at one place in the order stand together, at the place of the first of them.
-        rows, tie = sequence[at], tie[at]
-        by_item = np.lexsort((item[rows], tie))
-        heads = np.ones(len(at), dtype=np.bool_)
-        heads[1:] = ~alike(tie[by_item], item[rows][by_item])
-        first = np.empty(len(at), dtype=np.int64)
-        first[by_item] = by_item[heads][np.cumsum(heads) - 1]
-        sequence[at] = rows[np.lexsort((first, tie))]
-    return sequence
-
-
-def _student_folds(
-    student: NDArray, names: list[str], fold: NDArray[np.int16] | None, where: Where
-) -> NDArray[np.int16]:
-    """Return the fold of each student, [N] or, of several splits, [N, F]; none is given where there are no folds."""
-    if fold is None:
-        return np.full(len(names), NO_FOLD, dtype=np.int16)
-    folds = np.full((len(names), *fold.shape[1:]), NO_FOLD, dtype=np.int16)
-    folds[student] = fold
-    clash = np.flatnonzero((folds[student] != fold).reshape(len(fold), -1).any(axis=1))
-    if len(clash):
-        row = int(clash[0])
-        one, other = sorted({*np.ravel(fold[row]).tolist(), *np.ravel(folds[student[row]]).tolist()})[:2]
-        parts = f"in the test set and in fold {other}" if one == TEST else f"in folds {one} and {other}"
-        if one < TEST:
-            parts = f"in the {PART_NAMES[one]} and in the {PART_NAMES.get(other, 'test')} part"
-        crossing = len(np.unique(student[clash]))
-        raise ReadError(
-            f"{where(row, 'fold')}: student {names[student[row]]!r} is {parts} ({crossing} of {len(names)} students "
-            "are in two); keep a student in one of them, or leave out the fold column"
-        )
-    return folds
-
-
-PART_NAMES = {TRAIN: "train", VALID: "valid", TEST: "test"}

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gainkt.data.log import TEST, InteractionLog
-from gainkt.data.readers.cells import Coded, Where, encode, missing_codes, parse_folds, split_lists
+from gainkt.data.readers.cells import Coded, Where, encode, missing_codes, split_lists
 from gainkt.data.readers.frame import Columns, Options, build_log
 from gainkt.data.readers.text import TextTable, stem_of
 from gainkt.errors import DataError
@@ -69,7 +69,7 @@ class PyktReader(Options):
             return f"{files[number]}: line {looks[number].line_of(line - int(starts[number]))}"
 
         student = encode(table["uid"])
-        for code in missing_codes(student, self.missing_words):
+        for code in missing_codes(student.names, self.missing_words):
             raise DataError(
                 f"{where_line(student.first(code))}: uid is {student.names[code]!r} in "
                 f"{int(student.among([code]).sum())} of {table.num_rows} lines; fill it in or leave the line out"
@@ -85,12 +85,15 @@ class PyktReader(Options):
 
         def where(row: int, role: str = "correct") -> str:
             line = int(line_of_row[row])
+            if role == "fold":
+                return where_line(line)
             step = row - int(np.searchsorted(line_of_row, line)) + 1
             return f"{where_line(line)} (student {student.names[student.codes[line]]!r}, response {step})"
 
-        fold = parse_folds(encode(table["fold"]), where_line)
+        folds = table["fold"].to_pylist()
         if len(files) == 2:
-            fold[starts[1] :] = TEST
+            folds[starts[1] :] = [str(TEST)] * (len(folds) - int(starts[1]))
+        fold = encode(pa.array(folds, pa.string()))
         cells = {column: _dictionary(part.take(kept), column) for column, part in parts.items()}
         order = None
         if "is_repeat" in parts and "questions" not in parts:
@@ -102,7 +105,7 @@ class PyktReader(Options):
             correct=cells["responses"],
             item=cells.get("questions"),
             order=order,
-            fold=fold[line_of_row],
+            fold=_dictionary(fold.take(line_of_row)),
             where=where,
             labels={"skill": "concepts", "item": "questions"},
         )

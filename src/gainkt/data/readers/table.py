@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet
+from numpy.typing import NDArray
 
 from gainkt.data.log import InteractionLog
-from gainkt.data.readers.cells import encode, parse_order
+from gainkt.data.readers.cells import Coded, encode
 from gainkt.data.readers.frame import KEY, Columns, Options, RowLog, build_log, build_rows
-from gainkt.data.readers.text import ReadError, TextTable, existing_file, stem_of
+from gainkt.data.readers.text import TextTable, existing_file, stem_of
 from gainkt.errors import ConfigError, DataError, nearest
 
+_ROWS = 1 << 20
+"""Rows of a table in memory, or of a Parquet file, that are gone through at once."""
 _NAMES = pa.dictionary(pa.int32(), pa.string())
 ITEM_NAMES = (
     *("problem_id", "problemid", "item_id", "itemid", "item", "question_id", "questionid", "question", "problem"),
@@ -59,6 +62,8 @@ class TableReader(Options):
     """Between cells; found by looking among comma, tab, semicolon and bar where null."""
     encoding: str | None = None
     """Of text, such as latin-1; UTF-8, or UTF-16 where the file says so, where null."""
+    sheet: str | None = None
+    """Of an Excel file with several."""
 
     def __call__(self, source: str | Path | pd.DataFrame | pa.Table) -> InteractionLog:
         """Read a file (packed or not, by its ending) or a table in memory.
@@ -67,8 +72,8 @@ class TableReader(Options):
             ConfigError: two columns are the same.
             DataError: the table cannot be used; the message names the line.
         """
-        table, columns = self._found(source)
-        return build_log(self.name or table.name, columns, self)
+        table, blocks = self._opened(source)
+        return build_log(self.name or table.name, blocks, self)
 
     def rows(self, source: str | Path | pd.DataFrame | pa.Table) -> tuple[RowLog, pa.Table]:
         """Read the same, say where each row went, and return all rows' columns; rows without a response ask for one.
@@ -77,14 +82,13 @@ class TableReader(Options):
             ConfigError: two columns are the same.
             DataError: the table cannot be used; the message names the line.
         """
-        table, columns = self._found(source)
-        read, kept = build_rows(self.name or table.name, columns, self), table.kept
-        if kept is not None:  # rows that do not count (`only`) are rows of the source too
-            step, slots = np.full(table.num_rows, -1), np.zeros((table.num_rows, 2), dtype=np.int64)
-            step[kept], slots[kept] = read.step, read.slots
-            read = replace(read, step=step, slots=slots)
+        table, blocks = self._opened(source)
+        read = build_rows(self.name or table.name, blocks, self)
         named = (getattr(self, role) for role in ("student", "skill", "item", "order", "correct"))
-        return read, table.whole([name for given in named for name in _columns(given)])
+        whole = table.whole([name for given in named for name in _columns(given)])
+        more = whole.num_rows - len(read.step)  # rows at the end that do not count (`only`) are rows of the source too
+        step, slots = np.pad(read.step, (0, more), constant_values=-1), np.pad(read.slots, ((0, more), (0, 0)))
+        return replace(read, step=step, slots=slots), whole
 
     def used(self, source: pd.DataFrame | pa.Table) -> pa.Table:
         """Return the columns of a table that are read, as they stand.
@@ -93,65 +97,63 @@ class TableReader(Options):
             ConfigError: two columns are the same.
             DataError: one is missing.
         """
-        table, _ = self._found(source)
+        table, _ = self._opened(source)
         return table.whole(table.wanted)
 
-    def _found(self, source: str | Path | pd.DataFrame | pa.Table) -> tuple[_Source, Columns]:
+    def _opened(self, source: str | Path | pd.DataFrame | pa.Table) -> tuple[Table, Iterator[Columns]]:
         roles = {
             role: _columns(getattr(self, role)) for role in ("student", "skill", "correct", "item", "order", "fold")
         }
         wanted = [column for columns in roles.values() for column in columns]
         if len(set(wanted)) < len(wanted):
             raise ConfigError(f"columns {wanted} of {_named(source)}: each must be another column")
-        table = _Source(source, self, [*wanted, *map(str, self.only or {})])
+        table = Table(source, self, [*wanted, *map(str, self.only or {})])
         beside = [] if self.item else table.like(ITEM_NAMES, wanted)[:1]
-        unsorted = table.like(ORDER_NAMES, [*wanted, *beside])[:1] if self.order is None else []
-        table.read(beside + unsorted, text=[column for column in (self.order, *unsorted) if isinstance(column, str)])
+        clock = table.like(ORDER_NAMES, [*wanted, *beside])[:1] if self.order is None else []
+        return table, self._blocks(table, roles, beside, clock)
 
-        def cells(role: str) -> Any:
-            found = [table.column(column) for column in roles[role]]
-            return found if len(found) > 1 else found[0] if found else None
-
-        for column in unsorted:
-            self._require_order(table, column, roles["student"])
-        self._refuse_headers(table, [roles[role][0] for role in ("student", "skill", "correct")])
+    def _blocks(
+        self, table: Table, roles: Mapping[str, list[str]], beside: list[str], clock: list[str]
+    ) -> Iterator[Columns]:
+        """Yield the columns of a table, some rows at a time; refuse rows that say the header again."""
         named = {role: " + ".join(map(repr, names)) for role, names in roles.items() if role not in ("correct", "fold")}
-        columns = Columns(
-            **{role: cells(role) for role in roles},
-            where=lambda row, role="correct": table.where(row),
-            labels={role: f"{role} (column {columns})" for role, columns in named.items()},
-            beside={column: table.column(column) for column in beside},
-            account=table.account,
-        )
-        return table, columns
-
-    def _refuse_headers(self, table: _Source, columns: Sequence[str]) -> None:
-        """Refuse rows that say the header again, as files put one after another have them."""
-        again = np.logical_and.reduce([encode(table.column(column)).equal(column) for column in columns])
-        if again.any():
+        labels = {role: f"{role} (column {columns})" for role, columns in named.items()}
+        labels |= {"clock": "".join(clock)}
+        text = [column for column in (self.order, *clock) if isinstance(column, str)]
+        headers, first = 0, 0
+        for batch, rows in table.blocks([*beside, *clock], text):
+            again = np.ones(len(rows), dtype=np.bool_)
+            for column in (roles[role][0] for role in ("correct", "student", "skill")):  # the one of fewest names first
+                again &= again.any() and encode(batch[column]).equal(column)
+            first = int(rows[np.argmax(again)]) if again.any() and not headers else first
+            headers += int(again.sum())
+            cells = {role: [batch[column] for column in columns] for role, columns in roles.items()}
+            yield Columns(
+                **{role: found if len(found) > 1 else found[0] if found else None for role, found in cells.items()},
+                where=lambda row, role="correct": table.where(row),
+                labels=labels,
+                beside={column: batch[column] for column in beside},
+                clock=batch[clock[0]] if clock else None,
+                rows=rows,
+                account=table.account,
+            )
+        if headers:
             raise DataError(
-                f"{table.where(int(np.argmax(again)))}: the header stands here again (in {int(again.sum())} rows); "
-                "remove these lines"
+                f"{table.where(first)}: the header stands here again (in {headers} rows); remove these lines"
             )
 
-    def _require_order(self, table: _Source, column: str, student: Sequence[str]) -> None:
-        """Refuse rows that do not stand in the order that an unused column tells."""
-        try:
-            order, empty = parse_order(table.column(column), None, self.date_format, lambda row, role: "")
-        except ReadError:
-            return
-        codes = encode(table.column(student[0])).codes
-        by_student = np.argsort(codes, kind="stable")
-        codes, order = codes[by_student], order[by_student]
-        back = (codes[1:] == codes[:-1]) & (order[1:] < order[:-1])
-        if empty is None and back.any():
-            row = int(by_student[int(np.argmax(back)) + 1])
-            raise ReadError(
-                f"{table.where(row)}: rows of a student do not stand in the order of column {column!r} "
-                f"({int(back.sum())} of {len(codes)} rows come before the row above them); {KEY}.order={column} sorts "
-                f"them, {KEY}.order=false takes them as they stand",
-                order=column,
-            )
+
+def table_reader(settings: Mapping[str, Any]) -> TableReader:
+    """Return a reader of tables with settings by name.
+
+    Raises:
+        ConfigError: there is no such setting, or it cannot be used.
+    """
+    known = {field.name for field in fields(TableReader)}
+    for key in settings:
+        if key not in known:
+            raise ConfigError(f"{key}: no such setting of gainkt.read{nearest(key, known)}")
+    return TableReader(**settings)
 
 
 def _columns(given: str | Sequence[str] | bool | None) -> list[str]:
@@ -164,30 +166,27 @@ def _named(source: Any) -> str:
     return str(source) if isinstance(source, str | Path) else "the table"
 
 
-class _Source:
-    """A file or a table in memory: its columns, and where a row of it stands."""
+class Table:
+    """A file or a table in memory: its columns, some rows at a time, and where a row of it stands."""
 
     def __init__(self, source: Any, reader: TableReader, wanted: Sequence[str]) -> None:
         self.reader, self.wanted = reader, list(dict.fromkeys(wanted))
         self.account: dict[str, Any] = {}
         self.text: TextTable | None = None
-        self.table: pa.Table | None = None
-        self.kept: np.ndarray | None = None
-        self.all_rows: pa.Table | None = None
-        self.num_rows = 0
+        self.table: pa.Table | pa.parquet.ParquetFile | None = None
         if not isinstance(source, str | Path):
             self.name = self.title = "table"
             self.table = source if isinstance(source, pa.Table) else _of_frame(source)
         else:
-            self.path = Path(source)
-            self.name, self.title = stem_of(self.path), str(self.path)
-            load = _LOADERS.get(self.path.suffix.lower())
+            path = Path(source)
+            self.name, self.title = stem_of(path), str(path)
+            load = _LOADERS.get(path.suffix.lower())
             if load is None:
                 self.text = TextTable.look(source, wanted, reader.delimiter, reader.encoding)
             else:
-                self.table = _loaded(existing_file(source), load)
-        header = self.text.header if self.text else self.table.column_names if self.table else []
-        self.header = [name.strip() for name in header]
+                self.table = _loaded(existing_file(source), load, reader.sheet)
+        self.names = self.text.header if self.text else _names_of(self.table)
+        self.header = [name.strip() for name in self.names]
 
     def like(self, names: Sequence[str], used: Sequence[str]) -> list[str]:
         """Return unused columns with one of the names, in the order of the names."""
@@ -198,63 +197,99 @@ class _Source:
         }
         return [known[name] for name in (one.replace(" ", "_") for one in names) if name in known]
 
-    def read(self, beside: Sequence[str], text: Sequence[str]) -> None:
-        """Read the columns wanted and those beside (those in `text` not dictionary-encoded), and keep `only` rows."""
+    def blocks(self, beside: Sequence[str] = (), text: Sequence[str] = ()) -> Iterator[tuple[pa.RecordBatch, NDArray]]:
+        """Yield the columns wanted and those beside (those in `text` not dictionary-encoded), and the rows' numbers.
+
+        Rows that `only` leaves out are counted in the account.
+        """
         columns = list(dict.fromkeys([*self.wanted, *beside]))
+        size, conditions = 0, list((self.reader.only or {}).items())
+        met: dict[str, set[str]] = {str(column): set() for column, _ in conditions}
+        left_out: dict[str, int] = {}
+        kept_any = not conditions
+        for batch in self._batches(columns, text):
+            rows = np.arange(size, size + batch.num_rows)
+            size += batch.num_rows
+            for column, value in conditions:
+                cells, names = encode(batch[str(column)]), _listed(value)
+                kept = np.logical_or.reduce([cells.equal(name) for name in names])
+                reason = f"{column} not {', '.join(names)}"
+                left_out[reason] = left_out.get(reason, 0) + int((~kept).sum())
+                met[str(column)].update(cells.names[:100])
+                batch, rows = batch.filter(pa.array(kept)), rows[kept]
+            if conditions:
+                self.account |= {"rows": size, "left_out": left_out}
+            if len(rows):
+                kept_any = True
+                yield batch, rows
+        if not size:
+            raise DataError(f"{self.title}: no rows; export it again")
+        if not kept_any:
+            column, value = next((c, v) for c, v in conditions if left_out[f"{c} not {', '.join(_listed(v))}"])
+            near = nearest(_listed(value)[0], sorted(met[str(column)]))
+            raise DataError(f"{self.title}: {KEY}.only: no row has {column}={value}{near}")
+
+    def _batches(self, columns: Sequence[str], text: Sequence[str]) -> Iterator[pa.RecordBatch]:
         if self.text is not None:
-            self.table = self.text.read(columns, {c: pa.large_string() if c in text else _NAMES for c in columns})
+            yield from self.text.blocks(columns, {c: pa.large_string() if c in text else _NAMES for c in columns})
+            return
         assert self.table is not None
         for column in columns:
-            if column not in self.table.column_names:
-                raise DataError(f"{self.title}: no column {column!r}{nearest(column, self.table.column_names)}")
-            if self.table.column_names.count(column) > 1:
+            if column not in self.header:
+                raise DataError(f"{self.title}: no column {column!r}{nearest(column, self.header)}")
+            if self.header.count(column) > 1:
                 raise DataError(f"{self.title}: column {column!r} stands there more than once; rename all but one")
-        if not self.table.num_rows:
-            raise DataError(f"{self.title}: no rows; export it again")
-        self.all_rows, self.num_rows = self.table, self.table.num_rows
-        left_out = {}
-        for column, value in (self.reader.only or {}).items():
-            cells = encode(self.table[column])
-            names = [
-                str(one) for one in (value if isinstance(value, Sequence) and not isinstance(value, str) else [value])
-            ]
-            kept = np.logical_or.reduce([cells.equal(name) for name in names])
-            rows = np.flatnonzero(kept)
-            if not len(rows):
-                raise DataError(
-                    f"{self.title}: {KEY}.only: no row has {column}={value}{nearest(names[0], cells.names)}"
-                )
-            left_out[f"{column} not {', '.join(names)}"] = len(kept) - len(rows)
-            self.table = self.table.take(pa.array(rows))
-            self.kept = rows if self.kept is None else self.kept[rows]
-            self.account = {"rows": self.account.get("rows", len(kept)), "left_out": left_out}
-
-    def column(self, name: str) -> pa.ChunkedArray:
-        """Return a column."""
-        assert self.table is not None
-        return self.table[name]
+        raw = [self.names[self.header.index(column)] for column in columns]
+        if isinstance(self.table, pa.parquet.ParquetFile):
+            batches = self.table.iter_batches(_ROWS, columns=raw)
+        else:
+            batches = self.table.select(raw).to_batches(_ROWS)
+        for batch in batches:
+            yield pa.RecordBatch.from_arrays([batch[name] for name in raw], names=list(columns))
 
     def whole(self, names: Sequence[str]) -> pa.Table:
-        """Return columns of all rows, those that do not count too."""
-        assert self.all_rows is not None
-        return self.all_rows.select(list(names))
+        """Return columns of all rows, those that do not count (`only`) too."""
+        return pa.Table.from_batches(list(self._batches(names, ())))
+
+    def column(self, name: str) -> Coded:
+        """Return the cells of a column, whole."""
+        return encode(pa.chunked_array([batch[name] for batch in self._batches([name], ())]))
 
     def where(self, row: int) -> str:
         """Say where a row stands."""
-        row = row if self.kept is None else int(self.kept[row])
         return f"{self.title}: line {self.text.line_of(row)}" if self.text else f"{self.title}: row {row + 1}"
 
 
-def _loaded(path: Path, load: Any) -> pa.Table:
+def _names_of(table: Any) -> list[str]:
+    return list((table.schema_arrow if isinstance(table, pa.parquet.ParquetFile) else table.schema).names)
+
+
+def _listed(value: Any) -> list[str]:
+    return [str(one) for one in (value if isinstance(value, Sequence) and not isinstance(value, str) else [value])]
+
+
+def _loaded(path: Path, load: Any, sheet: str | None) -> Any:
     try:
-        return load(path)
+        return load(path, sheet)
+    except DataError:
+        raise
     except ImportError as error:
-        raise DataError(
-            f"{path}: reading it needs {error.name}: pip install {error.name}, or save it as CSV"
-        ) from error
+        raise DataError(f"{path}: reading it needs openpyxl: pip install 'gainkt[excel]', or save it as CSV") from error
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{path}: cannot be read as {path.suffix} ({reason}); save it again, or as CSV") from error
+
+
+def _sheet_of(path: Path, sheet: str | None) -> pa.Table:
+    """Return a sheet of an Excel file, the one that has rows where none is named."""
+    with pd.ExcelFile(path) as book:
+        names = [str(name) for name in book.sheet_names]
+        if sheet is not None and sheet not in names:
+            raise DataError(f"{path}: {KEY}.sheet={sheet}: no such sheet{nearest(sheet, names)}")
+        filled = [name for name in names if book.parse(name, nrows=1).size] if len(names) > 1 else names
+        if sheet is None and len(filled) > 1:
+            raise DataError(f"{path}: holds {len(filled)} sheets ({', '.join(filled[:6])}); say which by {KEY}.sheet")
+        return _of_frame(book.parse(sheet or (filled or names)[0], keep_default_na=False, na_values=[""]))
 
 
 def _of_frame(frame: pd.DataFrame) -> pa.Table:
@@ -273,9 +308,9 @@ def _of_frame(frame: pd.DataFrame) -> pa.Table:
 
 
 _LOADERS = {
-    ".parquet": pa.parquet.read_table,
-    ".feather": pa.feather.read_table,
-    ".arrow": pa.feather.read_table,
-    ".xlsx": lambda path: _of_frame(pd.read_excel(path, keep_default_na=False, na_values=[""])),
+    ".parquet": lambda path, sheet: pa.parquet.ParquetFile(path),
+    ".feather": lambda path, sheet: pa.feather.read_table(path),
+    ".arrow": lambda path, sheet: pa.feather.read_table(path),
+    ".xlsx": lambda path, sheet: _sheet_of(path, sheet),
 }
 """Formats that are no text, by their ending."""

@@ -21,7 +21,7 @@ import pyarrow.csv
 from gainkt.errors import ConfigError, DataError, nearest
 
 # A row must fit in one block; the longest histories of public data take a few megabytes as text.
-_BLOCK_BYTES = 1 << 25
+_BLOCK_BYTES = 1 << 24
 _HEAD_BYTES = 1 << 16
 _PACKED = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".zip": "zip"}
 _DELIMITERS = (",", "\t", ";", "|")
@@ -177,6 +177,8 @@ class TextTable:
         if delimiter is not None and len(delimiter) != 1:
             raise ConfigError(f"dataset.read.delimiter={delimiter!r}: must be one character, such as ';' or a tab")
         first = next((line for line in text.splitlines() if line.strip()), "")
+        if not first:
+            raise DataError(f"{path}: the file holds empty lines only; export it again")
         tried = []
         for mark in (delimiter,) if delimiter else _DELIMITERS:
             # Tab-separated exports of DataShop do not quote: a quote there is a quote.
@@ -188,6 +190,10 @@ class TextTable:
             known = {cell.strip() for cell in header}
             tried.append((sum(column in known for column in wanted), len(header), quoted, mark, header))
         best = max(tried, key=lambda one: one[:2])
+        if first.lstrip()[:2] in ('{"', "[{"):
+            raise DataError(f"{path}: is JSON; save it as CSV, or read it by pandas and give gainkt.read the DataFrame")
+        if not best[0]:
+            _refuse_lines_above(path, text, best[3], wanted)
         return cls(path, encoding, best[3], best[2], best[4])
 
     def raw_names(self, columns: Sequence[str], *, repeats: bool = False) -> list[str]:
@@ -210,57 +216,71 @@ class TextTable:
         """Return columns as text of the given Arrow types, in one chunk each; other columns are not read.
 
         Raises:
-            DataError: a column is missing or twice there; a file ragged, without rows, or of another encoding.
+            DataError: as `blocks` does.
+        """
+        return pa.Table.from_batches(list(self.blocks(columns, types))).unify_dictionaries().combine_chunks()
+
+    def blocks(self, columns: Sequence[str], types: Mapping[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
+        """Yield columns as text of the given Arrow types, some rows at a time; other columns are not read.
+
+        Raises:
+            DataError: a column is missing or twice there; a file ragged, without rows, or of another encoding; an open
+                quote that has swallowed rows.
         """
         raw = self.raw_names(columns)
+        rows, kinds = 0, {name: types[column] for name, column in zip(raw, columns, strict=True)}
+        with _Lines(open_bytes(self.path)) as file:
+            for batch in self._stream(file, kinds):
+                rows += batch.num_rows
+                yield pa.RecordBatch.from_arrays(batch.columns, names=list(columns))
+        if rows == 0:
+            raise DataError(f"{self.path}: nothing but a header; export the file again with its rows")
+        if self.quoted and file.lines != rows + 1:
+            self._refuse_line_ends()
+
+    def _stream(
+        self, file: _Lines, types: Mapping[str, pa.DataType], columns_only: bool = True
+    ) -> Iterator[pa.RecordBatch]:
         try:
-            with open_bytes(self.path) as file:
-                table = pa.csv.read_csv(
-                    pa.OSFile(str(self.path)) if self.path.suffix.lower() not in _PACKED else file,
-                    read_options=pa.csv.ReadOptions(
-                        block_size=_BLOCK_BYTES,
-                        encoding="utf8" if self.encoding.startswith("utf-8") else self.encoding,
-                    ),
-                    parse_options=pa.csv.ParseOptions(
-                        delimiter=self.delimiter,
-                        quote_char='"' if self.quoted else False,
-                        newlines_in_values=self.quoted,
-                    ),
-                    convert_options=pa.csv.ConvertOptions(
-                        include_columns=raw,
-                        column_types={name: types[column] for name, column in zip(raw, columns, strict=True)},
-                        strings_can_be_null=False,
-                    ),
-                )
+            yield from pa.csv.open_csv(
+                pa.PythonFile(file, mode="r"),
+                read_options=pa.csv.ReadOptions(
+                    block_size=_BLOCK_BYTES, encoding="utf8" if self.encoding.startswith("utf-8") else self.encoding
+                ),
+                parse_options=pa.csv.ParseOptions(
+                    delimiter=self.delimiter,
+                    quote_char='"' if self.quoted else False,
+                    newlines_in_values=self.quoted,
+                ),
+                convert_options=pa.csv.ConvertOptions(
+                    include_columns=list(types) if columns_only else [],
+                    column_types=types,
+                    strings_can_be_null=False,
+                ),
+            )
         except (pa.ArrowInvalid, pa.ArrowKeyError, UnicodeDecodeError) as error:
             raise self._explained(error) from error
         except (OSError, EOFError, zipfile.BadZipFile) as error:
             raise DataError(f"{self.path}: cannot be unpacked ({error}); download or pack it again") from error
-        if table.num_rows == 0:
-            raise DataError(f"{self.path}: nothing but a header; export the file again with its rows")
-        table = table.rename_columns(list(columns)).unify_dictionaries().combine_chunks()
-        if self.quoted:
-            self._refuse_line_ends(table)
-        return table
 
-    def _refuse_line_ends(self, table: pa.Table) -> None:
-        """Refuse names that go over several lines and hold a row: an open quote has swallowed it."""
-        for column in table.column_names:
-            cells = table[column].combine_chunks()
-            if isinstance(cells, pa.ChunkedArray):
-                cells = cells.chunk(0)
-            names = cells.dictionary if pa.types.is_dictionary(cells.type) else cells
-            enough = pc.greater_equal(pc.count_substring(names, self.delimiter), len(self.header) - 1)
-            broken = pc.and_(pc.match_substring(names, "\n"), enough)
-            if not pc.any(broken).as_py():
-                continue
-            if names is not cells:
-                broken = pc.is_in(cells.indices, pc.cast(pc.indices_nonzero(broken), cells.indices.type))
-            rows = pc.indices_nonzero(broken).to_pylist()
-            text = cells[rows[0]].as_py()
+    def _refuse_line_ends(self) -> None:
+        """Refuse cells, of any column, that go over several lines and hold a row: an open quote has swallowed it."""
+        before = count = 0
+        found: tuple[int, str, str] | None = None
+        with _Lines(open_bytes(self.path)) as file:
+            for batch in self._stream(file, dict.fromkeys(self.header, pa.string()), False):
+                for name, cells in zip(batch.schema.names, batch.columns, strict=True):
+                    enough = pc.greater_equal(pc.count_substring(cells, self.delimiter), len(self.header) - 1)
+                    rows = pc.indices_nonzero(pc.and_(pc.match_substring(cells, "\n"), enough)).to_pylist()
+                    count += len(rows)
+                    if rows and found is None:
+                        found = before + rows[0], name, cells[rows[0]].as_py()
+                before += batch.num_rows
+        if found is not None:
+            row, name, text = found
             raise DataError(
-                f"{self.path}: line {self.line_of(rows[0])}: {column} goes over {text.count(chr(10)) + 1} lines and "
-                f"starts with {text[:30]!r} (so in {len(rows)} rows): a quote is not closed and swallows the "
+                f"{self.path}: line {self.line_of(row)}: {name.strip()} goes over {text.count(chr(10)) + 1} lines and "
+                f"starts with {text[:30]!r} (so in {count} rows): a quote is not closed and swallows the "
                 "rows up to the next quote; close it or export the file again"
             )
 
@@ -276,7 +296,7 @@ class TextTable:
         """Yield the line (from 1) on which each row starts, and its cells."""
         limit = csv.field_size_limit(sys.maxsize)
         try:
-            with io.TextIOWrapper(cast(IO[bytes], _Raw(open_bytes(self.path))), self.encoding, newline="") as file:
+            with io.TextIOWrapper(cast(IO[bytes], _Lines(open_bytes(self.path))), self.encoding, newline="") as file:
                 reader = csv.reader(
                     file, delimiter=self.delimiter, quoting=csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE
                 )
@@ -305,6 +325,15 @@ class TextTable:
         return DataError(f"{self.path}: cannot be parsed as CSV ({str(error).splitlines()[0]}); export the file again")
 
 
+def _refuse_lines_above(path: Path, text: str, delimiter: str, wanted: Sequence[str]) -> None:
+    """Refuse a file whose header is not its first line, if a line further down has the columns that are wanted."""
+    for number, line in enumerate(text.splitlines()[:50]):
+        for mark in dict.fromkeys((delimiter, *_DELIMITERS)):
+            names = {cell.strip(' "').lower() for cell in line.split(mark)}
+            if number and len(wanted) > 1 and {column.lower() for column in wanted} <= names:
+                raise DataError(f"{path}: line {number + 1} is the header; remove the {number} lines above it")
+
+
 def _no_text(head: bytes) -> str | None:
     """Say what a file that is no text seems to be, by its first bytes; None for text."""
     for mark, what in _BINARY.items():
@@ -315,17 +344,28 @@ def _no_text(head: bytes) -> str | None:
     return "it holds zero bytes, as UTF-16 and UTF-32 do" if b"\0" in head else None
 
 
-class _Raw(io.RawIOBase):
-    """A stream of any kind as one that io's readers take."""
+class _Lines(io.RawIOBase):
+    """A stream of any kind as one that io's and Arrow's readers take, which counts the lines that it gave."""
 
     def __init__(self, stream: IO[bytes]) -> None:
-        self.stream = stream
+        self.stream, self.ends, self.last = stream, 0, b"\n"
+
+    @property
+    def lines(self) -> int:
+        """Lines so far, the last one with or without an end."""
+        return self.ends + (self.last != b"\n")
 
     def readable(self) -> bool:
         return True
 
+    def read(self, size: int = -1) -> bytes:
+        data = self.stream.read(size)
+        self.ends += data.count(b"\n")
+        self.last = data[-1:] or self.last
+        return data
+
     def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
-        data = self.stream.read(len(buffer))
+        data = self.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
 
@@ -345,11 +385,16 @@ def wrong_bytes(path: Path, encoding: str) -> DataError:
         line, column = data.count(b"\n", 0, at) + 1, at - data.rfind(b"\n", 0, at)
         if encoding.startswith("utf-8"):
             lines = sum(not _decodes(line) for line in data.split(b"\n"))
+            guess = next((name for name in ("latin-1", "cp1252") if _looks_western(data, name)), None)
+            fits = [name for name in ("shift_jis", "gb18030", "euc_kr", "big5", "cp1251") if _decodes(data, name)]
+            western = f"dataset.read.encoding={guess} reads it as Western European (others: {', '.join(fits)})"
+            other = (
+                f"give its encoding as dataset.read.encoding ({', '.join(fits) or 'none of the usual ones'} would do)"
+            )
             return ReadError(
                 f"{path}: line {line}, byte {column} is 0x{data[at]:02x}, not UTF-8 text ({lines} lines have such "
-                "bytes); dataset.read.encoding=latin-1 reads it as Western European (others: shift_jis, cp1251, "
-                "..), or save the file as UTF-8",
-                encoding="latin-1",
+                f"bytes); {western if guess else other}, or save the file as UTF-8",
+                **({"encoding": guess} if guess else {}),
             )
         return DataError(
             f"{path}: line {line}, byte {column} is not {encoding} ({error.reason}); "
@@ -358,9 +403,16 @@ def wrong_bytes(path: Path, encoding: str) -> DataError:
     raise AssertionError(f"{path} is {encoding}")
 
 
-def _decodes(line: bytes) -> bool:
+def _looks_western(data: bytes, encoding: str) -> bool:
+    """Tell whether bytes are text of one byte a character without control characters; most of it ASCII."""
+    if not _decodes(data, encoding) or sum(byte > 127 for byte in data[:100_000]) > 0.3 * len(data[:100_000]):
+        return False
+    return not any("\x80" <= character < "\xa0" for character in data.decode(encoding))
+
+
+def _decodes(line: bytes, encoding: str = "utf-8") -> bool:
     try:
-        line.decode()
+        line.decode(encoding)
     except UnicodeDecodeError:
         return False
     return True

@@ -262,15 +262,14 @@ def student_charts() -> Chart:
     tips = [(title, f"@{name}") for title, name in (("step", "step"), ("skill", "skill"), ("item", "item"))]
     tips += [("answered", "@answer"), ("gain", "@gain"), ("p1", "@p1"), ("p2", "@p2")]
     upper.add_tools(HoverTool(renderers=[dots], tooltips=tips))
-    said = ColumnDataSource({name: [] for name in ("x", "p1", "p2", "response", "marker", "fill")}, name="said")
+    said = ColumnDataSource({name: [] for name in ("x", "p1", "p2", "response", "fill")}, name="said")
     for name, look in zip(("p1", "p2"), encoder_looks(), strict=True):
         tags = {"tags": ["ink"]} if name == "p1" else {}
         lower.line("x", name, source=said, color=look.colour, line_dash=look.dash, width=1.8).glyph.update(**tags)
-    lower.scatter("x", "response", source=said, size=6, marker="marker", line_color=GREY, fill_color="fill")
-    for made in (upper, lower):
-        made.add_layout(
-            Span(location=0, dimension="height", line_color=GREY, line_width=1.5, visible=False, name="pointer")
-        )
+    lower.scatter("x", "response", source=said, size=6, line_color=GREY, fill_color="fill")
+    for name, made in (("pointer1", upper), ("pointer2", lower)):
+        line: dict[str, Any] = {"line_color": GREY, "line_width": 1.5, "visible": False, "name": name}
+        made.add_layout(Span(location=0, dimension="height", **line))
     says = (
         "Mastery of the practised skills after each step, and both encoders' predictions; all numbers are in the table."
     )

@@ -250,6 +250,7 @@ def _skills(content: Mapping[str, Any]) -> list[dict[str, Any]] | None:
     table = content["skills"]
     if table is None:
         return None
+    curves = dict(list(content["curves"].groupby("skill")["students"]))
     table = table.assign(place=np.arange(len(table))).sort_values("practised_steps", ascending=False, kind="stable")
     return [
         {
@@ -258,10 +259,24 @@ def _skills(content: Mapping[str, Any]) -> list[dict[str, Any]] | None:
             "steps": int(row["practised_steps"]),
             "students": int(row["students"]),
             **{key: _known(row[key]) for key in ("responses_right", "initial", "gain_right", "gain_wrong")},
-            "parameters": ", ".join(f"{name} {row[name]:.3g}" for name in PARAMETERS if _known(row[name]) is not None),
+            "parameters": _learnt(row),
+            "says": _spread(curves.get(row["skill"]), content["part"]),
         }
         for row in table.to_dict("records")
     ]
+
+
+def _learnt(row: Mapping[str, Any]) -> str:
+    known = ", ".join(f"{name} {row[name]:.3g}" for name in PARAMETERS if _known(row[name]) is not None)
+    return f"Learnt: {known}." if known else ""
+
+
+def _spread(students: pd.Series | None, part: str) -> str:
+    """Say over whom a skill's curve is."""
+    if students is None:
+        return f"No {part} student practised this skill: there is no curve to show."
+    first, last = f"{students.iloc[0]:,}", f"{students.iloc[-1]:,}"
+    return f"{len(students)} opportunities shown; {first} students at the first, {last} at the last."
 
 
 def _known(value: Any) -> float | None:
@@ -317,6 +332,9 @@ def _data(content: Mapping[str, Any]) -> dict[str, Any] | None:
     item, items = codes(cells["item"])
     now = now[now["student"].isin(students)]
     now_student = students.get_indexer(pd.Index(now["student"]))
+    times = now[["student", "skill"]].merge(
+        cells.groupby(["student", "skill"], sort=False)["opportunity"].max().reset_index(), how="left"
+    )["opportunity"]
     now_order = np.argsort(now_student, kind="stable")
     curve_skill = skills.get_indexer(pd.Index(curves["skill"]))
     curve_order = np.argsort(curve_skill, kind="stable")
@@ -339,12 +357,14 @@ def _data(content: Mapping[str, Any]) -> dict[str, Any] | None:
         "now_start": starts(now_student[now_order], len(students)),
         "now_skill": skills.get_indexer(pd.Index(now["skill"]))[now_order],
         "now_mastery": thousandths(now["mastery"].to_numpy()[now_order]),
+        "now_count": times.fillna(0).to_numpy(dtype=int)[now_order],
+        "skills_met": now.groupby("skill")["student"].size().reindex(skills).fillna(0).to_numpy(dtype=int),
+        "skills_mastery": thousandths(now.groupby("skill")["mastery"].mean().reindex(skills)),
         "curve_start": starts(curve_skill[curve_order], len(skills)),
         "curve_n": curves["opportunity"].to_numpy(),
         "curve_students": curves["students"].to_numpy(),
         **{f"curve_{name}": thousandths(curves[name]) for name in ("low", "middle", "high", "right")},
         "skills_initial": thousandths(content["skills"]["initial"]),
-        **{f"skills_{name}": thousandths(content["skills"][name]) for name in ("threshold", "temperature")},
     }
     return {
         "students": names[1:],
