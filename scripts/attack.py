@@ -189,6 +189,7 @@ class Stage:
         """Start in an empty folder."""
         self.draw, self.place = random.Random(seed), place
         self.known: dict[str, tuple[Path, dict[str, Any], float]] = {}
+        self.told: dict[str, str] = {}
         register_resolvers()
         names = sorted(path.stem for path in Path(conf_dir(), "experiment").glob("*.yaml"))
         self.experiments = [name for name in names if not name.startswith(("sweep_", "seeds_"))]
@@ -418,11 +419,12 @@ class DamagedRun(Attack):
         run, twin = (shutil.copytree(source, self.fresh() / "run") for _ in range(2))
         name = self.draw.choice(self.files)
         way = harm(run / name, self.draw) if (run / name).is_file() else "absent"
-        ends = [forked(self.doors(at)[door], self.place) for at in (twin, run)]
-        about = f"{door} after {name}: {way}"
-        if ends[1].verdict != "accepted":
-            return ends[1].verdict, f"{about}: {ends[1].said}"
-        same = str(ends[0].value).replace(str(twin), str(run)) == str(ends[1].value)
+        if door not in self.stage.told:
+            self.stage.told[door] = str(forked(self.doors(twin)[door], self.place).value).replace(str(twin), "")
+        end, about = forked(self.doors(run)[door], self.place), f"{door} after {name}: {way}"
+        if end.verdict != "accepted":
+            return end.verdict, f"{about}: {end.said}"
+        same = str(end.value).replace(str(run), "") == self.stage.told[door]
         return ("exact", "") if same else ("silent", about)
 
 

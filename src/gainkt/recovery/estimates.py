@@ -49,7 +49,7 @@ def follow_model(name: str, result: RunResult, cells: Compared) -> Source:
         counted += (practised.T @ others).numpy()
 
     folder = result.run.directory.path
-    paths = (folder / f"{table}.parquet" for table in ("trajectories", "mastery", "skills"))
+    paths = [folder / f"{table}.parquet" for table in ("trajectories", "mastery", "skills")]
     own, last, skills = (read_table(path, way_out(path)) for path in paths)
     student = pd.Index(log.students).get_indexer(pd.Index(own["student"]))
     skill = pd.Index(log.skill_names).get_indexer(pd.Index(own["skill"]))
