@@ -97,16 +97,15 @@ def _tables(
     """Tables by student, skill and step; None each where the run recorded none."""
     names = ("cells", "now", "students", "skills", "curves", "sample")
     paths = {name: home / f"{name}.parquet" for name in TABLES}
-    known = {name for name, path in paths.items() if exists(path, way_out(path))}
-    if not known >= paths.keys() - {"mastery"}:  # runs of older versions have every skill met in their trajectories
+    last = paths.pop("mastery")
+    if not all(exists(path, way_out(path)) for path in paths.values()):
         return {**dict.fromkeys(names), "parts": []}
     predictions, skills = (read_table(paths[name], way_out(paths[name])) for name in ("predictions", "skills"))
     trajectories = read_table(paths["trajectories"], way_out(paths["trajectories"]), TRAJECTORY)
     cells = overview.practised_cells(predictions, trajectories)
-    if "mastery" in known:
-        now = read_table(paths["mastery"], way_out(paths["mastery"]), ("student", "skill", "mastery"))
-    else:
-        now = overview.mastery_now(trajectories)
+    # Trajectories of older versions, which have no such table, go on at steps that practise other skills.
+    columns, is_there = ("student", "skill", "mastery"), exists(last, way_out(last))
+    now = read_table(last, way_out(last), columns) if is_there else overview.mastery_now(trajectories)
     students = overview.by_student(predictions, now)
     found = {
         "students": students,
