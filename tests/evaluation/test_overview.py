@@ -83,3 +83,24 @@ def test_a_sample_is_seeded_and_holds_whole_students(made) -> None:
     assert drawn == overview.sample_students(cells, 200, seed=0) != overview.sample_students(cells, 200, seed=1)
     assert 150 < cells.student.isin(drawn).sum() <= 200
     assert len(overview.sample_students(cells, 1, seed=0)) == 1
+
+
+def test_the_parts_of_a_prediction_add_up_to_its_logit(made) -> None:
+    cells = overview.practised_cells(made.predictions, made.trajectories)
+    parts = overview.prediction_parts(cells, made.skills)
+    logit = np.log(cells.p2 / (1 - cells.p2))
+    assert parts.mastery.isna().mean() > 0.99
+    np.testing.assert_allclose(parts.sum(axis=1), logit, atol=0.01)
+    at = 17
+    one = made.skills.set_index("skill").loc[cells.skill[at]]
+    start = 1 / (1 + np.exp(one.offset))
+    assert parts.initial[at] == pytest.approx((start - one.threshold) / one.temperature, abs=1e-5)
+    assert (parts.practice[cells.opportunity > 1] > 0).all()
+
+
+@pytest.mark.parametrize("change", [{"beta": np.nan}, {"temperature": 0.2}])
+def test_parts_that_do_not_add_up_are_not_shown(made, change) -> None:
+    cells = overview.practised_cells(made.predictions, made.trajectories).assign(item_difficulty=0.5)
+    parts = overview.prediction_parts(cells, made.skills.assign(**change))
+    assert parts[["initial", "practice", "velocity", "readiness"]].isna().mean().min() > 0.9
+    np.testing.assert_allclose(parts.sum(axis=1), np.log(cells.p2 / (1 - cells.p2)), atol=0.01)
