@@ -1,6 +1,7 @@
 """Fixtures for all tests."""
 
 import copy
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -66,6 +67,14 @@ def quick() -> Iterator[None]:
             patch.setattr(gainkt.training.train, name, lambda *_, **__: None)
         speed_up(patch)
         yield
+
+
+@pytest.fixture(autouse=True)
+def same_log_level() -> Iterator[None]:
+    """Put the level of the log back, which each command sets for its process."""
+    level = logging.getLogger().level
+    yield
+    logging.getLogger().setLevel(level)
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """A run whose students, skills, items and own name are hostile goes through every command."""
 
 import itertools
-import json
 import re
 import shutil
 from dataclasses import replace
@@ -19,6 +18,7 @@ from gainkt.align import align_config
 from gainkt.console import make_console
 from gainkt.diagnose import diagnose_config
 from gainkt.evaluate import evaluate
+from gainkt.files import write_json
 from gainkt.names import unjoined
 from gainkt.reference import score_reference
 from gainkt.reporting.advice_view import advice_view
@@ -132,7 +132,7 @@ def test_report_of_a_sweep(trained: RunResult, tmp_path: Path) -> None:
             trained.run.directory.path, folder, ignore=shutil.ignore_patterns("checkpoints", "figures", "digests.json")
         )
         overrides = [f"seed={seed}", f"model.kind={size}", "name=x"]
-        (folder / "provenance.json").write_text(json.dumps({"overrides": overrides}))
+        write_json(folder / "provenance.json", {"overrides": overrides})
     summarize(tmp_path)
     report = (tmp_path / "report.md").read_text()
     assert "<b>" not in report

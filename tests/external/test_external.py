@@ -1,7 +1,6 @@
 """A package that gainkt does not know extends it: a part of each kind, in training, in a sweep, and used wrongly."""
 
 import json
-import logging
 import random
 import re
 import sys
@@ -40,9 +39,7 @@ def gainkt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
             status = int(end.code or 0)
         return status, "".join(capsys.readouterr())
 
-    level = logging.getLogger().level
     yield run
-    logging.getLogger().setLevel(level)  # the commands set it
     for name in [name for name in sys.modules if name.split(".")[0] == "mykt"]:
         del sys.modules[name]
 

@@ -1,12 +1,15 @@
 """What is read from disk never decides what runs: targets, interpolations and aliases in a received config."""
 
+import copy
+import json
 import shutil
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from gainkt.errors import ConfigError
 from gainkt.runs.folder import load_run
@@ -53,10 +56,19 @@ def received(tmp_path: Path) -> Path:
     return Path(shutil.copytree(FIXTURE, tmp_path / "run"))
 
 
-def edit(folder: Path, key: str, value: object) -> None:
+@cache
+def config_of(folder: Path) -> DictConfig:
     config = OmegaConf.load(folder / "config.yaml")
+    assert isinstance(config, DictConfig)
+    return config
+
+
+def edit(folder: Path, key: str, value: object) -> None:
+    """Set a key of the run's config, which is that of the fixture."""
+    config = copy.deepcopy(config_of(FIXTURE))
     OmegaConf.update(config, key, value, merge=False, force_add=True)
-    OmegaConf.save(config, folder / "config.yaml")
+    # JSON is YAML too, and is written in a tenth of the time.
+    (folder / "config.yaml").write_text(json.dumps(OmegaConf.to_container(config)))
 
 
 @pytest.mark.parametrize("target", FOREIGN, ids=str)
@@ -65,10 +77,9 @@ def test_foreign_targets_are_refused(received: Path, target: object, monkeypatch
     (received / "payload.py").write_text(f"import pathlib\npathlib.Path({str(mark)!r}).touch()\nclass Part: ...\n")
     monkeypatch.syspath_prepend(str(received))
     for place in PLACES:
-        copy = Path(shutil.copytree(received, received.parent / place))
-        edit(copy, place, {"_target_": target, "command": f"touch {mark}"})
+        edit(received, place, {"_target_": target, "command": f"touch {mark}"})
         with pytest.raises(ConfigError, match=rf"{place}\._target_="):
-            load_run(copy)
+            load_run(received)
     assert not mark.exists()
     assert "payload" not in sys.modules
 

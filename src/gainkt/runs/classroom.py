@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,17 +11,20 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from gainkt.data.log import InteractionLog, offsets_of
+from gainkt.data.batch import Batch
+from gainkt.data.log import InteractionLog, offsets_of, spans
 from gainkt.data.readers.frame import RowLog
 from gainkt.errors import ConfigError, DataError, nearest
 from gainkt.files import write_whole
 from gainkt.model import GainKT
 from gainkt.model.readout import probability
+from gainkt.model.state import State
 from gainkt.names import joined, visible
 from gainkt.runs.tracer import ask, questions, step
 from gainkt.runs.vocabulary import UNKNOWN_SKILLS, Vocabulary
-from gainkt.runs.walk import CELLS, Walk, walk
+from gainkt.runs.walk import CELLS, AtEnd, Walk, size_of, walk
 
 if TYPE_CHECKING:
     from gainkt.runs.trained import TrainedModel
@@ -159,10 +163,14 @@ def predictions(model: TrainedModel, read: RowLog, unknown_skills: str) -> pd.Da
     )
 
 
-def _walked(model: TrainedModel, read: RowLog, unknown_skills: str) -> tuple[Numbered, Walk]:
+def _walked(
+    model: TrainedModel, read: RowLog, unknown_skills: str, at_end: Callable[[Numbered], AtEnd] | None = None
+) -> tuple[Numbered, Walk]:
+    """Number the rows and walk through them."""
     rows = numbered(read, model.skills, model.items, unknown_skills)
     network = model.network_with(len(rows.skills) - len(model.skills))
-    return rows, walk(network, rows.log, rows.asked, model.content.windows["length"], len(model.items))
+    end = None if at_end is None else at_end(rows)
+    return rows, walk(network, rows.log, rows.asked, model.content.windows["length"], len(model.items), end)
 
 
 @torch.inference_mode()
@@ -189,29 +197,22 @@ def mastery_table(
     """
     if not 0 < threshold < 1:
         raise ConfigError(f"threshold={threshold}: a mastery between 0 and 1, such as .95")
-    rows, done = _walked(model, read, unknown_skills)
-    log, network = rows.log, model.network_with(len(rows.skills) - len(model.skills))
-    owner = np.repeat(np.arange(log.num_students), log.lengths)
-    slot_step = np.repeat(np.arange(log.num_steps), np.diff(log.skill_offsets))
-    place = owner[slot_step] * len(rows.skills) + log.skills
-    told = ~rows.asked[slot_step]
-    cells = np.unique(place)
-    if every_skill:
-        cells = np.arange(log.num_students * len(rows.skills))
-    at = np.searchsorted(cells, place[told])
-    opportunities = np.bincount(at, minlength=len(cells))
-    last_row = np.full(log.num_steps, -1)
-    there = np.flatnonzero(rows.step >= 0)
-    last_row[rows.step[there]] = there
-    last_step = np.full(len(cells), -1)
-    np.maximum.at(last_step, at, slot_step[told])
-    student, skill = np.divmod(cells, len(rows.skills))
-    found = _now(network, done, student, skill, threshold, look_ahead)
-    last = when.iloc[np.where(last_step >= 0, last_row[last_step], 0)]
-    last = (last.astype("Int64") if pd.api.types.is_integer_dtype(last) else last).mask(last_step < 0)
-    table = pd.DataFrame(
+    stand: list[_Standing] = []
+
+    def at_end(rows: Numbered) -> AtEnd:
+        network = model.network_with(len(rows.skills) - len(model.skills))
+        stand.append(_Standing(rows, network, every_skill, threshold, look_ahead))
+        return stand[0].at_end
+
+    rows, _ = _walked(model, read, unknown_skills, at_end)
+    student, skill = np.divmod(stand[0].cells, len(rows.skills))
+    opportunities, last_row = stand[0].practised()
+    last = when.iloc[last_row.clip(0)]
+    last = (last.astype("Int64") if pd.api.types.is_integer_dtype(last) else last).mask(last_row < 0)
+    found = stand[0].found
+    return pd.DataFrame(
         {
-            "student": log.students[student],
+            "student": rows.log.students[student],
             "skill": np.array(rows.skills)[skill],
             "mastery": found.pop("mastery"),
             "opportunities": opportunities,
@@ -219,40 +220,67 @@ def mastery_table(
             **found,
         }
     )
-    return table
 
 
-def _now(
-    network: GainKT, done: Walk, student: NDArray, skill: NDArray, threshold: float, look_ahead: int
-) -> dict[str, NDArray]:
-    """Return what is expected of each (student, skill), and the right answers that would bring it to the threshold."""
-    size = max(1, CELLS // max(network.num_skills, network.width))
-    pieces: list[dict[str, NDArray]] = []
-    for first in range(0, max(len(student), 1), size):
-        state = done.state.select(torch.from_numpy(student[first : first + size]))
-        skills = torch.from_numpy(skill[first : first + size])[:, None]
-        nobody = torch.full((len(skills),), -1)
-        asked = questions(skills[:, None], nobody[:, None], torch.zeros(len(skills), 1))
-        now = ask(network, state, asked)
-        mastery = now.mastery_BQS[:, 0, 0].double().numpy()
-        piece = {
-            "mastery": mastery,
-            "p1": probability(now.logit1_BQ[:, 0]).double().numpy(),
-            "p2": probability(now.logit2_BQ[:, 0]).double().numpy(),
-            "missing": np.maximum(threshold - mastery, 0),
-        }
-        if look_ahead:
-            needed = np.where(mastery >= threshold, 0, np.nan)
-            for answers in range(1, look_ahead + 1):
-                open_ = np.isnan(needed)
-                if not open_.any():
-                    break
-                state = step(network, state, skills, nobody, torch.ones(len(skills)))
-                mastery = ask(network, state, asked).mastery_BQS[:, 0, 0].numpy()
-                needed[open_ & (mastery >= threshold)] = answers
-            piece["right_answers_missing"] = needed
-        pieces.append(piece)
-    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+class _Standing:
+    """Where students stand on each skill: a cell a student and skill, by student and then by skill."""
+
+    def __init__(self, rows: Numbered, network: GainKT, every_skill: bool, threshold: float, look_ahead: int) -> None:
+        self.rows, self.network, self.threshold, self.look_ahead = rows, network, threshold, look_ahead
+        log, number = rows.log, len(rows.skills)
+        self.step = np.repeat(np.arange(log.num_steps), np.diff(log.skill_offsets))
+        self.place = np.repeat(np.arange(log.num_students), log.lengths)[self.step] * number + log.skills
+        self.cells = np.arange(log.num_students * number) if every_skill else np.unique(self.place)
+        self.bounds = np.searchsorted(self.cells, np.arange(log.num_students + 1) * number)
+        names = ["mastery", "p1", "p2", "missing", *(["right_answers_missing"] if look_ahead else [])]
+        self.found = {name: np.full(len(self.cells), np.nan) for name in names}
+
+    def practised(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the answers of each cell, and the row of the last of them; -1 where there is none."""
+        told = ~self.rows.asked[self.step]
+        at = np.searchsorted(self.cells, self.place[told])
+        last_row, last = np.full(self.rows.log.num_steps + 1, -1), np.full(len(self.cells), -1)
+        there = np.flatnonzero(self.rows.step >= 0)
+        last_row[self.rows.step[there]] = there
+        np.maximum.at(last, at, self.step[told])
+        return np.bincount(at, minlength=len(self.cells)), last_row[last]
+
+    def at_end(self, students: NDArray[np.int64], state: State) -> None:
+        """Ask for the cells of some students, from where they stand."""
+        counts = self.bounds[students + 1] - self.bounds[students]
+        cells = spans(self.bounds[students], counts)
+        owner, column = np.repeat(np.arange(len(students)), counts), spans(np.zeros_like(counts), counts)
+        skills = np.full((len(students), int(counts.max(initial=1))), -1)
+        skills[owner, column] = self.cells[cells] % len(self.rows.skills)
+        now = ask(self.network, state, _asked(torch.from_numpy(skills)))
+        mastery = now.mastery_BQS[..., 0].double().numpy()[owner, column]
+        self.found["mastery"][cells] = mastery
+        self.found["missing"][cells] = np.maximum(self.threshold - mastery, 0)
+        for name, logit in {"p1": now.logit1_BQ, "p2": now.logit2_BQ}.items():
+            self.found[name][cells] = probability(logit).double().numpy()[owner, column]
+        if self.look_ahead:
+            size = max(1, CELLS // size_of(self.network))
+            for first in range(0, len(cells), size):
+                some = slice(first, first + size)
+                self._look_ahead(cells[some], state.select(torch.from_numpy(owner[some])))
+
+    def _look_ahead(self, cells: NDArray[np.int64], state: State) -> None:
+        """Find how many right answers in a row bring each cell to the threshold; `state` has a row a cell."""
+        skills = torch.from_numpy(self.cells[cells] % len(self.rows.skills))[:, None]
+        needed = np.where(self.found["mastery"][cells] >= self.threshold, 0, np.nan)
+        for answers in range(1, self.look_ahead + 1):
+            open_ = np.isnan(needed)
+            if not open_.any():
+                break
+            state = step(self.network, state, skills, torch.full((len(cells),), -1), torch.ones(len(cells)))
+            mastery = ask(self.network, state, _asked(skills)).mastery_BQS[:, 0, 0].numpy()
+            needed[open_ & (mastery >= self.threshold)] = answers
+        self.found["right_answers_missing"][cells] = needed
+
+
+def _asked(skills_BQ: Tensor) -> Batch:
+    """Questions of one skill each, without an item."""
+    return questions(skills_BQ[..., None], torch.full(skills_BQ.shape, -1), torch.zeros(skills_BQ.shape))
 
 
 def require_ending(path: Path) -> Path:

@@ -101,11 +101,15 @@ def _tables(
     """Tables by student, skill and step; None each where the run recorded none."""
     names = ("cells", "now", "students", "skills", "curves", "sample")
     paths = {name: home / f"{name}.parquet" for name in TABLES}
+    last = paths.pop("mastery")
     if not all(exists(path, way_out(path)) for path in paths.values()):
         return {**dict.fromkeys(names), "parts": []}
     predictions, skills = (read_table(paths[name], way_out(paths[name])) for name in ("predictions", "skills"))
     trajectories = read_table(paths["trajectories"], way_out(paths["trajectories"]), TRAJECTORY)
-    cells, now = overview.practised_cells(predictions, trajectories), overview.mastery_now(trajectories)
+    cells = overview.practised_cells(predictions, trajectories)
+    # Trajectories of older versions, which have no such table, go on at steps that practise other skills.
+    columns, is_there = ("student", "skill", "mastery"), exists(last, way_out(last))
+    now = read_table(last, way_out(last), columns) if is_there else overview.mastery_now(trajectories)
     students = overview.by_student(predictions, now)
     found = {
         "students": students,

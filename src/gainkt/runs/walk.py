@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,12 +20,14 @@ from gainkt.model.state import State
 from gainkt.runs.tracer import ask, context_of, started, together
 
 CELLS = 1 << 22
-"""Numbers of a [B, T, K] tensor that are computed at once."""
+"""Numbers of a [B, T, K] tensor and of states that are held at once."""
+AtEnd = Callable[[NDArray[np.int64], State], None]
+"""Is told numbers of students, and where they stand after their last answer."""
 
 
 @dataclass(frozen=True)
 class Walk:
-    """What a model says of a log's M steps and L skill slots, and where its N students stand in the end."""
+    """What a model says of a log's M steps and L skill slots."""
 
     p1_M: NDArray[np.float32]
     """Encoder 1's probability of a right response to each step."""
@@ -32,15 +35,18 @@ class Walk:
     """Encoder 2's."""
     mastery_L: NDArray[np.float32]
     """Mastery of each step's skills before it."""
-    state: State
-    """After each student's last answer."""
 
 
 @torch.inference_mode()
 def walk(
-    network: GainKT, log: InteractionLog, asked_M: NDArray[np.bool_], length: int = 1024, num_items: int = 0
+    network: GainKT,
+    log: InteractionLog,
+    asked_M: NDArray[np.bool_],
+    length: int = 1024,
+    num_items: int = 0,
+    at_end: AtEnd | None = None,
 ) -> Walk:
-    """Predict every step of a log, whose skills and items have the model's numbers.
+    """Predict every step of a log that has the model's numbers of skills and items, some students at a time.
 
     Args:
         network: in evaluation mode.
@@ -48,8 +54,14 @@ def walk(
         asked_M: steps without a response.
         length: steps that go through the model at once.
         num_items: that the model knows.
+        at_end: is told where students stand in the end, some at a time.
     """
-    return _Walk(network, log, asked_M, length, num_items).done()
+    return _Walk(network, log, asked_M, length, num_items).done(at_end or (lambda students, state: None))
+
+
+def size_of(network: GainKT) -> int:
+    """Return the numbers that the state of one student holds."""
+    return sum(x.numel() for x in started(network, 1).tensors().values())
 
 
 class _Walk:
@@ -77,17 +89,17 @@ class _Walk:
         self.p1, self.p2 = (np.full(log.num_steps, np.nan, dtype=np.float32) for _ in range(2))
         self.mastery = np.full(len(log.skills), np.nan, dtype=np.float32)
 
-    def done(self) -> Walk:
+    def done(self, at_end: AtEnd) -> Walk:
         """Walk with some students at a time, those of similar length together."""
-        lengths = self.logs["told"].lengths
-        order, states, at = np.argsort(-lengths, kind="stable"), [], 0
+        lengths, state = self.logs["told"].lengths, size_of(self.network)
+        order, at = np.argsort(-lengths, kind="stable"), 0
         while at < len(order):
             longest = min(max(int(lengths[order[at]]), 1), self.length)
-            size = max(1, CELLS // (longest * max(self.network.num_skills, self.network.width)))
-            states.append(self._together(order[at : at + size]))
+            size = max(1, CELLS // (longest * max(self.network.num_skills, self.network.width) + state))
+            students = order[at : at + size]
+            at_end(students, self._together(students))
             at += size
-        state = together(states) if states else started(self.network, 0)
-        return Walk(self.p1, self.p2, self.mastery, state.select(torch.from_numpy(np.argsort(order))))
+        return Walk(self.p1, self.p2, self.mastery)
 
     def _together(self, students: NDArray[np.int64]) -> State:
         """Walk with some students: to where the next steps are asked, asking them, on, until all is told."""
