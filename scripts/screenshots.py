@@ -24,7 +24,6 @@ DRAWN = "() => [...document.querySelectorAll('#report [data-chart]')].every((cha
 
 def take(page: Any, folder: Path, name: str) -> None:
     """Picture the top of the page, every section of its first view, and every other view whole."""
-    page.wait_for_selector("html[data-ready]")
     page.wait_for_function(DRAWN, timeout=120_000)
     page.wait_for_timeout(500)
     page.screenshot(path=folder / f"{name}-top.png")
@@ -58,6 +57,8 @@ def main() -> None:
         for name, look in LOOKS.items():
             page = browser.new_context(offline=True, **look).new_page()
             page.goto(path.resolve().as_uri())
+            page.wait_for_selector("html[data-ready]")
+            print(f"{name}: usable {page.evaluate('Math.round(performance.now())')} ms after opening")
             take(page, given.to, name)
         browser.close()
     print(f"screenshots: {given.to}")

@@ -14,7 +14,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
@@ -137,25 +137,30 @@ def read_json(path: Path, way: str, kinds: Mapping[str, type]) -> dict[str, Any]
         return content
 
 
-def read_table(path: Path, way: str, columns: Collection[str] = (), **options: Any) -> Any:
+def read_table(
+    path: Path, way: str, columns: Collection[str] = (), categories: Collection[str] = (), **options: Any
+) -> Any:
     """Read a table, of Parquet or else of CSV, as a pandas.DataFrame.
 
     Args:
         path: the file.
         way: what to do where it cannot be read.
         columns: that it must have; of Parquet, no other is read.
-        options: of `pandas.read_parquet` or `pandas.read_csv`.
+        categories: columns of strings that become categories, of Parquet.
+        options: of `pyarrow.parquet.read_table` or `pandas.read_csv`.
 
     Raises:
         ConfigError: it is missing or changed, is no table, has no rows, or lacks a column.
     """
     import pandas as pd
+    import pyarrow.parquet as pq
 
-    read: Callable[..., pd.DataFrame] = pd.read_parquet if path.suffix == ".parquet" else pd.read_csv
     with opened(path, way) as file, held_to(path, way, Exception):  # Arrow has errors of its own
-        if columns and path.suffix == ".parquet":
-            options["columns"] = list(columns)
-        table = read(file, **options)
+        if path.suffix == ".parquet":
+            read = pq.read_table(file, columns=list(columns) or None, read_dictionary=list(categories), **options)
+            table = read.to_pandas(split_blocks=True, self_destruct=True)
+        else:
+            table = pd.read_csv(file, **options)
         if lacking := [name for name in columns if name not in table]:
             raise ValueError(f"it lacks {', '.join(lacking[:5])}")
         if table.empty:

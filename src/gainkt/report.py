@@ -20,8 +20,8 @@ def report_config(cfg: DictConfig) -> Path:
     """Write the page that a config composed from conf/report.yaml asks for, and return where it is.
 
     Raises:
-        ConfigError: the folder is not that of a finished run or of a sweep, or what draws pages is not installed.
-        DataError: a file in it cannot be read.
+        ConfigError: the folder is not that of a finished run or of a sweep, a file in it is damaged, or what draws
+            pages is not installed.
     """
     folder = Path(hydra.utils.to_absolute_path(cfg.run))
     output = None if cfg.output is None else Path(hydra.utils.to_absolute_path(cfg.output))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import hydra
+import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
 
@@ -14,6 +15,8 @@ from gainkt.digests import read_table
 from gainkt.errors import ConfigError, nearest
 from gainkt.evaluation.schema import TRAJECTORIES
 from gainkt.reporting.student import mastery_plot, student_table
+from gainkt.runs.course import course
+from gainkt.runs.reports import open_run
 
 
 def read_student(path: Path, student: str | None) -> tuple[str, pd.DataFrame]:
@@ -31,12 +34,30 @@ def read_student(path: Path, student: str | None) -> tuple[str, pd.DataFrame]:
     return chosen, read_table(path, way, TRAJECTORIES.names, filters=[("student", "==", chosen)])
 
 
+def course_of(cfg: DictConfig) -> tuple[str, pd.DataFrame]:
+    """Return a student's name, and gain, practice and mastery of every skill at every step, from a run's model.
+
+    Raises:
+        ConfigError: there is no such run, checkpoint, part or student.
+        DataError: the run's data cannot be read.
+    """
+    with open_run(cfg) as (run, data, asked):
+        run.require_same_data(data)
+        students = data.students(cfg.split)
+        by_length = students[np.argsort(data.log_.lengths[students], kind="stable")]
+        name = str(data.log_.students[by_length[len(students) // 2]]) if cfg.student is None else str(cfg.student)
+        return name, course(run.model(cfg.phase), data, name, device=asked["device"])
+
+
 @hydra.main(config_path=conf_dir(), config_name="trajectory", version_base="1.3")
 @one_line_errors
 def _main(cfg: DictConfig) -> None:
-    """Print a student's table and plot."""
-    path = Path(hydra.utils.to_absolute_path(cfg.run)) / "trajectories.parquet"
-    name, rows = read_student(path, None if cfg.student is None else str(cfg.student))
+    """Print a student's table and plot: from the model, or from the tables of a folder that has none."""
+    folder = Path(hydra.utils.to_absolute_path(cfg.run))
+    if (folder / "config.yaml").is_file():
+        name, rows = course_of(cfg)
+    else:
+        name, rows = read_student(folder / "trajectories.parquet", None if cfg.student is None else str(cfg.student))
     console = make_console()
     console.print(student_table(name, rows, cfg.steps))
     console.print(mastery_plot(rows, cfg.skills, console.width))

@@ -108,7 +108,9 @@ def test_velocity_and_readiness_are_read_off_the_curves(rng: np.random.Generator
                     }
                 )
             )
-    found = students_from_curves(pd.concat(rows), skills)
+    curves = pd.concat(rows)
+    last = curves.groupby(["student", "skill"]).tail(1).rename(columns={"mastery_final": "mastery"})
+    found = students_from_curves(curves, last, skills)
     assert found.loc[["x", "y"], "velocity"].tolist() == pytest.approx([0.6, 1.7], abs=2e-3)
     assert np.isnan(found.loc["z", "velocity"])
     assert found["ability"].tolist() == pytest.approx([-1.0, 0.4, 0.0], abs=2e-3)

@@ -17,7 +17,6 @@ from gainkt.evaluate import evaluate
 from gainkt.reporting.scorecard_table import scorecard_view
 from gainkt.runs.checks import added_rules, step_columns
 from gainkt.runs.folder import load_run
-from gainkt.runs.recorder import are_recorded
 from gainkt.runs.scoring import tables_of
 from gainkt.sweeping.summary.runs import read_runs
 from gainkt.train import RunResult, train
@@ -59,7 +58,6 @@ def test_a_run_without_it_is_the_same_to_the_bit(result: RunResult, config: Conf
 
 def test_the_tables_serve_others_and_evaluation_asks_again(result: RunResult) -> None:
     folder = result.run.directory.path
-    assert are_recorded(folder)
     found = tables_of(load_run(folder, ["made_checks"]), result.datamodule, "test", "train", ("predictions",))[
         "predictions"
     ]

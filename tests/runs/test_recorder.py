@@ -14,12 +14,14 @@ from conftest import EXPERIMENTS, random_log
 from gainkt.data.datamodule import KTDataModule
 from gainkt.data.log import InteractionLog
 from gainkt.data.splits import SeededFolds
-from gainkt.evaluation.schema import PREDICTIONS, SKILLS, TRAJECTORIES
 from gainkt.model import GainKT
+from gainkt.model.axis import met_skills
 from gainkt.model.gain_head.scalar import NoGain
+from gainkt.runs.course import course
 from gainkt.runs.folder import build_model
+from gainkt.runs.pass_ import EverySkill, Seen
 from gainkt.runs.predict import metrics_of, predict
-from gainkt.runs.recorder import pick_students, record
+from gainkt.runs.recorder import TABLES, pick_students, record
 
 Config = Callable[..., DictConfig]
 LOG = random_log(num_students=60, longest=30)
@@ -43,14 +45,70 @@ def test_the_reported_gain_is_what_practice_sums(config: Config, tmp_path: Path,
     module = data()
     model = fresh_model(config, experiment, module)
     paths = record(model, module, "test", tmp_path)
-    table = pd.read_parquet(paths["trajectories"])
+    table = whole_courses(model, module)
     before = table.groupby(["student", "skill"]).practice.shift(fill_value=0.0)
     np.testing.assert_allclose(table.practice - before, table.gain, atol=1e-5)
     assert ((table[table.relevant].gain > 0) != isinstance(model.gain_head, NoGain)).all()
     falls = table.groupby(["student", "skill"]).mastery.diff() < -1e-6
     assert not falls.any()
-    for name, schema in (("predictions", PREDICTIONS), ("trajectories", TRAJECTORIES), ("skills", SKILLS)):
+    by_cell = ["student", "step", "skill"]
+    practised, own = (
+        x.sort_values(by_cell, ignore_index=True)
+        for x in (pd.read_parquet(paths["trajectories"]), table[table.relevant])
+    )
+    pd.testing.assert_frame_equal(practised, own, rtol=1e-4, atol=1e-5)
+    last = pd.read_parquet(paths["mastery"]).set_index(["student", "skill"])
+    at_end = table.groupby(["student", "skill"]).last().loc[last.index]
+    np.testing.assert_allclose(last[["practice", "mastery"]], at_end[["practice", "mastery"]], atol=1e-5)
+    assert (last.opportunities == practised.groupby(["student", "skill"]).size().loc[last.index]).all()
+    for name, schema in TABLES.items():
         assert pq.read_schema(paths[name]).equals(schema)
+
+
+def whole_courses(model: GainKT, module: KTDataModule) -> pd.DataFrame:
+    """Every cell of every student of test, with plain names."""
+    names = LOG.students[module.students("test")]
+    table = pd.concat([course(model, module, name).astype({"student": str, "skill": str}) for name in names])
+    return table.reset_index(drop=True)
+
+
+@pytest.mark.parametrize("experiment", ["v1_per_skill", "v4_belief_skill", "v3_skill_attention", "try_gain_floor"])
+def test_pieces_of_any_size_say_the_same(config: Config, monkeypatch: pytest.MonkeyPatch, experiment: str) -> None:
+    module = data(random_log(num_students=60, num_skills=40, longest=30), length=10, context=4)
+    model, batch = fresh_model(config, experiment, module), next(iter(module.loader("test")))
+    seen: dict[int, EverySkill] = {}
+    for size in (1 << 18, 1000, 100):
+        monkeypatch.setattr("gainkt.runs.pass_.PIECE", size)
+        monkeypatch.setattr("gainkt.model.gainkt.cheaper_axis", lambda batch, k: met_skills(batch))
+        with torch.inference_mode():
+            here = Seen(model, batch, model(batch))
+            seen[size] = here.every_skill
+            pieces = sum(1 for _ in here.pieces())
+    whole_windows = getattr(model.gain_head, "needs_every_skill", False)
+    assert pieces > len(batch) or whole_windows, "no window was cut: the test could not fail"
+    with torch.inference_mode():
+        whole = EverySkill.of(Seen(model, batch, model(batch, every_skill=True)))
+    shown = here.shown_BT
+    for found in seen.values():
+        for name in ("gain_mean_BT", "gain_std_BT", "active_BT", "falls_BT", "belief_falls_BT", "saturated_BT"):
+            torch.testing.assert_close(getattr(found, name)[shown], getattr(whole, name)[shown], rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(found.gain_K, whole.gain_K, rtol=1e-4, atol=1e-6)
+
+
+def test_a_fall_of_an_unpractised_skill_is_seen(config: Config, tmp_path: Path) -> None:
+    module = data()
+    model = fresh_model(config, "v1_per_skill", module)
+    assert pd.read_parquet(record(model, module, "test", tmp_path)["predictions"]).mastery_falls.sum() == 0
+    forward = model.curve.forward
+    unlearns = torch.arange(LOG.num_skills) == 3
+
+    def falling(practice: torch.Tensor, skills: torch.Tensor, *more: torch.Tensor) -> torch.Tensor:
+        level = forward(practice, skills, *more)
+        return torch.where(unlearns[skills], 1 - level, level)
+
+    model.curve.forward = falling
+    predictions = pd.read_parquet(record(model, module, "test", tmp_path)["predictions"])
+    assert (predictions[~predictions.skills.str.contains(LOG.skill_names[3])].mastery_falls == 1).mean() > 0.5
 
 
 def test_tables_hold_each_step_once_and_the_log_s_own_data(config: Config, tmp_path: Path) -> None:
@@ -83,8 +141,9 @@ def test_predictions_are_those_that_are_scored(config: Config, tmp_path: Path) -
 
 def test_summary_columns_agree_with_the_trajectories(config: Config, tmp_path: Path) -> None:
     module = data()
-    paths = record(fresh_model(config, "v0_scalar", module), module, "test", tmp_path)
-    predictions, rows = pd.read_parquet(paths["predictions"]), pd.read_parquet(paths["trajectories"])
+    model = fresh_model(config, "v0_scalar", module)
+    paths = record(model, module, "test", tmp_path)
+    predictions, rows = pd.read_parquet(paths["predictions"]), whole_courses(model, module)
     own = rows[rows.relevant].groupby(["student", "step"]).gain
     merged = predictions.set_index(["student", "step"])
     pd.testing.assert_series_equal(

@@ -81,7 +81,7 @@ def made_run(folder: Path, tables: Tables | None = None, *, name: str = "v4_beli
     tables = tables or named_tables()
     folder.mkdir(parents=True, exist_ok=True)
     config = OmegaConf.create({**config_of("v4_belief"), "name": name})
-    config.dataset.path = None
+    config.dataset.path, config.dataset.read.num_students = None, 20
     OmegaConf.save(config, folder / "config.yaml")
     skills = [str(skill) for skill in tables.skills["skill"]]
     sizes = {

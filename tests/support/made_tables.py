@@ -97,22 +97,26 @@ def good_tables(num_students: int = 120, num_skills: int = 8, met: int = 3, step
             "p2_wrong_skill": draw.permutation(p2.ravel()),
         }
     )
+    cells = slot[..., None] == np.arange(met)
+    at_start = _sigmoid(-offset[own])[:, None]
     trajectories = pd.DataFrame(
         {
             "student": np.repeat(names, steps * met),
             "step": np.tile(np.repeat(np.arange(steps), met), num_students),
             "window": 0,
             "skill": skill_names[np.broadcast_to(own[:, None], gain.shape)].ravel(),
-            "relevant": (slot[..., None] == np.arange(met)).ravel(),
+            "relevant": cells.ravel(),
             "response": np.repeat(response.ravel().astype(int), met),
             "p1": np.repeat(p1.ravel(), met),
             "p2": np.repeat(p2.ravel(), met),
             "gain": gain.ravel(),
             "practice": running.ravel(),
+            "mastery_before": np.concatenate([at_start, mastery[:, :-1]], 1).ravel(),
             "mastery": mastery.ravel(),
             "mastery_final": mastery.ravel(),
         }
     )
+    trajectories = trajectories[trajectories["relevant"]].reset_index(drop=True)
     met_steps = np.bincount(skill.ravel(), minlength=num_skills)
     gains_of = np.bincount(skill.ravel(), practised.ravel(), num_skills)
     skills = pd.DataFrame(

@@ -77,7 +77,7 @@ class Finding:
         words += [f"dataset={self.dataset}", f"dataset.path={self.path}"]
         for key, value in self.settings.items():
             plain = isinstance(value, str) and f"dataset.read.{key}" in TEXTS
-            words.append(f"dataset.read.{key}={value if plain else _text(value)}")
+            words.append(f"dataset.read.{key}={value if plain else spelled_out(value)}")
         return " ".join(map(shlex.quote, words))
 
 
@@ -301,10 +301,10 @@ def _response_like(name: str) -> bool:
     return guess(name) is not None or (number is not None and 0 <= number <= 1)
 
 
-def _text(value: Any) -> str:
+def spelled_out(value: Any) -> str:
     """A setting in Hydra's grammar."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, dict):
-        return "{" + ",".join(f"{_text(key)}:{_text(entry)}" for key, entry in value.items()) + "}"
+        return "{" + ",".join(f"{spelled_out(key)}:{spelled_out(entry)}" for key, entry in value.items()) + "}"
     return str(value) if re.fullmatch(r"[\w.]+", str(value), re.ASCII) else quoted(str(value))

@@ -38,13 +38,13 @@ class Evidence:
 
     @cached_property
     def practised(self) -> pd.DataFrame:
-        """The rows of the trajectories at which the step practises the skill."""
-        return self.trajectories[self.trajectories["relevant"]]
+        """The rows of the trajectories at which the step practises the skill: all, but in tables of older versions."""
+        return practised(self.trajectories)
 
     @cached_property
     def students(self) -> pd.Index:
         """The students of the predictions."""
-        return pd.Index(self.predictions["student"].unique())
+        return pd.Index(np.asarray(pd.factorize(self.predictions["student"])[1]))
 
     @cached_property
     def bootstrap(self) -> StudentBootstrap:
@@ -54,12 +54,12 @@ class Evidence:
     @cached_property
     def scored_student(self) -> Array:
         """Student code of each scored row."""
-        return self.code(self.scored)
+        return self.student[self.predictions["scored"].to_numpy(dtype=bool)]
 
     @cached_property
     def student(self) -> Array:
         """Student code of each row of the predictions."""
-        return self.code(self.predictions)
+        return pd.factorize(self.predictions["student"])[0]
 
     def code(self, rows: pd.DataFrame) -> Array:
         """Return the code of each row's student.
@@ -67,13 +67,14 @@ class Evidence:
         Raises:
             ValueError: a student is not in the predictions.
         """
-        code = self.students.get_indexer(pd.Index(rows["student"]))
+        own, names = pd.factorize(rows["student"])
+        code = self.students.get_indexer(pd.Index(np.asarray(names)))
         if (code < 0).any():
-            stranger = rows["student"].iloc[int(np.argmin(code))]
+            stranger = names[int(np.argmin(code))]
             raise ValueError(
                 f"student {stranger!r} is in the trajectories but not in the predictions: two different runs?"
             )
-        return code
+        return code[own]
 
     def auc(self, column: str) -> Estimate:
         """AUC of a column of probabilities over the scored rows.
@@ -98,6 +99,12 @@ class Evidence:
             raise Unmeasurable(f"no correlation of {column} and response: all responses are alike")
         constant = ModelFault(f"no correlation of {column} and response: {column} does not vary")
         return known(self.bootstrap.correlation(self.scored_student, x, y), constant)
+
+
+def practised(trajectories: pd.DataFrame) -> pd.DataFrame:
+    """The rows of trajectories at which the step practises the skill."""
+    relevant = trajectories["relevant"].to_numpy(dtype=bool)
+    return trajectories if relevant.all() else trajectories[relevant]
 
 
 def auc_estimate(scored: pd.DataFrame, student_N: Array, bootstrap: StudentBootstrap, column: str) -> Estimate:

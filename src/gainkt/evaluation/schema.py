@@ -1,9 +1,11 @@
 """The tables that a scored run leaves on disk: every column with its meaning, unit and range.
 
 predictions   one row a (student, step): what was predicted, and a summary of the gains over all skills
-trajectories  one row a (student, step, skill the student meets): what a teacher reads
+trajectories  one row a (student, step, skill that the step practises): what practice does
+mastery       one row a (student, skill met): what a teacher reads
 skills        one row a skill: learnt parameters and mean gains
 
+How the mastery of a skill moves at the steps that do not practise it, the model says: `gainkt.runs.course`.
 The scorecard, the diagnosis and all pictures are computed from these tables and know no model.
 Rows of one student stand in order of steps; those of a history that was cut into windows may stand apart.
 """
@@ -61,16 +63,32 @@ TRAJECTORIES = pa.schema(
     [
         ("student", pa.string()),
         ("step", pa.int32()),
-        ("window", pa.int32()),  # step at which the window starts, within which practice is summed
-        ("skill", pa.string()),  # a skill that the student meets in this history
-        ("relevant", pa.bool_()),  # True where the step practises the skill
+        # step at which the window starts; practice is summed within it only where dataset.carry_state=false
+        ("window", pa.int32()),
+        ("skill", pa.string()),
+        ("relevant", pa.bool_()),  # True where the step practises the skill: always, but in tables of older versions
         ("response", pa.int8()),
         ("p1", FLOAT),  # of the step, repeated for each skill
         ("p2", FLOAT),
         ("gain", FLOAT),  # gain that the skill received at the step, [0, 1]
-        ("practice", FLOAT),  # sum of gains so far, this step's included
+        ("practice", FLOAT),  # sum of the history's gains so far, this step's included
+        ("mastery_before", FLOAT),  # mastery before the step as it was believed then, [0, 1]
         ("mastery", FLOAT),  # mastery after the step as it was believed then, [0, 1]
-        ("mastery_final", FLOAT),  # mastery after the step as it is believed at the end of the history
+        ("mastery_final", FLOAT),  # mastery after the step as it is believed at the end of the window
+    ]
+)
+
+MASTERY = pa.schema(
+    [
+        ("student", pa.string()),
+        ("skill", pa.string()),  # a skill that the student meets
+        # step after which the rest holds: the last of the history, or, where dataset.carry_state=false, of the last
+        # window that meets the skill
+        ("step", pa.int32()),
+        ("since", pa.int32()),  # step from which practice is summed: 0, or where that window starts
+        ("opportunities", pa.int32()),  # steps of the whole history that practise it
+        ("practice", FLOAT),  # sum of gains
+        ("mastery", FLOAT),  # [0, 1]
     ]
 )
 
@@ -93,3 +111,8 @@ SKILLS = pa.schema(
         ("velocity", FLOAT),  # mean over training students (the velocity of a new one)
     ]
 )
+
+
+def names_in(table: pa.Schema) -> list[str]:
+    """Columns of names that repeat from row to row, to be read as categories: a row costs bytes then."""
+    return [field.name for field in table if field.type == pa.string() and "step" in table.names]

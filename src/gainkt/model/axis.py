@@ -85,10 +85,6 @@ class SkillAxis:
         """Practice before each step."""
         return shift(practice_BTC, self.kept["practice"][:, None] if self.kept else 0.0)
 
-    def met_before(self, practised_BTC: Tensor) -> Tensor:
-        """Bool [B, T, C], whether the student practised the column's skill before the step."""
-        return shift(practised_BTC.cummax(1).values, False) | (self.first_BC < 0)[:, None]
-
     def listed(self) -> Tensor:
         """The columns' skills as a list for every window, [B, C]: rising, SPARE in spare columns."""
         skills = self.skills_BC.expand(len(self.first_BC), -1)

@@ -141,15 +141,15 @@ class GainKT(nn.Module):
         skill = {name: torch.zeros(num_students, self.num_skills, device=steps.device) for name in kept}
         return State(steps, skills, student, context, skill)
 
-    def forward(self, batch: Batch, state: State | None = None, *, every_skill: bool = False) -> Output:
+    def forward(self, batch: Batch, state: State | None = None, *, every_skill: bool | None = None) -> Output:
         """Predict each step of the batch from the steps before it.
 
         Args:
             batch: windows of histories.
             state: of the windows' students before the window, so that predictions are those of the whole history, as
                 far as attention's context reaches; None for windows that start anew.
-            every_skill: give gains and practice a column for every skill, not only for those that are read; so it is
-                too where `state` speaks of all skills.
+            every_skill: give gains and practice a column for every skill, not only for those that are read; where None,
+                if `state` speaks of all skills.
         """
         shape, goes_on = tuple(batch.valid_BT.shape), state is not None or batch.ahead_BL.shape[1] > 0
         items = (self.items1(batch), self.items2(batch))
@@ -166,8 +166,9 @@ class GainKT(nn.Module):
             streams["encoder2"] = self._stream("encoder2", batch, difficulty2, state, goes_on)
         name = list(streams)[-1]
         value, start = streams[name][1], None if state is None else state.student[f"last.{name}.value"]
-        all_at_once = every_skill or (state is not None and state.skills_BC.shape[1] >= self.num_skills)
-        axis = all_skills(batch, self.num_skills) if all_at_once else cheaper_axis(batch, self.num_skills)
+        if every_skill is None:
+            every_skill = state is not None and state.skills_BC.shape[1] >= self.num_skills
+        axis = all_skills(batch, self.num_skills) if every_skill else cheaper_axis(batch, self.num_skills)
         axis = axis if state is None else axis.going_on(state)
         gains = self.gains(value, axis, batch)
         # Sums over a long history and differences near a threshold do not survive half precision.
@@ -249,18 +250,21 @@ class GainKT(nn.Module):
             student |= _named(name, share.student)
             context |= _named(name, share.context)
         student.pop("last.encoder2.context", None)  # Encoder 2 reads values alone
+        listed, skill = axis.listed()[at], self.kept(practice_BTC, axis.columns(), at_end[f"last.{name}.value"])
+        return State(steps, listed, student, context, {name: x[at] * (listed < SPARE) for name, x in skill.items()})
+
+    def kept(self, practice_BTC: Tensor, columns: Cells, at_end: Moments) -> dict[str, Tensor]:
+        """What a state keeps of skills after the last step of each window, [B, C] each; `State.skill`."""
         kept: dict[str, Tensor] = {}
         if (keep := getattr(self.readiness, "keep", None)) is not None:
-            with torch.autocast(count.device.type, enabled=False):
-                kept = keep(at_end[f"last.{name}.value"], axis.columns().of("readiness"))
-        listed = axis.listed()[at]
-        # Padding adds no practice, so that the last column holds what each window ended with.
-        skill = {
+            with torch.autocast(practice_BTC.device.type, enabled=False):
+                kept = keep(at_end, columns.of("readiness"))
+        # Padding adds no practice, so that the last step holds what each window ended with.
+        return {
             "practice": practice_BTC[:, -1],
-            "met": (axis.first_BC < batch.valid_BT.shape[1]).float(),
+            "met": (columns.first[:, 0] < practice_BTC.shape[1]).float(),
             **_named("readiness", {what: x[:, 0] for what, x in kept.items()}),
         }
-        return State(steps, listed, student, context, {name: x[at] * (listed < SPARE) for name, x in skill.items()})
 
     def gains(self, value_BTD: Tensor, axis: SkillAxis, batch: Batch) -> Tensor:
         """What the gain head says for the columns of an axis, [B, T, C]; checked to be in [0, 1] in evaluation mode.

@@ -308,7 +308,7 @@ def mean_by(values_L: Array, group_L: Array, size: int) -> Array:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def students_from_curves(trajectories: pd.DataFrame, skills: pd.DataFrame) -> pd.DataFrame:
+def students_from_curves(trajectories: pd.DataFrame, last: pd.DataFrame, skills: pd.DataFrame) -> pd.DataFrame:
     """Velocity and readiness of each student as believed at the end, read off the curves of a run's tables.
 
     At the final belief logit(m / M_sat[k]) = beta[k] gamma W(P) - offset[k] + o[k], W what practice is worth. So,
@@ -317,12 +317,15 @@ def students_from_curves(trajectories: pd.DataFrame, skills: pd.DataFrame) -> pd
 
     Args:
         trajectories: columns student, skill, practice, mastery_final; one window a student.
+        last: columns student, skill, practice, mastery, at the end: practice also grows at steps on other skills.
         skills: columns skill, beta, saturation, offset, experience (nan where practice does not wear off).
 
     Returns:
         Index student; columns velocity, ability. nan where no skill of a student gained practice.
     """
-    rows = trajectories.merge(skills[["skill", "beta", "saturation", "offset", "experience"]], on="skill")
+    columns = ["student", "skill", "practice", "mastery_final"]
+    rows = pd.concat([trajectories[columns], last.rename(columns={"mastery": "mastery_final"})[columns]])
+    rows = rows.merge(skills[["skill", "beta", "saturation", "offset", "experience"]], on="skill")
     worth_N = worth(rows["practice"].to_numpy(np.float64), rows["experience"].to_numpy(np.float64))
     rows = rows.assign(level=rows["mastery_final"] / rows["saturation"], x=rows["beta"] * worth_N)
     rows = rows[rows["level"].between(_LEVEL_EDGE, 1 - _LEVEL_EDGE)]
@@ -332,7 +335,8 @@ def students_from_curves(trajectories: pd.DataFrame, skills: pd.DataFrame) -> pd
     student = rows["student"]
     total, cross = (x * x).groupby(student).sum(), (x * y).groupby(student).sum()
     velocity = (cross / total).where(total > 1e-6)
-    ability = (rows["logit"] - student.map(velocity).fillna(0.0) * rows["x"]).groupby(student).mean()
+    rest = (rows["logit"] - student.map(velocity).fillna(0.0) * rows["x"]).groupby([student, rows["skill"]]).mean()
+    ability = rest.groupby("student").mean()
     # Mastery is kept in float32: what varies less than this is the same for all.
     return pd.DataFrame({"velocity": velocity, "ability": ability}).round(3)
 

@@ -49,10 +49,8 @@ def follow_model(name: str, result: RunResult, cells: Compared) -> Source:
         counted += (practised.T @ others).numpy()
 
     folder = result.run.directory.path
-    trajectories, skills = (
-        read_table(path, way_out(path)) for path in (folder / "trajectories.parquet", folder / "skills.parquet")
-    )
-    own = trajectories[trajectories["relevant"]]
+    paths = [folder / f"{table}.parquet" for table in ("trajectories", "mastery", "skills")]
+    own, last, skills = (read_table(path, way_out(path)) for path in paths)
     student = pd.Index(log.students).get_indexer(pd.Index(own["student"]))
     skill = pd.Index(log.skill_names).get_indexer(pd.Index(own["skill"]))
     # One number for each (step, skill) that occurs, so that rows find their slots.
@@ -62,7 +60,7 @@ def follow_model(name: str, result: RunResult, cells: Compared) -> Source:
     after[place] = own["mastery"]
 
     skills = skills.set_index("skill").loc[list(map(str, log.skill_names))].astype(np.float64)
-    of_students = students_from_curves(trajectories, skills.reset_index()).reindex(list(map(str, log.students)))
+    of_students = students_from_curves(own, last, skills.reset_index()).reindex(list(map(str, log.students)))
     beta_L, experience_L = (skills[name].to_numpy()[log.skills] for name in ("beta", "experience"))
     logits = beta_L * (worth(practice, experience_L) - worth(practice - gain, experience_L))
     mean_gain = np.divide(given, counted, out=np.zeros_like(given), where=counted > 0)

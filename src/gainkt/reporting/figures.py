@@ -74,31 +74,33 @@ def _mark_phases(axes: Axes, metrics: pd.DataFrame) -> None:
 
 
 def students_figure(trajectories: pd.DataFrame, count: int = 6, skills: int = 4) -> Figure:
-    """Mastery after each step of some students, their most practised skills; dots mark right (filled) and wrong.
+    """Mastery after practice of some students' most practised skills; dots mark right (filled) and wrong.
 
     Args:
         trajectories: trajectories.parquet of a run.
         count: students drawn, over the range of lengths from 8 steps up.
         skills: skills drawn for each.
     """
-    lengths = trajectories.groupby("student", sort=False).step.nunique().sort_values(kind="stable")
+    steps = trajectories[["student", "step"]].drop_duplicates().student
+    lengths = steps.groupby(steps, sort=False, observed=True).size().sort_values(kind="stable")
     candidates = lengths[lengths.between(8, 120)].index
     places = np.linspace(0, len(candidates) - 1, min(count, len(candidates))).astype(int)
     figure = Figure(figsize=(11, 6), layout="constrained")
     grid = figure.subplots(2, -(-count // 2), sharey=True, squeeze=False).flat
     for axes, student in zip(grid, candidates[places], strict=False):
-        rows = trajectories[trajectories.student == student].sort_values("step")
+        rows = trajectories[trajectories.relevant & (trajectories.student == student)].sort_values("step")
+        rows = rows.astype({"skill": str})
         axes.set_prop_cycle(color=SERIES)
-        for style, skill in zip(STYLES, rows[rows.relevant].skill.value_counts().index[:skills], strict=False):
+        for style, skill in zip(STYLES, rows.skill.value_counts().index[:skills], strict=False):
             curve = rows[rows.skill == skill]
             line = axes.plot(curve.step, curve.mastery, style, linewidth=1.2, label=pictured(skill, LONGEST_LABEL))[0]
             for right in (0, 1):
-                at = curve[curve.relevant & (curve.response == right)]
+                at = curve[curve.response == right]
                 face = line.get_color() if right else "white"
                 axes.scatter(at.step, at.mastery, s=16, facecolor=face, edgecolor=line.get_color(), zorder=3)
         axes.set(title=f"student {pictured(student, LONGEST_LABEL)}", ylim=(0, 1), xlabel="step")
         axes.legend(fontsize=7)
         axes.grid(alpha=0.3)
     figure.supylabel("mastery")
-    figure.suptitle("Mastery after each step; filled: answered right, hollow: wrong")
+    figure.suptitle("Mastery after each practice of a skill; filled: answered right, hollow: wrong")
     return figure

@@ -21,10 +21,10 @@ def student_table(name: str, rows: pd.DataFrame, steps: int) -> Table:
 
     Args:
         name: of the student.
-        rows: the student's rows of trajectories.parquet.
+        rows: the student's rows of trajectories.parquet, or its course (gainkt.runs.course).
         steps: how many steps to show.
     """
-    own = rows[rows.relevant].sort_values(["step", "skill"])
+    own = rows[rows.relevant].astype({"skill": str}).sort_values(["step", "skill"])
     total = own.step.nunique()
     caption = "p1, p2: probability of a right response before the step. Gain, practice and mastery: after it."
     if total > steps:
@@ -48,7 +48,7 @@ def student_table(name: str, rows: pd.DataFrame, steps: int) -> Table:
 
 def mastery_plot(rows: pd.DataFrame, skills: int, width: int) -> Text:
     """Return mastery over steps of the skills that the student practises most, drawn with characters."""
-    practised = rows[rows.relevant].skill.value_counts()
+    practised = rows[rows.relevant].skill.astype(str).value_counts()
     plotext.clear_figure()
     plotext.theme("clear")
     plotext.plotsize(min(width, 110), PLOT_HEIGHT)

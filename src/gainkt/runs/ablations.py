@@ -1,66 +1,17 @@
-"""What a model says about a batch, skill by skill, and what it would say under each ablation."""
+"""What Encoder 2 would predict without a part of its mastery path, and the means that such ablations take."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from gainkt.data.batch import Batch, shift
-from gainkt.evaluation.schema import FALL, SATURATED_SLOPE
-from gainkt.model import Belief, Carrier, GainKT, Moments, Output
+from gainkt.data.batch import shift
+from gainkt.model import Belief, GainKT
+from gainkt.model.axis import SkillAxis
 from gainkt.model.readout import probability
-
-
-@dataclass(frozen=True)
-class Trace:
-    """A batch, what the model says about it with a column for every skill, and what it would say otherwise."""
-
-    batch: Batch
-    output: Output
-    mastery_BTK: Tensor
-    """After each step, as believed then."""
-    mastery_final_BTK: Tensor
-    """After each step, as believed at the end of the window: a long history is looked back on window by window."""
-    falls_BT: Tensor
-    """Skills whose curve at the final belief falls at the step."""
-    belief_falls_BT: Tensor
-    """Skills practised before whose running mastery falls at the step."""
-    saturated_BTK: Tensor
-    practised_BTK: Tensor
-    counterfactual: dict[str, Tensor]
-    shown_BT: Tensor
-    """Steps that are written: each step of a history once, context left out."""
-
-    @classmethod
-    def of(cls, model: GainKT, batch: Batch, draw: torch.Generator, means: Means, carrier: Carrier) -> Trace:
-        """Trace a batch."""
-        output = model(batch, carrier.before(batch), every_skill=True)
-        carrier.after(batch, output)
-        columns, value, start = output.axis.columns(), output.value_BTD.float(), output.start_BD
-        practice, before = output.practice_BTC, output.axis.before(output.practice_BTC)
-        held, moments = output.belief, (Moments.after_steps(value, start), Moments.at_end(value, batch, start))
-        running, final = (model.belief(batch, moment) for moment in moments)
-        mastery, mastery_final = model.mastery(practice, columns, running), model.mastery(practice, columns, final)
-        slope = model.curve.slope(before, columns.skills, held.velocity, held.readiness(columns))
-        practised = output.axis.practised(batch.has_skill_BTS)
-        # A curve starts with the first opportunity; what is expected of a skill before is a prior.
-        met = output.axis.met_before(practised)
-        first = batch.start_B[:, None] + torch.arange(batch.valid_BT.shape[1], device=batch.start_B.device) == 0
-        return cls(
-            batch,
-            output,
-            mastery_BTK=mastery,
-            mastery_final_BTK=mastery_final,
-            falls_BT=_falls(model.mastery(before, columns, final), mastery_final).sum(-1),
-            belief_falls_BT=(_falls(model.mastery(before, columns, held), mastery) & met).sum(-1),
-            saturated_BTK=slope < SATURATED_SLOPE,
-            practised_BTK=practised,
-            counterfactual=counterfactuals(model, batch, output, draw, means),
-            shown_BT=batch.scored_BT | (first & batch.valid_BT),
-        )
+from gainkt.runs.pass_ import Seen
 
 
 class Means:
@@ -71,56 +22,72 @@ class Means:
     mean, practice counts opportunities and knows no response; a permutation lets gains of later steps in.
     """
 
-    def __init__(self, model: GainKT, batches: Iterable[Batch], device: torch.device | str) -> None:
-        """Go over the batches once."""
+    needs_every_skill = True
+
+    def __init__(self, model: GainKT) -> None:
         k = model.num_skills
-        self.infers_velocity, self.infers_readiness = model.velocity.inferred, model.readiness.inferred
-        velocity, readiness_K, read_K = (torch.zeros(size, device=device) for size in ((), (k,), (k,)))
-        gain_2K, count_2K = torch.zeros(2, k, device=device), torch.zeros(2, k, device=device)
-        steps, carrier = 0, Carrier()
-        for batch in batches:
-            batch = batch.to(device)
-            output, scored = model(batch, carrier.before(batch), every_skill=True), batch.scored_BT
-            carrier.after(batch, output)
-            steps += int(scored.sum())
-            velocity += output.belief.velocity.expand(*scored.shape, 1)[scored].sum()
+        self._infers_velocity, self._infers_readiness = model.velocity.inferred, model.readiness.inferred
+        self._steps, self._valid, self._velocity = 0, 0, 0.0
+        self._readiness_K, self._read_K, self._gain_K, self._own_K, self._practised_K = torch.zeros(
+            5, k, dtype=torch.float64
+        )
+
+    def add(self, seen: Seen) -> None:
+        """Take a batch."""
+        batch, output = seen.batch, seen.output
+        scored = batch.scored_BT
+        self._steps += int(scored.sum())
+        self._valid += int(batch.valid_BT.sum())
+        self._velocity += float(output.belief.velocity.expand(*scored.shape, 1)[scored].sum(dtype=torch.float64))
+        if self._infers_readiness:
             read = scored[..., None] & batch.has_skill_BTS
             slots = output.belief.readiness(output.axis.slots(batch.skills_BTS)).expand(read.shape)
-            readiness_K.index_add_(0, batch.skills_BTS[read], slots[read])
-            read_K.index_add_(0, batch.skills_BTS[read], torch.ones_like(slots[read]))
-            practised = output.axis.practised(batch.has_skill_BTS)
-            for role, cells in enumerate((~practised & batch.valid_BT[..., None], practised)):
-                gain_2K[role] += (output.gains_BTC * cells).sum((0, 1))
-                count_2K[role] += cells.sum((0, 1))
-        self.velocity = (velocity / max(steps, 1)).view(1, 1, 1)
-        self.readiness_K = readiness_K / read_K.clamp_min(1)
-        self.gain_2K = gain_2K / count_2K.clamp_min(1)
+            add_at(self._readiness_K, batch.skills_BTS[read], slots[read])
+            add_at(self._read_K, batch.skills_BTS[read])
+        row, _, column = cell = seen.practised_BTC.nonzero(as_tuple=True)
+        skill = output.axis.skills_BC.expand(len(batch), -1)[row, column]
+        add_at(self._own_K, skill, output.gains_BTC[cell])
+        add_at(self._practised_K, skill)
+        for piece in seen.pieces():
+            valid = batch.valid_BT[piece.rows, : piece.steps, None]
+            self._gain_K[piece.cells.skills[0, 0].cpu()] += (piece.gains * valid).sum((0, 1), dtype=torch.float64).cpu()
+
+    def at(self, axis: SkillAxis) -> tuple[Tensor, Tensor]:
+        """Mean gain of each column's skill at steps that do not practise it, and at those that do, [1 or B, 1, C]."""
+        others = (self._gain_K - self._own_K) / (self._valid - self._practised_K).clamp_min(1)
+        own = self._own_K / self._practised_K.clamp_min(1)
+        skills = axis.skills_BC[:, None]
+        return others.float().to(skills.device)[skills], own.float().to(skills.device)[skills]
 
     def without(self, belief: Belief) -> dict[str, Belief]:
         """The belief with each inferred part at its mean, by name of the column."""
         change = {}
-        if self.infers_velocity:
-            change["p2_velocity_mean"] = replace(belief, velocity=self.velocity)
-        if self.infers_readiness:
-            change["p2_readiness_mean"] = replace(belief, readiness=lambda cells: self.readiness_K[cells.skills])
+        if self._infers_velocity:
+            velocity = torch.full_like(belief.velocity[:1, :1], self._velocity / max(self._steps, 1))
+            change["p2_velocity_mean"] = replace(belief, velocity=velocity)
+        if self._infers_readiness:
+            mean_K = (self._readiness_K / self._read_K.clamp_min(1)).float().to(belief.velocity.device)
+            change["p2_readiness_mean"] = replace(belief, readiness=lambda cells: mean_K[cells.skills])
         return change
 
-    def gains(self, practised_BTK: Tensor, valid_BT: Tensor) -> Tensor:
-        """Each gain at its mean, [B, T, K]."""
-        return torch.where(practised_BTK, self.gain_2K[1], self.gain_2K[0]) * valid_BT[..., None]
 
+def ablated(seen: Seen, draw: torch.Generator, means: Means) -> dict[str, Tensor]:
+    """Encoder 2's probabilities under each ablation, [B, T] each, by name of the column.
 
-def counterfactuals(
-    model: GainKT, batch: Batch, output: Output, draw: torch.Generator, means: Means
-) -> dict[str, Tensor]:
-    """Encoder 2's probabilities under each ablation, [B, T] each, by name of the column."""
+    Args:
+        seen: a batch.
+        draw: of the permutation of gains.
+        means: of the part of the data.
+    """
+    model, batch, output = seen.model, seen.batch, seen.output
     belief, axis = output.belief, output.axis
     key = torch.rand(batch.valid_BT.shape, generator=draw).to(batch.valid_BT.device)
     # Padding sorts behind every step, so that steps are permuted among themselves.
     order = key.masked_fill(~batch.valid_BT, 2.0).argsort(1)
     # Practice from before the window stays as it was.
     permuted = axis.practice(output.gains_BTC.gather(1, order[..., None].expand_as(output.gains_BTC)))
-    at_mean = axis.practice(means.gains(axis.practised(batch.has_skill_BTS), batch.valid_BT))
+    others, own = means.at(axis)
+    at_mean = axis.practice(torch.where(seen.practised_BTC, own, others) * batch.valid_BT[..., None])
     # The first step of a window that goes on keeps its skills: those of the step before are not at hand.
     first_has = batch.has_skill_BTS[:, :1] & batch.scored_BT[:, :1, None]
     last = replace(
@@ -128,7 +95,7 @@ def counterfactuals(
         skills_BTS=shift(batch.skills_BTS, batch.skills_BTS[:, :1] * first_has),
         has_skill_BTS=shift(batch.has_skill_BTS, first_has),
     )
-    last_axis = replace(axis, column_BTS=last.skills_BTS)
+    last_axis = replace(axis, column_BTS=shift(axis.column_BTS, axis.column_BTS[:, :1] * first_has))
     read = {
         "p2_gains_permuted": model.read_out(permuted, batch, axis, belief),
         "p2_gains_mean": model.read_out(at_mean, batch, axis, belief),
@@ -139,6 +106,7 @@ def counterfactuals(
     return {name: probability(logit) for name, (_, logit) in read.items()}
 
 
-def _falls(before_BTK: Tensor, after_BTK: Tensor) -> Tensor:
-    """Whether the mastery of each skill fell."""
-    return after_BTK < before_BTK - FALL
+def add_at(sums_K: Tensor, skill_N: Tensor, x_N: Tensor | None = None) -> None:
+    """Add a number of each skill named (1 where None) to float64 sums on the host."""
+    added = torch.ones(len(skill_N), dtype=torch.float64) if x_N is None else x_N.double().cpu()
+    sums_K.index_add_(0, skill_N.cpu(), added)

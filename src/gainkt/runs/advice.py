@@ -24,7 +24,7 @@ from gainkt.runs.folder import Run, build_datamodule, way_out
 from gainkt.runs.predict import predict
 from gainkt.runs.received import check_targets
 from gainkt.runs.reports import diagnose_run
-from gainkt.runs.scoring import judge
+from gainkt.runs.scoring import judge, tabulate
 
 
 @dataclass(frozen=True)
@@ -124,8 +124,8 @@ def _scorecard(run: Run, make: bool, device: torch.device | str, trust: Sequence
         run.require_same_data(data)
         model = run.model()
         validation = predict(model, data.loader("valid"), device)
-        tables = run.config.trajectories
-        return judge(run, model, data, "test", folder, trajectories=tables, validation=validation, device=device)
+        tabulate(run, model, data, "test", folder, trajectories=run.config.trajectories, device=device)
+        return judge(run, data, "test", folder, validation=validation)
     except (ConfigError, DataError) as error:
         problem = f"{path}: no scorecard, and it cannot be made ({error}); {way} once this is mended"
         raise ConfigError(problem) from error

@@ -98,7 +98,7 @@ def try_columns(rules: Iterable[Rule], model: GainKT, batches: Iterable[Batch]) 
     if not columns:
         return
     training, batch = model.training, next(iter(batches))
-    output = model.eval()(batch, every_skill=True)
+    output = model.eval()(batch)
     for column in columns:
         column.of(output, batch, batch.valid_BT)
     model.train(training)

@@ -17,7 +17,7 @@ from gainkt.masking import masked
 from gainkt.names import visible
 from gainkt.overrides import command_line
 from gainkt.runs.folder import Run, load_run, way_out
-from gainkt.runs.page import read_json
+from gainkt.runs.page import report_of
 
 MOST = 20
 """Runs that are compared at once."""
@@ -51,15 +51,15 @@ def compare_runs(runs: Sequence[Run]) -> dict[str, Any]:
     """Compare runs with the first of them, as plain data.
 
     Raises:
-        ConfigError: a run did not finish, has no tables, or was trained on other data or another split.
-        DataError: a file cannot be read, or the runs were scored on other steps.
+        ConfigError: a run did not finish, has no tables or damaged ones, or was trained on other data or another split.
+        DataError: the runs were scored on other steps.
     """
-    provenance = [read_json(run.directory.provenance) or {} for run in runs]
+    provenance = [report_of(run.directory.provenance) or {} for run in runs]
     for run, made in zip(runs, provenance, strict=True):
         _require_alike(runs[0], run, *(p.get("data", {}).get("digest") for p in (provenance[0], made)))
     labels = _labels(runs)
     tables = {label: _predictions(run) for label, run in zip(labels, runs, strict=True)}
-    cards = [read_json(run.directory.path / "scorecard.json") for run in runs]
+    cards = [report_of(run.directory.path / "scorecard.json") for run in runs]
     settings = [_flat(OmegaConf.to_container(run.config, resolve=True, throw_on_missing=False)) for run in runs]
     keys = dict.fromkeys(key for own in settings for key in own)
     told: list[tuple[str, list[str]]] = [

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+import pandas as pd
 from omegaconf import DictConfig
 
 from gainkt.config import check_keys
 from gainkt.runs.folder import build_datamodule, load_run, read_checkpoint
 from gainkt.runs.predict import metrics_of, pick_device, predict
-from gainkt.runs.scoring import folder_beside, judge
+from gainkt.runs.scoring import folder_beside, judge, tabulate
 
 
 @dataclass(frozen=True)
@@ -52,31 +53,26 @@ def evaluate(cfg: DictConfig) -> Evaluation:
         run.require_same_data(datamodule)
     model = run.model(phase, unknown_skills)
     device = pick_device(cfg.device)
-    figures = metrics_of(predict(model, datamodule.loader(cfg.split), device))
     epoch = int(read_checkpoint(run.directory.best(phase))["epoch"])
-    results = {
-        "name": run.config.name,
-        "protocol": datamodule.protocol,
-        "account": datamodule.account,
-        "selected": phase,
-        "phases": {phase: {"epoch": epoch, "figures": {cfg.split: figures}}},
-    }
+
+    def results(scores: pd.DataFrame) -> dict[str, Any]:
+        return {
+            "name": run.config.name,
+            "protocol": datamodule.protocol,
+            "account": datamodule.account,
+            "selected": phase,
+            "phases": {phase: {"epoch": epoch, "figures": {cfg.split: metrics_of(scores)}}},
+        }
+
     if not cfg.trajectories.write:
-        return Evaluation(results, None, None)
+        return Evaluation(results(predict(model, datamodule.loader(cfg.split), device)), None, None)
     folder = folder_beside(run, datamodule, cfg.split, phase)
     if cfg.output is not None:
         folder = Path(hydra.utils.to_absolute_path(cfg.output))
     validation = predict(model, datamodule.loader("valid"), device) if other is None and cfg.split == "test" else None
+    checks = cfg.get("scorecard")
     with run.directory.writing(folder):
-        card = judge(
-            run,
-            model,
-            datamodule,
-            cfg.split,
-            folder,
-            trajectories=cfg.trajectories,
-            validation=validation,
-            checks=cfg.get("scorecard"),
-            device=device,
-        )
-    return Evaluation(results, card, folder)
+        asked: dict[str, Any] = {"trajectories": cfg.trajectories, "checks": checks, "device": device}
+        scores = tabulate(run, model, datamodule, cfg.split, folder, **asked)
+        card = judge(run, datamodule, cfg.split, folder, validation=validation, checks=checks)
+    return Evaluation(results(scores), card, folder)

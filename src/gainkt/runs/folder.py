@@ -35,7 +35,7 @@ from gainkt.runs.received import WAY_OUT, read_config
 OWNER = ".run.lock"
 """File by whose lock a training process holds its run's folder."""
 TABLES_AND_REPORTS = (
-    *(f"{table}.parquet" for table in ("predictions", "trajectories", "skills")),
+    *(f"{table}.parquet" for table in ("predictions", "trajectories", "mastery", "skills")),
     *("scorecard.json", "diagnosis.json", "alignment.json", "alignment.png", "report.html"),
     *("figures/*.png", "figures/*.pdf"),
 )

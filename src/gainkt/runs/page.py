@@ -12,8 +12,8 @@ import pandas as pd
 import torch
 from omegaconf import OmegaConf
 
-from gainkt import digests
 from gainkt.data.datamodule import KTDataModule
+from gainkt.digests import exists, read_json, read_table
 from gainkt.errors import ConfigError
 from gainkt.evaluation import overview
 from gainkt.model import Carrier
@@ -76,19 +76,19 @@ def gather(
         "commands": _commands(home, provenance),
         "transfer": None if isinstance(transfer, str) else transfer,
         "transfer_reason": transfer if isinstance(transfer, str) else None,
-        **{key: read_json(home / f"{name}.json") for key, name in REPORTS.items()},
+        **{key: report_of(home / f"{name}.json") for key, name in REPORTS.items()},
     }
     content["part"] = content["card"]["protocol"].get("split", "test") if content["card"] else "test"
     return content | _tables(home, most_rows, seed, truth, parts)
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
-    """Return what a JSON file of a run holds; None where there is none.
+def report_of(path: Path) -> dict[str, Any] | None:
+    """Return what a report in a run's folder holds; None where there is none.
 
     Raises:
         ConfigError: it is damaged.
     """
-    return digests.read_json(path, way_out(path), {}) if path.is_file() else None
+    return read_json(path, way_out(path), {}) if exists(path, way_out(path)) else None
 
 
 def _tables(
@@ -97,20 +97,15 @@ def _tables(
     """Tables by student, skill and step; None each where the run recorded none."""
     names = ("cells", "now", "students", "skills", "curves", "sample")
     paths = {name: home / f"{name}.parquet" for name in TABLES}
-    if not all(path.is_file() for path in paths.values()):
+    if not all(exists(path, way_out(path)) for path in paths.values()):
         return {**dict.fromkeys(names), "parts": []}
-    read = {}
-    for name, path in paths.items():
-        columns = {"trajectories": ["student", "step", "skill", "relevant", "gain", "mastery", "mastery_final"]}.get(
-            name
-        )
-        read[name] = digests.read_table(path, way_out(path), columns or ())
-    predictions, trajectories = read["predictions"], read["trajectories"]
+    predictions, skills = (read_table(paths[name], way_out(paths[name])) for name in ("predictions", "skills"))
+    trajectories = read_table(paths["trajectories"], way_out(paths["trajectories"]), TRAJECTORY)
     cells, now = overview.practised_cells(predictions, trajectories), overview.mastery_now(trajectories)
     students = overview.by_student(predictions, now)
     found = {
         "students": students,
-        "skills": overview.by_skill(read["skills"], cells),
+        "skills": overview.by_skill(skills, cells),
         "curves": overview.by_opportunity(cells),
     }
     drawn, sample = overview.sample_students(cells, most_rows, seed), []

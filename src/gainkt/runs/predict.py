@@ -10,37 +10,44 @@ import torch
 from gainkt.data.batch import Batch
 from gainkt.errors import ConfigError
 from gainkt.evaluation.statistics.metrics import PredictionMetrics
-from gainkt.model import Carrier, GainKT
+from gainkt.model import GainKT
 from gainkt.model.readout import probability
+from gainkt.runs.pass_ import Seen, one_pass
 
 
-@torch.inference_mode()
+class Scores:
+    """Both encoders' predictions of the scored steps, in the order of the batches; 13 bytes a step."""
+
+    def __init__(self) -> None:
+        self._pieces: list[pd.DataFrame] = []
+
+    def add(self, seen: Seen) -> None:
+        """Take a batch."""
+        batch, output, scored = seen.batch, seen.output, seen.batch.scored_BT
+        columns = {
+            "student": batch.student_B[:, None].expand_as(scored)[scored].int(),
+            "response": batch.response_BT[scored].to(torch.int8),
+            "p1": probability(output.logit1_BT[scored]),
+            "p2": probability(output.logit2_BT[scored]),
+        }
+        self._pieces.append(pd.DataFrame({name: x.cpu().numpy() for name, x in columns.items()}))
+
+    def table(self) -> pd.DataFrame:
+        """Columns student (its number in the log), response, scored (True), p1 and p2 (float32)."""
+        return pd.concat(self._pieces, ignore_index=True).assign(scored=True)
+
+
 def predict(model: GainKT, batches: Iterable[Batch], device: torch.device | str = "cpu") -> pd.DataFrame:
-    """Return both encoders' predictions of the scored steps, in the order of the batches.
+    """Return both encoders' predictions of the scored steps, as `Scores.table`.
 
     Args:
         model: moved to `device` and put into evaluation mode.
         batches: of one part of the data, the windows of a student in order.
         device: where to compute, in float32.
-
-    Returns:
-        Columns student (its number in the log), response, scored (True), p1 and p2 (float32).
     """
-    model.to(device).eval()
-    pieces, carrier = [], Carrier()
-    for batch in batches:
-        batch = batch.to(device)
-        output = model(batch, carrier.before(batch))
-        carrier.after(batch, output)
-        scored = batch.scored_BT
-        columns = {
-            "student": batch.student_B[:, None].expand_as(scored)[scored],
-            "response": batch.response_BT[scored].to(torch.int8),
-            "p1": probability(output.logit1_BT[scored]),
-            "p2": probability(output.logit2_BT[scored]),
-        }
-        pieces.append(pd.DataFrame({name: x.cpu().numpy() for name, x in columns.items()}))
-    return pd.concat(pieces, ignore_index=True).assign(scored=True)
+    scores = Scores()
+    one_pass(model, batches, [scores], device)
+    return scores.table()
 
 
 def metrics_of(predictions: pd.DataFrame) -> dict[str, float]:

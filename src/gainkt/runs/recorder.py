@@ -1,11 +1,11 @@
 """Run a model over a part of the data and record what it says, as the tables of `evaluation.schema`.
 
-Every gain that is written is the tensor that practice sums. Memory stays flat: batches are written as they come.
+Every gain that is written is the tensor that practice sums. Memory stays flat: rows are written as they come, and names
+are numbers until then.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,23 +15,25 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
-from rich.progress import track
 from torch import Tensor
 
 from gainkt.data.datamodule import KTDataModule
 from gainkt.data.log import InteractionLog
-from gainkt.evaluation.schema import ACTIVE_GAIN, FLOAT, PREDICTIONS, SKILLS, TRAJECTORIES
+from gainkt.evaluation.schema import FLOAT, MASTERY, PREDICTIONS, SKILLS, TRAJECTORIES
 from gainkt.files import replacing
-from gainkt.model import Carrier, GainKT
+from gainkt.model import GainKT
 from gainkt.model.bounded import Bounded
 from gainkt.model.gain_head.scalar import left_over
 from gainkt.model.readout import mean, minimum, probability
-from gainkt.names import escaped, joined
-from gainkt.runs.ablations import Means, Trace
+from gainkt.names import joined
+from gainkt.runs.ablations import Means, ablated, add_at
 from gainkt.runs.checks import StepColumn
+from gainkt.runs.pass_ import Consumer, Seen, one_pass
 
-TABLES = {"predictions": PREDICTIONS, "trajectories": TRAJECTORIES, "skills": SKILLS}
+TABLES = {"predictions": PREDICTIONS, "trajectories": TRAJECTORIES, "mastery": MASTERY, "skills": SKILLS}
 """Schema of each table."""
+ROWS = 1 << 16
+"""Rows that are gathered before they are written."""
 
 
 @torch.inference_mode()
@@ -45,8 +47,9 @@ def record(
     num_students: int | None = None,
     seed: int = 0,
     columns: Sequence[StepColumn] = (),
+    also: Sequence[Consumer] = (),
 ) -> dict[str, Path]:
-    """Write predictions.parquet, trajectories.parquet and skills.parquet of a part of the data.
+    """Write predictions.parquet, trajectories.parquet, mastery.parquet and skills.parquet of a part of the data.
 
     Args:
         model: the two encoders.
@@ -54,9 +57,10 @@ def record(
         part: train, valid or test.
         folder: where the tables go; each appears whole or not at all.
         device: where to compute.
-        num_students: students in the trajectories, picked over the range of lengths; all of them where None.
+        num_students: students in trajectories and mastery, picked over the range of lengths; all of them where None.
         seed: of that pick, and of the permutation of gains.
         columns: that added checks ask for; predictions.parquet ends with them.
+        also: what else takes part in the pass.
 
     Returns:
         The tables' paths by name.
@@ -64,34 +68,24 @@ def record(
     Raises:
         ConfigError: a column is not what a column must be.
     """
-    model.to(device).eval()
     log, paths = datamodule.log_, {name: folder / f"{name}.parquet" for name in TABLES}
-    shown = np.zeros(log.num_students, dtype=bool)
-    shown[pick_students(log, datamodule.students(part), num_students, seed)] = True
-    draw = torch.Generator().manual_seed(seed)
-    skills, means = SkillSums(log.num_skills), Means(model, datamodule.loader(part), device)
-    carrier = Carrier()
+    chosen = np.zeros(log.num_students, dtype=bool)
+    chosen[pick_students(log, datamodule.students(part), num_students, seed)] = True
+    means, skills, mastery = Means(model), SkillSums(log.num_skills), LastMastery(chosen)
+    one_pass(model, datamodule.loader(part), [means], device, title="means of gains")
     schema = pa.schema([*PREDICTIONS, *((column.name, FLOAT) for column in columns)])
     with (
-        _table(paths["predictions"], schema) as predictions,
-        _table(paths["trajectories"], TRAJECTORIES) as trajectories,
+        _table(paths["predictions"], schema) as of_steps,
+        _table(paths["trajectories"], TRAJECTORIES) as of_cells,
     ):
-        for batch in track(datamodule.loader(part), "recording", transient=True, disable=not sys.stdout.isatty()):
-            trace = Trace.of(model, batch.to(device), draw, means, carrier)
-            predictions.write_table(_prediction_rows(trace, log, schema, columns))
-            trajectories.write_table(_trajectory_rows(trace, log, shown))
-            skills.add(trace)
-    with _table(paths["skills"], SKILLS) as table:
-        table.write_table(skills.rows(model, log))
+        predictions = PredictionRows(of_steps, log, columns, means, seed)
+        trajectories = TrajectoryRows(of_cells, log, chosen)
+        consumers = (*also, predictions, trajectories, mastery, skills)
+        one_pass(model, datamodule.loader(part), consumers, device, title="recording")
+    for name, values in (("mastery", mastery.rows(log)), ("skills", skills.rows(model, log))):
+        with _table(paths[name], TABLES[name]) as table:
+            table.add(values)
     return paths
-
-
-def are_recorded(folder: Path) -> bool:
-    """Tell whether a folder holds every table with the columns that they have now."""
-    paths = {folder / f"{name}.parquet": schema for name, schema in TABLES.items()}
-    return all(
-        path.is_file() and set(schema.names) <= set(pq.read_schema(path).names) for path, schema in paths.items()
-    )
 
 
 def pick_students(log: InteractionLog, students: NDArray[np.int64], count: int | None, seed: int) -> NDArray[np.int64]:
@@ -103,98 +97,211 @@ def pick_students(log: InteractionLog, students: NDArray[np.int64], count: int |
     return np.array([draw.choice(piece) for piece in np.array_split(ordered, count)])
 
 
+Values = dict[str, NDArray | pa.Array | None]
+"""Columns by name, arrays or None where there is no value."""
+
+
+class Rows:
+    """Gathers rows and writes them, names last."""
+
+    def __init__(self, writer: pq.ParquetWriter, schema: pa.Schema) -> None:
+        self._writer, self.schema = writer, schema
+        self._waiting: list[pa.Table] = []
+
+    def add(self, values: Values) -> None:
+        """Add rows."""
+        self._waiting.append(as_table(values, self.schema))
+        if sum(map(len, self._waiting)) >= ROWS:
+            self.write()
+
+    def write(self) -> None:
+        """Write what waits."""
+        if self._waiting:
+            self._writer.write_table(pa.concat_tables(self._waiting).cast(self.schema))
+            self._waiting.clear()
+
+
+def as_table(values: Values, schema: pa.Schema) -> pa.Table:
+    """Columns in a schema's order and types, but for names that are still numbers; null where there is no value."""
+    count = max(len(x) for x in values.values() if x is not None)
+
+    def column(field: pa.Field) -> pa.Array:
+        x = values.get(field.name)
+        if x is None:
+            return pa.nulls(count, field.type)
+        return x if isinstance(x, pa.Array) else pa.array(x).cast(field.type, safe=False)
+
+    return pa.table({field.name: column(field) for field in schema})
+
+
 @contextmanager
-def _table(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
-    """A parquet writer under a temporary name, renamed when it closes without an error."""
+def _table(path: Path, schema: pa.Schema) -> Iterator[Rows]:
+    """A parquet file under a temporary name, renamed when it closes without an error."""
     with replacing(path) as building, pq.ParquetWriter(building, schema, compression="zstd") as writer:
-        yield writer
+        rows = Rows(writer, schema)
+        yield rows
+        rows.write()
 
 
-def _prediction_rows(trace: Trace, log: InteractionLog, schema: pa.Schema, added: Sequence[StepColumn]) -> pa.Table:
-    batch, output, shown = trace.batch, trace.output, trace.shown_BT
-    gains, has = output.gains_BTC, batch.has_skill_BTS
-    practised, others = trace.practised_BTK, ~trace.practised_BTK
-    columns: dict[str, Tensor] = {
-        "p1": probability(output.logit1_BT),
-        "p2": probability(output.logit2_BT),
-        "mastery": minimum(output.mastery_before_BTS, has),
-        "mastery_mean": mean(output.mastery_before_BTS, has),
-        "item_difficulty": output.difficulty2_BT,
-        "readiness": output.readiness_BT(batch),
-        "velocity": output.belief.velocity.expand(*batch.valid_BT.shape, -1).mean(-1),
-        "gain_practised": _share(gains, practised),
-        "gain_mean": gains.mean(-1),
-        "gain_std": gains.std(-1, correction=0),
-        "active_skills": (gains > ACTIVE_GAIN).sum(-1),
-        "mastery_falls": trace.falls_BT,
-        "belief_falls": trace.belief_falls_BT,
-        "saturated_practised": _share(trace.saturated_BTK, practised),
-        "saturated_other": _share(trace.saturated_BTK, others),
-        "left_over": left_over(output.value_BTD),
-        **trace.counterfactual,
-        **{column.name: column.of(output, batch, shown) for column in added},
+class PredictionRows:
+    """Writes predictions.parquet."""
+
+    needs_every_skill = True
+
+    def __init__(self, rows: Rows, log: InteractionLog, columns: Sequence[StepColumn], means: Means, seed: int) -> None:
+        self._rows, self._log, self._columns, self._means = rows, log, columns, means
+        self._draw = torch.Generator().manual_seed(seed)
+
+    def add(self, seen: Seen) -> None:
+        """Write the steps of a batch."""
+        batch, output, shown, log = seen.batch, seen.output, seen.shown_BT, self._log
+        has, practised, every = batch.has_skill_BTS, seen.practised_BTC, seen.every_skill
+        own = practised.sum(-1)
+        flat_own = seen.saturated_practised_BT
+        columns: dict[str, Tensor] = {
+            "p1": probability(output.logit1_BT),
+            "p2": probability(output.logit2_BT),
+            "mastery": minimum(output.mastery_before_BTS, has),
+            "mastery_mean": mean(output.mastery_before_BTS, has),
+            "item_difficulty": output.difficulty2_BT,
+            "readiness": output.readiness_BT(batch),
+            "velocity": output.belief.velocity.expand(*batch.valid_BT.shape, -1).mean(-1),
+            "gain_practised": (output.gains_BTC * practised).sum(-1) / own.clamp_min(1),
+            "gain_mean": every.gain_mean_BT,
+            "gain_std": every.gain_std_BT,
+            "active_skills": every.active_BT,
+            "mastery_falls": every.falls_BT,
+            "belief_falls": every.belief_falls_BT,
+            "saturated_practised": flat_own / own.clamp_min(1),
+            "saturated_other": (every.saturated_BT - flat_own) / (seen.model.num_skills - own).clamp_min(1),
+            "left_over": left_over(output.value_BTD),
+            **ablated(seen, self._draw, self._means),
+            **{column.name: column.of(output, batch, shown) for column in self._columns},
+        }
+        student, number = seen.student_BT[shown].cpu().numpy(), seen.number_BT[shown].cpu().numpy()
+        flat = log.offsets[student] + number
+        self._rows.add(
+            {
+                "student": _names(log.students, student),
+                "step": number,
+                "skills": _skill_sets(log, flat),
+                "item": _names(log.item_names, log.items[flat]) if log.num_items else None,
+                "response": log.responses[flat],
+                "scored": batch.scored_BT[shown].cpu().numpy(),
+                **{name: x[shown].cpu().numpy() for name, x in columns.items()},
+            }
+        )
+
+
+class TrajectoryRows:
+    """Writes trajectories.parquet, of the chosen students."""
+
+    def __init__(self, rows: Rows, log: InteractionLog, chosen: NDArray[np.bool_]) -> None:
+        self._rows, self._log, self._chosen = rows, log, torch.from_numpy(chosen)
+
+    def add(self, seen: Seen) -> None:
+        """Write the skills that the steps of a batch practise."""
+        batch = seen.batch
+        wanted = seen.shown_BT & self._chosen.to(batch.student_B.device)[batch.student_B][:, None]
+        cells = seen.practised_BTC & wanted[..., None]
+        if cells.any():
+            self._rows.add(cell_rows(seen, self._log, cells))
+
+
+def cell_rows(seen: Seen, log: InteractionLog, cells_BTC: Tensor) -> Values:
+    """Columns of trajectories.parquet for some (step, skill) cells of a batch."""
+    cell = cells_BTC.nonzero(as_tuple=True)
+    row, output = cell[0], seen.output
+    step, skill = cell[:2], output.axis.skills_BC.expand(len(seen.batch), -1)[row, cell[2]].cpu().numpy()
+    student, number = (x[step].cpu().numpy() for x in (seen.student_BT, seen.number_BT))
+    of_cells = {
+        "relevant": seen.practised_BTC,
+        "gain": output.gains_BTC,
+        "practice": output.practice_BTC,
+        "mastery_before": seen.mastery_before_BTC,
+        "mastery": seen.mastery_BTC,
+        "mastery_final": seen.mastery_final_BTC,
     }
-    row, step = (x.numpy() for x in shown.cpu().nonzero(as_tuple=True))
-    student = batch.student_B.cpu().numpy()[row]
-    number = batch.start_B.cpu().numpy()[row] + step
-    flat = log.offsets[student] + number
-    values: dict[str, object] = {
+    return {
         "student": _names(log.students, student),
         "step": number,
-        "skills": _skill_sets(log, flat),
-        "item": _names(log.item_names, log.items[flat]) if log.num_items else None,
-        "response": log.responses[flat],
-        "scored": batch.scored_BT[shown].cpu().numpy(),
-        **{name: x[shown].cpu().numpy() for name, x in columns.items()},
-    }
-    return _as_table(values, schema, len(row))
-
-
-def _trajectory_rows(trace: Trace, log: InteractionLog, wanted: NDArray[np.bool_]) -> pa.Table:
-    batch, output = trace.batch, trace.output
-    chosen = torch.from_numpy(wanted)[batch.student_B.cpu()].to(batch.student_B.device)
-    met = trace.practised_BTK.any(1, keepdim=True) & chosen[:, None, None]
-    cell = (trace.shown_BT[..., None] & met).nonzero(as_tuple=True)
-    row, step, skill = (x.cpu().numpy() for x in cell)
-    student = batch.student_B.cpu().numpy()[row]
-    number = batch.start_B.cpu().numpy()[row] + step
-    values: dict[str, object] = {
-        "student": _names(log.students, student),
-        "step": number,
-        "window": batch.start_B.cpu().numpy()[row],
+        "window": seen.batch.start_B[row].cpu().numpy(),
         "skill": _names(log.skill_names, skill),
-        "relevant": trace.practised_BTK[cell].cpu().numpy(),
         "response": log.responses[log.offsets[student] + number],
-        "p1": probability(output.logit1_BT)[cell[:2]].cpu().numpy(),
-        "p2": probability(output.logit2_BT)[cell[:2]].cpu().numpy(),
-        "gain": output.gains_BTC[cell].cpu().numpy(),
-        "practice": output.practice_BTC[cell].cpu().numpy(),
-        "mastery": trace.mastery_BTK[cell].cpu().numpy(),
-        "mastery_final": trace.mastery_final_BTK[cell].cpu().numpy(),
+        "p1": probability(output.logit1_BT)[step].cpu().numpy(),
+        "p2": probability(output.logit2_BT)[step].cpu().numpy(),
+        **{name: x[cell].cpu().numpy() for name, x in of_cells.items()},
     }
-    return _as_table(values, TRAJECTORIES, len(row))
+
+
+class LastMastery:
+    """Keeps what mastery.parquet says: the state of each skill that a student met, at the end."""
+
+    needs_every_skill = True
+
+    def __init__(self, chosen: NDArray[np.bool_]) -> None:
+        self._chosen = torch.from_numpy(chosen)
+        self._pieces: list[dict[str, NDArray]] = []
+
+    def add(self, seen: Seen) -> None:
+        """Take the last step of each window."""
+        batch, (cells, practice, mastery) = seen.batch, seen.at_end
+        is_met = cells.first[:, 0] < batch.valid_BT.shape[1]
+        row, column = (is_met & self._chosen.to(is_met.device)[batch.student_B][:, None]).nonzero(as_tuple=True)
+        skill = cells.skills[:, 0].expand(len(batch), -1)
+        opportunities = (seen.practised_BTC & seen.shown_BT[..., None]).sum(1)
+        if seen.output.state_of is not None:  # the cells are all K skills
+            met = seen.output.axis.skills_BC.expand(len(batch), -1)
+            opportunities = torch.zeros_like(skill).scatter_add(1, met, opportunities)
+        values = {
+            "student": batch.student_B[row].int(),
+            "skill": skill[row, column].int(),
+            "since": seen.since_B[row].int(),
+            "step": (batch.start_B + batch.valid_BT.sum(1) - 1)[row].int(),
+            "opportunities": opportunities[row, column].int(),
+            "practice": practice[row, column],
+            "mastery": mastery[row, column],
+        }
+        self._pieces.append({name: x.cpu().numpy() for name, x in values.items()})
+
+    def rows(self, log: InteractionLog) -> Values:
+        """A row a student and skill: its last window's state, and its opportunities in all windows."""
+        kept = {name: np.concatenate([piece[name] for piece in self._pieces]) for name in self._pieces[0]}
+        order = np.lexsort((kept["step"], kept["skill"], kept["student"]))
+        kept = {name: x[order] for name, x in kept.items()}
+        is_first = np.ones(len(order), dtype=bool)
+        is_first[1:] = (np.diff(kept["student"]) != 0) | (np.diff(kept["skill"]) != 0)
+        last = np.roll(is_first, -1)
+        if len(order):
+            kept["opportunities"] = np.add.reduceat(kept["opportunities"], np.flatnonzero(is_first))
+        return {
+            **{name: kept[name][last] for name in ("since", "step", "practice", "mastery")},
+            "opportunities": kept["opportunities"],
+            "student": _names(log.students, kept["student"][last]),
+            "skill": _names(log.skill_names, kept["skill"][last]),
+        }
 
 
 class SkillSums:
     """Running sums for the table of skills."""
 
+    needs_every_skill = True
+
     def __init__(self, num_skills: int) -> None:
-        """Start at zero."""
         self.steps = 0
-        self.gain = torch.zeros(num_skills, dtype=torch.float64)
-        self.practised, self.right, self.gain_practised = (torch.zeros_like(self.gain) for _ in range(3))
+        self.gain, self.practised, self.right, self.gain_practised = torch.zeros(4, num_skills, dtype=torch.float64)
 
-    def add(self, trace: Trace) -> None:
+    def add(self, seen: Seen) -> None:
         """Add the written steps of a batch."""
-        shown = trace.shown_BT
-        gains, practised = trace.output.gains_BTC[shown].double(), trace.practised_BTK[shown].double()
-        self.steps += int(shown.sum())
-        self.gain += gains.sum(0).cpu()
-        self.practised += practised.sum(0).cpu()
-        self.gain_practised += (gains * practised).sum(0).cpu()
-        self.right += (practised * trace.batch.response_BT[shown][:, None]).sum(0).cpu()
+        self.steps += int(seen.shown_BT.sum())
+        self.gain += seen.every_skill.gain_K.cpu()
+        row, step, column = cell = (seen.practised_BTC & seen.shown_BT[..., None]).nonzero(as_tuple=True)
+        skill = seen.output.axis.skills_BC.expand(len(seen.batch), -1)[row, column]
+        add_at(self.practised, skill)
+        add_at(self.gain_practised, skill, seen.output.gains_BTC[cell])
+        add_at(self.right, skill, seen.batch.response_BT[row, step])
 
-    def rows(self, model: GainKT, log: InteractionLog) -> pa.Table:
+    def rows(self, model: GainKT, log: InteractionLog) -> Values:
         """One row a skill, with the learnt parameters of its curve and readout."""
         parts = {
             name: part
@@ -209,7 +316,7 @@ class SkillSums:
             value = velocity() if callable(velocity) else velocity
             parameters["velocity"] = np.full(k, float(value.mean()))
         met = self.practised > 0
-        values: dict[str, object] = {
+        return {
             "skill": pa.array(log.skill_names.astype(object)),
             "steps": np.full(k, self.steps),
             "practised_steps": self.practised.long().numpy(),
@@ -218,37 +325,21 @@ class SkillSums:
             "gain_practised_mean": torch.where(met, self.gain_practised / self.practised, nothing).numpy(),
             **parameters,
         }
-        return _as_table(values, SKILLS, k)
 
 
-def _share(x_BTK: Tensor, mask_BTK: Tensor) -> Tensor:
-    """Mean over the masked skills, 0 where there are none; [B, T]."""
-    return (x_BTK * mask_BTK).sum(-1) / mask_BTK.sum(-1).clamp_min(1)
-
-
-def _names(names: NDArray[np.str_], index: NDArray[np.integer]) -> pa.Array:
-    """Names at the given places, without a Python string a row."""
+def _names(names: NDArray[np.str_], index: NDArray[np.integer]) -> pa.DictionaryArray:
+    """Names at the given places, as numbers and the names that occur."""
     used, place = np.unique(index, return_inverse=True)
-    words = pa.array(names[used].astype(object), pa.string())
-    return pa.DictionaryArray.from_arrays(pa.array(place.astype(np.int32)), words).cast(pa.string())
+    return pa.DictionaryArray.from_arrays(
+        pa.array(place.astype(np.int32)), pa.array(names[used].astype(object), pa.string())
+    )
 
 
-def _skill_sets(log: InteractionLog, flat: NDArray[np.int64]) -> pa.Array:
+def _skill_sets(log: InteractionLog, flat: NDArray[np.int64]) -> pa.DictionaryArray:
     """Each step's skill names, joined as `gainkt.names.joined` does."""
-    if log.max_slots == 1:
-        return _names(np.array([escaped(name) for name in log.skill_names.tolist()], dtype=object), log.skills[flat])
-    names, first = log.skill_names, log.skill_offsets
-    return pa.array([joined(names[log.skills[first[m] : first[m + 1]]].tolist()) for m in flat], pa.string())
-
-
-def _as_table(values: dict[str, object], schema: pa.Schema, rows: int) -> pa.Table:
-    """Columns in the schema's order and types; null where there is no value."""
-    columns = [
-        pa.nulls(rows, field.type) if values.get(field.name) is None else _cast(values[field.name], field.type)
-        for field in schema
-    ]
-    return pa.table(columns, schema=schema)
-
-
-def _cast(column: object, kind: pa.DataType) -> pa.Array:
-    return column if isinstance(column, pa.Array) else pa.array(np.asarray(column)).cast(kind, safe=False)
+    first, end = log.skill_offsets[flat], log.skill_offsets[flat + 1]
+    slot = first[:, None] + np.arange((end - first).max(initial=1))
+    sets = np.where(slot < end[:, None], log.skills[np.minimum(slot, end[:, None] - 1)], -1)
+    used, place = np.unique(sets, axis=0, return_inverse=True)
+    words = [joined(log.skill_names[row[row >= 0]].tolist()) for row in used]
+    return pa.DictionaryArray.from_arrays(pa.array(place.ravel().astype(np.int32)), pa.array(words, pa.string()))

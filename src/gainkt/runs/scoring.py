@@ -14,13 +14,15 @@ from omegaconf import DictConfig
 
 from gainkt.data.datamodule import KTDataModule
 from gainkt.digests import read_table
+from gainkt.evaluation.check import Rule
+from gainkt.evaluation.schema import names_in
 from gainkt.evaluation.scorecard.scorecard import scorecard
 from gainkt.files import write_json
 from gainkt.model import GainKT
 from gainkt.names import file_name
 from gainkt.runs.checks import added_rules, step_columns
 from gainkt.runs.folder import Run, read_checkpoint, way_out
-from gainkt.runs.predict import metrics_of, predict
+from gainkt.runs.predict import Scores, metrics_of, predict
 from gainkt.runs.recorder import TABLES, record
 
 
@@ -30,10 +32,8 @@ class Scored:
 
     results: dict[str, Any]
     """As results.json holds them."""
-    model: GainKT
-    """The last phase's best model."""
     validation: pd.DataFrame
-    """Its scored predictions of the validation part."""
+    """Scored predictions of the last phase's best model, of the validation part."""
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -67,10 +67,10 @@ def score_phases(run: Run, datamodule: KTDataModule, device: torch.device | str)
         "selected": selected,
         "phases": phases,
     }
-    return Scored(results, model, validation)
+    return Scored(results, validation)
 
 
-def judge(
+def tabulate(
     run: Run,
     model: GainKT,
     datamodule: KTDataModule,
@@ -78,28 +78,26 @@ def judge(
     folder: Path,
     *,
     trajectories: DictConfig,
-    validation: pd.DataFrame | None = None,
     checks: DictConfig | None = None,
     device: torch.device | str = "cpu",
-) -> dict[str, Any]:
-    """Record what a model says about a part of the data, and write and return its scorecard.
+) -> pd.DataFrame:
+    """Record what a model says about a part of the data, and return its scored predictions.
 
     Args:
-        run: whose training is judged for stability.
+        run: that the model is of.
         model: one of the run's best models.
         datamodule: the data, with the model's numbering of skills.
         part: train, valid or test.
-        folder: where predictions.parquet, trajectories.parquet, skills.parquet and scorecard.json go.
+        folder: where the tables go (`gainkt.runs.recorder.record`).
         trajectories: students (all where null) and seed, as in conf/train.yaml.
-        validation: scored predictions of the validation part; Encoder 2's AUC is judged on the lower of the two.
         checks: a `scorecard` node (conf/scorecard) that says which checks are added; the run's own where None.
         device: where to compute.
 
     Raises:
         ConfigError: an added check is not what a check must be.
     """
-    added = added_rules(run.config.get("scorecard") if checks is None else checks)
-    paths = record(
+    scores = Scores()
+    record(
         model,
         datamodule,
         part,
@@ -107,21 +105,48 @@ def judge(
         device=device,
         num_students=trajectories.students,
         seed=trajectories.seed,
-        columns=step_columns(added),
+        columns=step_columns(_added(run, checks)),
+        also=[scores],
     )
-    tables = {name: pd.read_parquet(path) for name, path in paths.items()}
+    return scores.table()
+
+
+def judge(
+    run: Run,
+    datamodule: KTDataModule,
+    part: str,
+    folder: Path,
+    *,
+    validation: pd.DataFrame | None = None,
+    checks: DictConfig | None = None,
+) -> dict[str, Any]:
+    """Write and return the scorecard of the tables in a folder.
+
+    Args:
+        run: whose training is judged for stability.
+        datamodule: the data.
+        part: that the tables are of.
+        folder: with the tables of `tabulate`; scorecard.json is put beside them.
+        validation: scored predictions of the validation part; Encoder 2's AUC is judged on the lower of the two.
+        checks: as `tabulate` was given.
+
+    Raises:
+        ConfigError: an added check is not what a check must be.
+    """
     card = scorecard(
-        tables["predictions"],
-        tables["trajectories"],
-        tables["skills"],
+        *(_read(folder / f"{name}.parquet") for name in ("predictions", "trajectories", "skills")),
         training=watched_training(run),
         validation=validation,
-        num_skills=model.num_skills,
-        added=added,
+        num_skills=run.sizes.num_skills,
+        added=_added(run, checks),
     )
     card["protocol"] |= {"name": run.config.name, "data": datamodule.protocol, "split": part}
     write_json(folder / "scorecard.json", card)
     return card
+
+
+def _added(run: Run, checks: DictConfig | None) -> tuple[Rule, ...]:
+    return added_rules(run.config.get("scorecard") if checks is None else checks)
 
 
 def tables_of(
@@ -151,14 +176,18 @@ def tables_of(
     home, steps = run.directory.path, datamodule.log_.lengths[datamodule.students(part)].sum()
     paths = {name: home / f"{name}.parquet" for name in names}
     if as_trained(run, part, phase) and all(path.is_file() for path in paths.values()):
-        tables = {name: read_table(path, way_out(path)) for name, path in paths.items()}
+        tables = {name: _read(path) for name, path in paths.items()}
         are_new = all(set(TABLES[name].names) <= set(table) for name, table in tables.items())
         if are_new and len(tables.get("predictions", range(steps))) == steps:
             return tables
     with tempfile.TemporaryDirectory() as temporary:
         model = run.model(phase)
         paths = record(model, datamodule, part, Path(temporary), device=device, num_students=num_students)
-        return {name: pd.read_parquet(paths[name]) for name in names}
+        return {name: _read(paths[name]) for name in names}
+
+
+def _read(path: Path) -> pd.DataFrame:
+    return read_table(path, way_out(path), categories=names_in(TABLES[path.stem]))
 
 
 def folder_for(run: Run, datamodule: KTDataModule, part: str, phase: str) -> Path:

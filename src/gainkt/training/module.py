@@ -72,7 +72,7 @@ class GainKTModule(LightningModule):
             self.model.check_columns(batch)
             self.is_checked = True
         state = self.train_carrier.before(batch)
-        output = self.model(batch, state, every_skill=self.loss.needs_every_skill(self.weights))
+        output = self.model(batch, state, every_skill=self.loss.needs_every_skill(self.weights) or None)
         self.train_carrier.after(batch, output)
         raw = self.loss(output, batch, self.weights)
         weighted = {name: self.weights[name] * value for name, value in raw.items()}

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from gainkt.data.datamodule import KTDataModule
+from gainkt.digests import held_to
 from gainkt.errors import ConfigError, DataError
 from gainkt.reporting.page import PAGE, require_pages
 from gainkt.reporting.page.notebook import Page
@@ -34,8 +35,7 @@ def run_page(
         parts: of predictions, for the explorer: student, step, and a column of numbers a part.
 
     Raises:
-        ConfigError: the run did not finish, or what draws pages is not installed.
-        DataError: a file in its folder cannot be read.
+        ConfigError: the run did not finish, a file in its folder is damaged, or what draws pages is not installed.
     """
     require_pages()
     from gainkt.reporting.page import run_page as page
@@ -47,7 +47,9 @@ def run_page(
         truth = true_mastery(run)
     except (ConfigError, DataError, OSError) as error:
         transfer = f"Not measured: {error}."
-    return Page(page.run_page(gather(run, most_rows=rows, seed=seed, transfer=transfer, truth=truth, parts=parts)))
+    content = gather(run, most_rows=rows, seed=seed, transfer=transfer, truth=truth, parts=parts)
+    with held_to(run.directory.path, "have the reports in it made again", *page.FAULTS):
+        return Page(page.run_page(content))
 
 
 def true_mastery(run: Run) -> pd.DataFrame | None:

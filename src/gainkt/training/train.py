@@ -24,8 +24,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from gainkt.config import build, check_keys, said
 from gainkt.data.datamodule import KTDataModule
-from gainkt.digests import exists
+from gainkt.digests import exists, read_table
 from gainkt.errors import ConfigError, ReportError, Terminated
+from gainkt.evaluation.schema import TRAJECTORIES, names_in
 from gainkt.files import claimed, write_json, write_whole
 from gainkt.losses import Loss
 from gainkt.losses.loss import check_bce_weights
@@ -55,7 +56,7 @@ from gainkt.runs.folder import (
 )
 from gainkt.runs.received import leaves, packages_of, read_config
 from gainkt.runs.reports import align_run, diagnose_run
-from gainkt.runs.scoring import judge, score_phases
+from gainkt.runs.scoring import judge, score_phases, tabulate
 from gainkt.training.callbacks.checkpoint import PhaseCheckpoint, WholeCheckpointIO
 from gainkt.training.callbacks.early_stopping import PhaseEarlyStopping
 from gainkt.training.callbacks.folder_stands import FolderStands
@@ -165,22 +166,15 @@ def _train(cfg: DictConfig, directory: RunDirectory, resumes: bool, overrides: S
         table.rows = table.rows or _rows(saved)
         _require_bests(directory, table.rows, cfg)
         table.write()  # what is on disk may be damaged where a finished run is resumed
-        scored = score_phases(run, datamodule, trainer.strategy.root_device)
+        device = trainer.strategy.root_device
+        scored = score_phases(run, datamodule, device)
         _record(scored.results, directory, loggers)
         card, reports = None, Reports(directory)
-        device = trainer.strategy.root_device
         if cfg.trajectories.write:
-            with reports.part("the scorecard", "evaluate", ", with trajectories.students=50 in less memory"):
-                card = judge(
-                    run,
-                    scored.model,
-                    datamodule,
-                    "test",
-                    directory.path,
-                    trajectories=cfg.trajectories,
-                    validation=scored.validation,
-                    device=device,
-                )
+            with reports.part("the scorecard", "evaluate"):
+                asked: dict[str, Any] = {"trajectories": cfg.trajectories, "device": device}
+                tabulate(run, run.model(), datamodule, "test", directory.path, **asked)
+                card = judge(run, datamodule, "test", directory.path, validation=scored.validation)
         with reports.part("the pictures", "train", argument="run.resume"):
             _draw(directory, cfg.name, tables=card is not None)
         status = "failed" if reports.failures else "success"
@@ -366,7 +360,8 @@ def _draw(directory: RunDirectory, name: str, *, tables: bool) -> None:
     """Draw training.png and, where there are tables, students.png."""
     save_figure(training_figure(pd.read_csv(directory.metrics), name), directory.path / "training.png")
     if tables:
-        trajectories = pd.read_parquet(directory.path / "trajectories.parquet")
+        path = directory.path / "trajectories.parquet"
+        trajectories = read_table(path, way_out(path), categories=names_in(TRAJECTORIES))
         save_figure(students_figure(trajectories), directory.path / "students.png")
 
 

@@ -42,6 +42,23 @@ def test_weighted_quantiles_are_those_of_numpy(share: float) -> None:
     assert quantiles_of_weights(student, x, [share])(np.ones(40)) == np.quantile(x, share, method="inverted_cdf")
 
 
+def test_a_quantile_beyond_its_neighbourhood_is_found() -> None:
+    student, x = np.repeat([0, 1], 500), np.arange(1000.0)
+    median = quantiles_of_weights(student, x, [0.5])
+    assert [median(np.array(w))[0] for w in ([1.0, 1.0], [1.0, 0.0], [0.0, 1.0], [9.0, 1.0])] == [499, 249, 749, 277]
+
+
+def test_auc_of_very_many_rows_keeps_its_value_and_spread(monkeypatch: pytest.MonkeyPatch) -> None:
+    student, p, y = rows(n=20_000, decimals=9)
+    bootstrap = StudentBootstrap(40, 100)
+    exact = bootstrap.auc(student, p, y)
+    monkeypatch.setattr("gainkt.evaluation.statistics.bootstrap.EXACT_ROWS", 1000)
+    binned = bootstrap.auc(student, p, y)
+    assert binned.value == exact.value
+    assert np.abs(binned.replicates_R - exact.replicates_R).max() < 1e-2 * exact.replicates_R.std()
+    assert (binned.replicates_R != exact.replicates_R).any(), "nothing was binned: the test could not fail"
+
+
 def test_moments_equal_those_of_the_rows_drawn() -> None:
     student, x, y = rows()
     bootstrap = StudentBootstrap(40, 5, seed=3)

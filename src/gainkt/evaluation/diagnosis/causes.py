@@ -141,7 +141,7 @@ def agreement(tables: Tables) -> Finding:
 def wrong_skill(tables: Tables) -> Finding:
     """Recompute from the trajectories what each scored step should have been predicted from, and count what differs.
 
-    mastery = minimum over the step's own skills of the mastery after the student's previous step;
+    mastery = minimum over the step's own skills of their curves' mastery before the step;
     p2 = sigmoid((mastery - theta) / T - item difficulty) at steps of one skill.
     """
     own, y = tables.own, tables.response
@@ -164,7 +164,6 @@ def wrong_skill(tables: Tables) -> Finding:
     won = auc_of(margin[single], part) - auc_of(p2[single], part) if can else 0.0
     measured: dict[str, Any] = {
         "steps_checked": len(mastery),
-        "steps_at_seams": own.seams,
         "steps_not_in_trajectories": own.missing,
         "mastery_mismatches": mismatches,
         "p2_mismatches": misread,

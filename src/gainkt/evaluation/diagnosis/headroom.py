@@ -13,13 +13,11 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from gainkt.evaluation.evidence import practised
 from gainkt.evaluation.statistics.bootstrap import Array
 from gainkt.evaluation.statistics.breakdowns import auc_of, step_skills
 from gainkt.evaluation.statistics.logistic import fit_logistic, log_loss, logit_of
 from gainkt.evaluation.statistics.measurable import Unmeasurable, column_of
-
-SEAM = 1e-3
-"""Share of practice that is missing from one step to the next where a long history was cut into windows."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +48,7 @@ class OwnSkills:
     practice_N: Array
     """Practice before the step."""
     mastery_N: Array
-    """Mastery after the student's previous step."""
-    seams: int
-    """Steps left out because a long history was cut into windows before them."""
+    """Mastery before the step."""
     missing: int
     """Steps left out because the trajectories lack them: they were cut to a few students."""
 
@@ -180,8 +176,8 @@ class Tables:
         Raises:
             Unmeasurable: there are no trajectories.
         """
-        trajectories, names = self.trajectories, pd.Index(self.skills["skill"])
-        if not len(trajectories):
+        rows, names = practised(self.trajectories), pd.Index(np.asarray(self.skills["skill"]))
+        if not len(rows):
             raise Unmeasurable("the trajectories are empty")
         student_N, students = pd.factorize(self.predictions["student"])
         steps = self.predictions["step"].to_numpy(dtype=np.int64)
@@ -189,34 +185,28 @@ class Tables:
         def key(student: Array, skill: Array, step: Array) -> Array:
             return (student.astype(np.int64) * len(names) + skill) * (int(steps.max()) + 2) + step
 
-        held = key(
-            pd.Index(students).get_indexer(pd.Index(trajectories["student"])),
-            names.get_indexer(pd.Index(trajectories["skill"])),
-            trajectories["step"].to_numpy(),
-        )
+        def numbers(column: str, known: pd.Index) -> Array:
+            code, found = pd.factorize(rows[column])
+            return known.get_indexer(pd.Index(np.asarray(found)))[code]
+
+        held = key(numbers("student", pd.Index(np.asarray(students))), numbers("skill", names), rows["step"].to_numpy())
         order = np.argsort(held, kind="stable")
         held = held[order]
-        gain, practice, mastery = (
-            trajectories[name].to_numpy(dtype=np.float64)[order] for name in ("gain", "practice", "mastery")
-        )
         row, skill = (x[self.is_scored[self.members[0]]] for x in self.members)
         wanted = np.where(skill >= 0, key(student_N[row], skill, steps[row]), -9)
         now = np.minimum(np.searchsorted(held, wanted), len(held) - 1)
-        before = np.maximum(now - 1, 0)
-        found, follows = held[now] == wanted, held[before] == wanted - 1
-        started = practice[now] - gain[now]
-        # A new window starts anew with practice, and with the skills that it meets.
-        seam = found & (~follows | (np.abs(started - practice[before]) > SEAM * (1 + practice[now])))
         number = (np.cumsum(self.is_scored) - 1)[row]  # among the scored rows
-        missing_M, seam_M = (np.bincount(number, x, len(self.scored)) > 0 for x in (~found, seam))
-        kept = ~(missing_M | seam_M)[number]
-        first = np.flatnonzero(np.diff(number[kept], prepend=-1))
+        missing_M = np.bincount(number, held[now] != wanted, len(self.scored)) > 0
+        kept = ~missing_M[number]
+        first, now = np.flatnonzero(np.diff(number[kept], prepend=-1)), order[now[kept]]
+        gain, practice, mastery = (
+            rows[name].to_numpy(dtype=np.float64)[now] for name in ("gain", "practice", "mastery_before")
+        )
         return OwnSkills(
             row_M=number[kept][first],
             first_M=first,
             skill_N=skill[kept],
-            practice_N=started[kept],
-            mastery_N=mastery[before[kept]],
-            seams=int((seam_M & ~missing_M).sum()),
+            practice_N=practice - gain,
+            mastery_N=mastery,
             missing=int(missing_M.sum()),
         )

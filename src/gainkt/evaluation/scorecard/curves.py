@@ -20,6 +20,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from gainkt.evaluation.evidence import practised
 from gainkt.evaluation.statistics.bootstrap import Array
 from gainkt.evaluation.statistics.logistic import sigmoid
 from gainkt.evaluation.statistics.measurable import Unmeasurable, column_of
@@ -48,7 +49,7 @@ def curve_shapes(trajectories: pd.DataFrame) -> pd.DataFrame:
     """Fit the three models to every student-skill curve with at least 8 opportunities.
 
     Args:
-        trajectories: schema.TRAJECTORIES; its relevant rows are the opportunities, in order.
+        trajectories: schema.TRAJECTORIES; the rows that practise are the opportunities, in order.
 
     Returns:
         A row a curve: student, skill, opportunities, constant, line, sigmoid (BIC of each), a, b, c, d
@@ -57,7 +58,7 @@ def curve_shapes(trajectories: pd.DataFrame) -> pd.DataFrame:
     Raises:
         Unmeasurable: no curve is that long, or a mastery is not finite.
     """
-    rows = trajectories[trajectories["relevant"]]
+    rows = practised(trajectories)
     history, students = history_codes(rows)
     skill, skills = pd.factorize(rows["skill"])
     curve = history * max(len(skills), 1) + skill

@@ -1,7 +1,7 @@
 """How sure a figure is: resampling whole students, because the steps of one student are not independent.
 
 A resample is a weight a student (how often it was drawn). Every statistic here is a function of these weights,
-exact with ties, and prepared once (sorted, or summed by student) so that 500 resamples cost under a second.
+exact with ties, and prepared once (sorted, or summed by student) so that a resample costs one look at each row or less.
 """
 
 from __future__ import annotations
@@ -10,9 +10,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import csr_array
 
 Array = np.ndarray
 CONFIDENCE = 0.95
+BLOCK = 1 << 23
+"""Weights that are held as float64 at once."""
+EXACT_ROWS = 2_000_000
+BINS, RESAMPLES = 1 << 14, 64
+"""Of AUC beyond that many rows: bins, and resamples at once."""
+MARGIN = 0.03
+"""Share of rows on either side of a quantile among which a resample's is looked for first."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +55,14 @@ class StudentBootstrap:
 
     def __init__(self, num_students: int, resamples: int = 500, seed: int = 0) -> None:
         draw = np.random.default_rng(seed)
-        self.counts_RS = np.empty((resamples, num_students))
+        self.counts_RS = np.empty((resamples, num_students), dtype=np.uint16)
         for counts_S in self.counts_RS:
             drawn = draw.integers(num_students, size=num_students)
             counts_S[:] = np.bincount(drawn, minlength=num_students)
+
+    def __len__(self) -> int:
+        """R."""
+        return len(self.counts_RS)
 
     @property
     def num_students(self) -> int:
@@ -59,7 +71,7 @@ class StudentBootstrap:
 
     def estimate(self, statistic: Callable[[Array], float]) -> Estimate:
         """Evaluate a function of the students' weights [S] on the data itself (all 1) and on each resample."""
-        replicates = np.array([statistic(counts_S) for counts_S in self.counts_RS])
+        replicates = np.array([statistic(counts_S.astype(np.float64)) for counts_S in self.counts_RS])
         return Estimate(float(statistic(np.ones(self.num_students))), replicates)
 
     def of_sums(self, student_N: Array, columns: list[Array], statistic: Callable[..., Array]) -> Estimate:
@@ -73,7 +85,9 @@ class StudentBootstrap:
         sums_SF = np.stack([np.bincount(student_N, column, self.num_students) for column in columns], -1)
         with np.errstate(divide="ignore", invalid="ignore"):
             value = statistic(*sums_SF.sum(0))
-            return Estimate(float(value), statistic(*(self.counts_RS @ sums_SF).T))
+            some = max(1, BLOCK // self.num_students)
+            blocks = [self.counts_RS[r : r + some].astype(np.float64) @ sums_SF for r in range(0, len(self), some)]
+            return Estimate(float(value), statistic(*np.concatenate(blocks).T))
 
     def mean(self, student_N: Array, x_N: Array) -> Estimate:
         """Mean over rows."""
@@ -101,8 +115,33 @@ class StudentBootstrap:
         return self.of_sums(student_N, [np.ones(len(x)), x, y, x * x, y * y, x * y], pearson)
 
     def auc(self, student_N: Array, probability_N: Array, response_N: Array) -> Estimate:
-        """Area under the ROC curve over rows, ties counting half; nan with one class only."""
-        return self.estimate(auc_of_weights(student_N, probability_N, response_N))
+        """Area under the ROC curve over rows, ties counting half; nan with one class only.
+
+        Of more than `EXACT_ROWS` rows the resamples compare probabilities in `BINS` equal bins, which moves them by a
+        thousandth of their spread; the value stays exact.
+        """
+        auc = auc_of_weights(student_N, probability_N, response_N)
+        if len(student_N) <= EXACT_ROWS:
+            return self.estimate(auc)
+        value, binned_R = auc(np.ones(self.num_students)), self._binned_auc(student_N, probability_N, response_N > 0)
+        return Estimate(value, binned_R[1:] + (value - binned_R[0]))
+
+    def _binned_auc(self, student_N: Array, probability_N: Array, right_N: Array) -> Array:
+        """AUC of the data and of each resample, with probabilities of one bin as ties, [1 + R]."""
+        edges = np.unique(np.quantile(probability_N, np.linspace(0, 1, BINS + 1)))
+        bin_N = np.searchsorted(edges, probability_N)
+        wrong, right = (
+            csr_array((np.ones(len(bin_N[side])), (bin_N[side], student_N[side])), (len(edges) + 1, self.num_students))
+            for side in (~right_N, right_N)
+        )
+        found, weights = [], np.concatenate([np.ones_like(self.counts_RS[:1]), self.counts_RS])
+        for first in range(0, len(weights), RESAMPLES):
+            weight_SR = np.ascontiguousarray(weights[first : first + RESAMPLES].T.astype(np.float64))
+            wrong_BR, right_BR = wrong @ weight_SR, right @ weight_SR
+            below_BR = np.cumsum(wrong_BR, 0) - wrong_BR / 2
+            with np.errstate(invalid="ignore"):
+                found.append((right_BR * below_BR).sum(0) / (right_BR.sum(0) * wrong_BR.sum(0)))
+        return np.concatenate(found)
 
 
 def auc_of_weights(student_N: Array, probability_N: Array, response_N: Array) -> Callable[[Array], float]:
@@ -125,9 +164,9 @@ def auc_of_weights(student_N: Array, probability_N: Array, response_N: Array) ->
     right_p, right_student = probability_N[right][by_probability], student_N[right][by_probability]
     below = np.searchsorted(wrong_p, right_p, "left")
     below_or_tied = np.searchsorted(wrong_p, right_p, "right")
-    wrong_up_to = np.zeros(len(wrong_p) + 1)
 
     def auc(weight_S: Array) -> float:
+        wrong_up_to = np.zeros(len(wrong_p) + 1)
         np.cumsum(weight_S[wrong_student], out=wrong_up_to[1:])
         weight = weight_S[right_student]
         pairs = weight.sum() * wrong_up_to[-1]
@@ -148,11 +187,26 @@ def quantiles_of_weights(student_N: Array, x_N: Array, shares: list[float]) -> C
         A function of weights [S] that gives [Q] (inverse of the distribution function; no interpolation).
     """
     order = np.argsort(x_N, kind="stable")
-    x, student = x_N[order], student_N[order]
+    x, student, size = x_N[order], student_N[order], len(x_N)
+    num_students = int(student_N.max(initial=-1)) + 1
+    near = [(max(0, int((share - MARGIN) * size)), min(size, int((share + MARGIN) * size) + 1)) for share in shares]
+    below_QS, all_S = _counts(num_students, *(student[:first] for first, _ in near)), _counts(num_students, student)[0]
+
+    def quantile(weight_S: Array, share: float, first: int, end: int, below: float) -> float:
+        reached = below + np.cumsum(weight_S[student[first:end]])
+        wanted = share * (weight_S[:num_students] @ all_S)
+        if (first and below >= wanted) or (end < size and reached[-1] < wanted):  # an odd resample
+            return quantile(weight_S, share, 0, size, 0.0)
+        return x[min(first + np.searchsorted(reached, wanted, "left"), size - 1)]
 
     def quantiles(weight_S: Array) -> Array:
-        reached = np.cumsum(weight_S[student])
-        at = np.searchsorted(reached, np.asarray(shares) * reached[-1], "left")
-        return x[np.minimum(at, len(x) - 1)]
+        below_Q = below_QS @ weight_S[:num_students]
+        asked = zip(shares, near, below_Q, strict=True)
+        return np.array([quantile(weight_S, share, *ends, below) for share, ends, below in asked])
 
     return quantiles
+
+
+def _counts(num_students: int, *student: Array) -> Array:
+    """Rows of each student by kind of row, float64 [F, S]."""
+    return np.stack([np.bincount(rows, minlength=num_students) for rows in student]).astype(np.float64)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from jinja2 import TemplateError
 
 from gainkt.names import visible
 from gainkt.reporting.page.charts import Chart, calibration, skill_curve, student_charts
@@ -26,6 +27,8 @@ METRICS = {
 ENCODERS = {"encoder1": "Encoder 1", "encoder2": "Encoder 2"}
 PARTS = {"val": "validation", "test": "test", "train": "training", "valid": "validation"}
 PARAMETERS = ("beta", "saturation", "offset", "experience", "threshold", "temperature", "guess", "slip")
+FAULTS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, TemplateError)
+"""What content of another form than reports have leads to."""
 MOST_MATRIX = 40
 """Skills that a picture of the transfer between all of them has room for."""
 MOST_PAIRS = 30
