@@ -19,6 +19,7 @@ import argparse
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -43,6 +44,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+import gainkt.training.train
 from gainkt.advise import advise_config
 from gainkt.align import align_config
 from gainkt.config import build, conf_dir, known_keys, one_line, register_resolvers
@@ -69,6 +71,8 @@ TINY = (
 )
 PATIENCE = 400
 """Seconds after which a trial is said to hang."""
+MEMORY = 16 << 30
+"""Bytes of address space of a trial: what grows beyond fails."""
 HOSTILE = (
     "$x$",
     "[/x]",
@@ -119,6 +123,7 @@ def forked(work: Callable[[], Any], place: Path, meanwhile: Callable[[int], None
     answer = place / f"answer-{time.monotonic_ns()}.json"
     process = os.fork()
     if not process:
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         with open(place / "output.txt", "a") as out:
             os.dup2(out.fileno(), 1)
             os.dup2(out.fileno(), 2)
@@ -202,7 +207,8 @@ class Stage:
             cfg = composed("train", f"experiment={experiment}", *TINY)
             return len(build(cfg.schedule).phases(cfg.trainer.max_epochs)) > 1
 
-        return [name for name in self.experiments if has_phases(name)]
+        own = {name: Path(conf_dir(), "experiment", f"{name}.yaml").read_text() for name in self.experiments}
+        return [name for name in self.experiments if "schedule" in own[name] and has_phases(name)]
 
     def config(self, experiment: str, run: Path) -> DictConfig:
         """The config of a small run of an experiment."""
@@ -604,6 +610,8 @@ def main() -> int:
     parser.add_argument("--output", type=Path, help="file for the table, in Markdown")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    # Pictures take longer than these runs, and are drawn when all that is compared stands.
+    gainkt.training.train._draw = lambda *given, **more: None
     chosen = [kind for kind in ATTACKS if not options.only or kind.__name__ in options.only]
     table, worst = attack(options.minutes, options.seed, chosen)
     lines = [

@@ -120,7 +120,7 @@ def judge(options: argparse.Namespace) -> None:
         folder = Path(temporary)
         make_tables(folder, options.steps)
         done = subprocess.run([sys.executable, "-c", JUDGE, temporary], capture_output=True, text=True)
-        print(done.stdout or done.stderr, end="")
+        print(done.stdout or f"exit status {done.returncode}: {done.stderr[-500:]}", end="")
 
 
 def make_tables(folder: Path, num_steps: int, num_skills: int = 200, length: int = 100) -> None:

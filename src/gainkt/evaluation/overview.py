@@ -9,6 +9,12 @@ from gainkt.evaluation.statistics.breakdowns import concordance, step_skills
 
 BELIEFS = ("item_difficulty", "readiness", "velocity")
 """Columns of the predictions that say why a step was predicted as it was."""
+PARAMETERS = ("beta", "offset", "saturation", "experience", "threshold", "temperature", "guess", "slip")
+PARTS = ("initial", "practice", "velocity", "readiness", "mastery", "item")
+"""What a prediction is made of: a skill's initial mastery, practice, velocity and readiness, or mastery as a whole
+where these do not add up; and the item."""
+ROUNDING = 2e-3
+"""Difference of logits that float32 makes of a probability."""
 BAND = (0.1, 0.5, 0.9)
 """Quantiles of the students' mastery that a skill's curve shows."""
 FEWEST = 5
@@ -25,7 +31,8 @@ def practised_cells(predictions: pd.DataFrame, trajectories: pd.DataFrame) -> pd
         before the step, the minimum), the columns of BELIEFS, gain, mastery (after the step, as believed then),
         mastery_final (as believed at the end) and opportunity (of the student on the skill, from 1).
     """
-    cells = trajectories.loc[trajectories["relevant"], ["student", "step", "skill", "gain", "mastery", "mastery_final"]]
+    kept = ["student", "step", "skill", "gain", "practice", "mastery", "mastery_final"]
+    cells = trajectories.loc[trajectories["relevant"], kept]
     said = ["student", "step", "item", "response", "scored", "p1", "p2", "mastery", *BELIEFS]
     told = predictions[said].rename(columns={"mastery": "before"})
     rows = cells.merge(told, on=["student", "step"], how="left", validate="m:1")
@@ -33,6 +40,39 @@ def practised_cells(predictions: pd.DataFrame, trajectories: pd.DataFrame) -> pd
     rows = rows.iloc[np.lexsort((np.arange(len(rows)), rows["step"], order))].reset_index(drop=True)
     rows["opportunity"] = rows.groupby(["student", "skill"], sort=False).cumcount() + 1
     return rows
+
+
+def prediction_parts(cells: pd.DataFrame, skills: pd.DataFrame) -> pd.DataFrame:
+    """Return what Encoder 2's logit at each cell is made of, in logits; the columns of PARTS.
+
+    The curve's argument is a sum, a = -offset + beta W(P) + beta (gamma - 1) W(P) + o, with W(P) = E log(1 + P / E), or
+    P where practice does not wear off. A part is what it adds to the logit when the parts come in this order, through
+    M_sat sigmoid(a) and the readout: (m - threshold) / temperature, guess + (1 - slip - guess) m, or m itself. It is
+    as `gainkt.runs.explanation` takes a prediction apart, but for all practice together.
+
+    Where that does not come to the prediction (several skills at the step, or another curve or readout), the parts of
+    mastery are missing, and `mastery` has them together.
+    """
+    known = skills.set_index("skill").astype(float, errors="ignore")
+    of = {name: cells["skill"].map(known[name]).to_numpy(dtype=float) for name in PARAMETERS}
+    practice = (cells["practice"] - cells["gain"]).clip(lower=0).to_numpy(dtype=float)
+    difficulty, readiness, velocity, p2 = (cells[name].to_numpy(dtype=float) for name in (*BELIEFS, "p2"))
+    with np.errstate(all="ignore"):
+        worth = of["beta"] * np.where(
+            np.isnan(of["experience"]), practice, of["experience"] * np.log1p(practice / of["experience"])
+        )
+        argument = np.cumsum([-of["offset"], worth, (velocity - 1) * worth, readiness], axis=0)
+        mastery = of["saturation"] / (1 + np.exp(-argument))
+        right = of["guess"] + (1 - of["slip"] - of["guess"]) * mastery
+        right = np.where(np.isnan(right), mastery, right)
+        read = (mastery - of["threshold"]) / of["temperature"]
+        read = np.where(np.isnan(read), np.log(right / (1 - right)), read)
+        logit = np.log(p2 / (1 - p2)) + difficulty
+    parts = dict(zip(PARTS, np.diff(read, axis=0, prepend=0), strict=False))
+    alone = ~cells.duplicated(["student", "step"], keep=False).to_numpy()
+    adds_up = alone & (np.abs(read[-1] - logit) < ROUNDING * (1 + np.abs(logit)))
+    table = pd.DataFrame({name: np.where(adds_up, values, np.nan) for name, values in parts.items()}, index=cells.index)
+    return table.assign(mastery=np.where(adds_up, np.nan, logit), item=-difficulty)
 
 
 def mastery_now(trajectories: pd.DataFrame) -> pd.DataFrame:

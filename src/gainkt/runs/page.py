@@ -26,13 +26,17 @@ MOST_ROWS = 250_000
 REPORTS = {"card": "scorecard", "diagnosis": "diagnosis", "advice": "advice", "alignment": "alignment"}
 MODEL_PARTS = ("gain_head", "receivers", "curve", "readout", "velocity", "readiness")
 PARTS = [
+    {"name": "part_initial", "title": "logit: initial mastery"},
+    {"name": "part_practice", "title": "logit: practice so far"},
+    {"name": "part_velocity", "title": "logit: student's velocity"},
+    {"name": "part_readiness", "title": "logit: student's readiness"},
+    {"name": "part_mastery", "title": "logit: mastery"},
+    {"name": "part_item", "title": "logit: item's difficulty"},
     {"name": "before", "title": "mastery before the step"},
-    {"name": "readiness", "title": "readiness, logits"},
     {"name": "velocity", "title": "velocity"},
-    {"name": "item_difficulty", "title": "item's difficulty, logits"},
 ]
 """Columns of the cells that say why Encoder 2 predicted as it did."""
-TRAJECTORY = ("student", "step", "skill", "relevant", "gain", "mastery", "mastery_final")
+TRAJECTORY = ("student", "step", "skill", "relevant", "gain", "practice", "mastery", "mastery_final")
 """Columns of the trajectories that are read."""
 TRANSFER_STEPS = 20_000
 """Steps over which transfer between skills is measured, at most."""
@@ -97,11 +101,15 @@ def _tables(
     """Tables by student, skill and step; None each where the run recorded none."""
     names = ("cells", "now", "students", "skills", "curves", "sample")
     paths = {name: home / f"{name}.parquet" for name in TABLES}
+    last = paths.pop("mastery")
     if not all(exists(path, way_out(path)) for path in paths.values()):
         return {**dict.fromkeys(names), "parts": []}
     predictions, skills = (read_table(paths[name], way_out(paths[name])) for name in ("predictions", "skills"))
     trajectories = read_table(paths["trajectories"], way_out(paths["trajectories"]), TRAJECTORY)
-    cells, now = overview.practised_cells(predictions, trajectories), overview.mastery_now(trajectories)
+    cells = overview.practised_cells(predictions, trajectories)
+    # Trajectories of older versions, which have no such table, go on at steps that practise other skills.
+    columns, is_there = ("student", "skill", "mastery"), exists(last, way_out(last))
+    now = read_table(last, way_out(last), columns) if is_there else overview.mastery_now(trajectories)
     students = overview.by_student(predictions, now)
     found = {
         "students": students,
@@ -118,6 +126,7 @@ def _tables(
             f"A random sample (seed {seed}) of {len(drawn):,} of {num_known:,} students is shown here; "
             "the report's numbers are over all of them."
         )
+    cells = cells.join(overview.prediction_parts(cells, skills).add_prefix("part_"))
     if truth is not None:
         cells = cells.merge(truth, on=["student", "step", "skill"], how="left")
     listed = list(PARTS)

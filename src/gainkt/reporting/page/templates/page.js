@@ -239,12 +239,12 @@ async function explore(data) {
     [$("step").value, $("step-number").textContent] = [at, `${at} of ${rows.at(-1).step}`];
     for (const id of ["pointer1", "pointer2"]) doc.get_model_by_name(id).setv({location: at, visible: true});
     if (Number($("span").value)) zoom(doc);
-    const logit = Math.log(one.p2 / (1 - one.p2)), item = one.parts.find(([title]) => title.startsWith("item's"));
+    const logit = Math.log(one.p2 / (1 - one.p2)).toFixed(2), signed = (x) => (x < 0 ? "" : "+") + three(x);
     const truth = (r) => (C.true_mastery ? ` (true ${three(r.true_mastery)})` : "");
+    const told = ([title, x]) => [title, title.startsWith("logit: ") ? signed(x) : three(x)];
     const facts = [
-      ["Encoder 1 said", three(one.p1)], ["Encoder 2 said", `${three(one.p2)} (${logit.toFixed(2)} logits)`],
-      ...(item ? [["from mastery, logits", (logit + item[1]).toFixed(2)], [item[0], (-item[1]).toFixed(2)]] : []),
-      ...one.parts.filter((part) => part !== item).map(([title, x]) => [title, three(x)]),
+      ["Encoder 1 said", three(one.p1)], ["Encoder 2 said", `${three(one.p2)} (logit ${logit})`],
+      ...one.parts.filter(([, x]) => Number.isFinite(x)).map(told),
       ...here.flatMap((r) => [[`gain, ${data.skills[r.skill]}`, three(r.gain)],
         [`mastery after it, ${data.skills[r.skill]}`, three(r.mastery) + truth(r)]]),
     ];
