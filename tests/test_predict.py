@@ -64,7 +64,7 @@ def test_a_fitted_run_is_one_like_any_other(run: Fitted, answers: pd.DataFrame, 
     read.require_same_data(datamodule)
     found = metrics_of(predict(read.model(), datamodule.loader("test")))
     assert found == run.results["phases"][run.results["selected"]]["figures"]["test"]
-    run.report()
+    run.show()
     assert "E1 AUC" in capsys.readouterr().out
     assert run.scorecard is not None
 

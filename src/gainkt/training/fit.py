@@ -17,6 +17,7 @@ from gainkt.arguments import quoted
 from gainkt.data.readers.table import TableReader, table_reader
 from gainkt.files import write_whole
 from gainkt.overrides import compose_train, hydra_text
+from gainkt.reporting.page.notebook import Page
 from gainkt.reporting.run_view import show_run
 from gainkt.runs.trained import TrainedModel, load
 from gainkt.training.train import RunResult, train
@@ -49,7 +50,11 @@ class Fitted:
         """The best model of the last phase, as `gainkt.load(folder)` gives it."""
         return load(self.folder)
 
-    def report(self) -> None:
+    def report(self) -> Page:
+        """Return the run's page, which a notebook shows and `save` writes (`pip install 'gainkt[report]'`)."""
+        return self.done.report()
+
+    def show(self) -> None:
         """Print what `gainkt train` prints in the end: figures, scorecard, and what carries the prediction."""
         show_run(self.results, self.scorecard, self.done.diagnosis, self.done.alignment, self.folder)
 
