@@ -93,9 +93,10 @@ for (const button of all(".copy")) button.addEventListener("click", () => {
 // Columns of numbers: thousandths become numbers again, NaN where they are missing.
 const TYPES = {u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, i2: Int16Array};
 async function unpack({columns, bytes}) {
-  const packed = new Blob([Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0))]).stream();
-  const raw = await new Response(packed.pipeThrough(new DecompressionStream("gzip"))).arrayBuffer(), made = {};
-  let at = 0;
+  // Older browsers know no fromBase64.
+  const plain = Uint8Array.fromBase64?.(bytes) ?? Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0));
+  const packed = new Blob([plain]).stream().pipeThrough(new DecompressionStream("gzip")), made = {};
+  let raw = await new Response(packed).arrayBuffer(), at = 0;
   for (const [name, type, length] of columns) at += (made[name] = new TYPES[type](raw, at, length)).byteLength;
   return made;
 }
