@@ -29,6 +29,7 @@ from gainkt.data.datamodule import KTDataModule
 from gainkt.data.log import InteractionLog
 from gainkt.data.splits import AllStudents
 from gainkt.evaluation.schema import PREDICTIONS, SKILLS, TRAJECTORIES
+from gainkt.files import replacing
 from gainkt.runs.folder import build_model
 from gainkt.runs.recorder import as_table, record
 
@@ -94,7 +95,8 @@ def run(options: argparse.Namespace) -> None:
             environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
             subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
             config = folder / "config.yaml"
-            config.write_text(config.read_text().replace("  write: false", "  write: true"))
+            with replacing(config) as building:  # so that the digest of the changed file is noted
+                building.write_text(config.read_text().replace("  write: false", "  write: true"))
         for source in options.source or [ROOT]:
             print(name, source.name, json.dumps(finish(source.resolve(), folder, options.threads)), flush=True)
 
@@ -102,10 +104,10 @@ def run(options: argparse.Namespace) -> None:
 JUDGE = """
 import json, resource, sys, time
 from pathlib import Path
-from gainkt.evaluation.schema import read_table
+from gainkt.digests import read_table
 from gainkt.evaluation.scorecard.scorecard import scorecard
 begun, folder = time.perf_counter(), Path(sys.argv[1])
-tables = [read_table(folder / f"{name}.parquet") for name in ("predictions", "trajectories", "skills")]
+tables = [read_table(folder / f"{name}.parquet", "") for name in ("predictions", "trajectories", "skills")]
 steps, skills = len(tables[0]), len(tables[2])
 card = scorecard(*tables, training=None, validation=None, num_skills=skills)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
