@@ -1,4 +1,4 @@
-"""What mastery is worth: `python -m gainkt.teach run=<dir>` saves exercises for whom, and lets go whom too early."""
+"""Have a tutor decide by estimates of mastery: `python -m gainkt.teach run=<dir>`, on simulated students or a log."""
 
 from __future__ import annotations
 
