@@ -25,7 +25,7 @@ FLOORS = (
     ("losses",),
     ("training",),
 )
-"""From below; the others (recovery, sweeping, tutoring and the doors) stand on top, where circles alone are forbidden."""
+"""From below; the others (recovery, sweeping, tutoring, the doors) stand on top, where circles alone are forbidden."""
 ONLY = {"model": {"data"}, "runs": {"data", "model", "evaluation"}, "reporting": {"evaluation"}}
 """What these rooms may import besides the words, whatever else lies below them."""
 VOCABULARY = {"evaluation.check", "evaluation.schema"}

@@ -29,6 +29,7 @@ NAMES = {
 def teaching_view(content: Mapping[str, Any]) -> RenderableType:
     """Return the tables of what `gainkt.tutoring.command.teach_config` returns."""
     shown = _simulated(content) if content["mode"] == "simulated" else _logs(content)
+    shown.append(_steadiness(content))
     notes = [visible(note, 200) for note in content["notes"]]
     return spaced(*shown, *notes)
 
@@ -94,6 +95,48 @@ def _simulated(content: Mapping[str, Any]) -> list[RenderableType]:
         caption,
     )
     return [main, shift] if tuned else [main]
+
+
+def _steadiness(content: Mapping[str, Any]) -> RenderableType:
+    def mean(row: Mapping[str, Any], *path: str) -> float | None:
+        values: list[Any] = row["steadiness"]
+        for key in path:
+            values = [None if value is None else value[key] for value in values]
+        known = [value for value in values if value is not None]
+        return float(np.mean(known)) if known else None
+
+    movement = [("mean", number), ("p95", number), ("drops", share)]
+    rows = [
+        [
+            title_of(row["name"]),
+            *(say(mean(row, "movement", "met", key)) for key, say in movement),
+            number(mean(row, "movement", "unmet", "mean")),
+            share(mean(row, "direction", "rises_after_wrong")),
+            share(mean(row, "direction", "falls_after_right")),
+            *([number(mean(row, "calibration", key)) for key in ("bias", "rmse", "error")] if simulated else []),
+        ]
+        for simulated in [content["mode"] == "simulated"]
+        for row in content["estimators"]
+        if any(row["steadiness"])
+    ]
+    titles = [
+        "mean move",
+        "95th percentile",
+        "falls > .05",
+        "mean move, unmet",
+        "rises after wrong",
+        "falls after right",
+    ]
+    if content["mode"] == "simulated":
+        titles += ["bias", "RMSE", "calibration error"]
+    return table(
+        "How steady the estimates are",
+        ["estimator", *map(right, titles)],
+        rows,
+        "Moves: of the estimate of a skill at steps that do not practise it, skills met before unless said otherwise. "
+        "Rises and falls: of the skill that was answered. Bias, RMSE, calibration error: against true mastery of the "
+        "earlier students who were not fitted on.",
+    )
 
 
 def _mean(row: Mapping[str, Any], key: str) -> float | None:

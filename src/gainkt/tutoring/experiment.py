@@ -23,6 +23,7 @@ from gainkt.tutoring.estimator.base import Earlier, Estimator
 from gainkt.tutoring.estimator.encoder2 import Encoder2, ShuffledQ
 from gainkt.tutoring.replay import recorded, replay
 from gainkt.tutoring.sequencing import PrerequisitesFirst, Sequencing
+from gainkt.tutoring.steadiness import steadiness
 from gainkt.tutoring.stopping import Chance, Stopping
 
 PILOT, PILOT_LIMIT = 200, 25
@@ -104,6 +105,7 @@ class _Found:
 
     curve: Curve
     tuned: float | None
+    steady: dict[str, Any] | None
     at: Courses
     level: float
 
@@ -162,7 +164,7 @@ def _taught(school: School, estimator: Estimator, plan: Plan) -> _Found:
         levels = levels_for(teach(pilot, estimator, stopping, sequencing, np.inf, **limits)[1])
     else:
         levels = np.array([float(stopping.level)])
-    tuned = None if estimator.needs_truth else _tuned(school, estimator, plan)
+    tuned, steady = (None, None) if estimator.needs_truth else _on_earlier(school, estimator, plan)
     cohort, sums, kept = Cohort(truth, plan.students, seed), [], []
 
     def within(sums_NF: np.ndarray) -> bool:
@@ -179,14 +181,19 @@ def _taught(school: School, estimator: Estimator, plan: Plan) -> _Found:
     curve = Curve(levels, np.stack(sums))
     falling = np.maximum.accumulate(curve.rates(np.ones((1, plan.students)))["false"][0][::-1])[::-1]
     shown = int((falling <= plan.target).argmax()) if (falling <= plan.target).any() else len(levels) - 1
-    return _Found(curve, tuned, kept[shown], float(levels[shown]))
+    return _Found(curve, tuned, steady, kept[shown], float(levels[shown]))
 
 
-def _tuned(school: School, estimator: Estimator, plan: Plan) -> float | None:
-    """Level at which the courses of earlier students, who practised under another policy, have the target's rate."""
-    steps, log = school.simulation.truth.steps, school.simulation.log
-    told = replay(log, school.valid, estimator, chance=isinstance(plan.stopping, Chance))
-    return level_at(recorded(log, school.valid, told.after_L, steps.mastery_after_L >= plan.mastered), plan.target)
+def _on_earlier(school: School, estimator: Estimator, plan: Plan) -> tuple[float | None, dict[str, Any]]:
+    """What an estimator says of earlier students who were not fitted on, and practised under another policy.
+
+    Returns:
+        The level at which their courses have the target's rate of false mastery, and how steady the estimates are.
+    """
+    steps, log, some = school.simulation.truth.steps, school.simulation.log, school.valid
+    told = replay(log, some, estimator, chance=isinstance(plan.stopping, Chance))
+    record = recorded(log, some, told.after_L, steps.mastery_after_L >= plan.mastered)
+    return level_at(record, plan.target), steadiness(log, some, estimator, told, steps.mastery_after_L)
 
 
 def _rows(found: Mapping[str, list[_Found]], matched: Mapping[str, dict[str, Estimate]]) -> list[dict[str, Any]]:
@@ -203,6 +210,7 @@ def _rows(found: Mapping[str, list[_Found]], matched: Mapping[str, dict[str, Est
             for other in AGAINST
             if other in matched
         }
+        row["steadiness"] = [one.steady for one in each]
         row["tuned"] = [None if one.tuned is None else {"level": one.tuned, **one.curve.at(one.tuned)} for one in each]
         rows.append(row)
     return rows

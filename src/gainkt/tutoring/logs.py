@@ -15,6 +15,7 @@ from gainkt.references.base import Opportunities, Students
 from gainkt.tutoring.curves import running_max
 from gainkt.tutoring.estimator.base import Earlier, Estimator, Flags, Floats, Ints
 from gainkt.tutoring.replay import replay
+from gainkt.tutoring.steadiness import steadiness
 
 TUNED_ON = 1000
 """Earlier students on whom levels are tuned, at most."""
@@ -100,7 +101,8 @@ def left_out(
         estimator.fit(earlier)
         peak, _ = before.peak(replay(earlier.log, tuned_on, estimator, chance=chance).after_L[before.slot_A])
         level = float(np.quantile(peak, 1 - share, method="higher"))
-        peak, upto = here.peak(replay(log, students, estimator, chance=chance).after_L[here.slot_A])
+        told = replay(log, students, estimator, chance=chance)
+        peak, upto = here.peak(told.after_L[here.slot_A])
         out = peak >= level
         declared[name] = upto[last] >= level
         rate = bootstrap.of_sums(place, [out * 1.0, out * here.right_A], lambda n, right: right / n)
@@ -114,6 +116,7 @@ def left_out(
                 "right_when_kept": float(here.right_A[~out].mean()) if (~out).any() else None,
                 "declared": float(declared[name].mean()),
                 "wheel_spinning": _wheel_spinning(here, upto, level),
+                "steadiness": [steadiness(log, students, estimator, told)],
             }
         )
         curves.append({"name": name, **_curve(peak, here.right_A)})

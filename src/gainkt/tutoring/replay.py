@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,26 @@ class Told:
     """The same after it."""
 
 
+def steps_of(log: InteractionLog, students: Students, estimator: Estimator) -> Iterator[tuple[Answers, Flags]]:
+    """Start an estimator with some students, and give their answers step by step, and which slots hold a skill.
+
+    The longest histories stand first, so that who has answered all stands at the end. Whoever asks for the steps tells
+    the estimator of each.
+    """
+    lengths, offsets = log.lengths[students], log.offsets[students]
+    order = np.argsort(-lengths, kind="stable")
+    lengths, offsets = lengths[order], offsets[order]
+    estimator.start(len(lengths), None)
+    for t in range(int(lengths[0]) if len(lengths) else 0):
+        rows = np.arange(int(np.searchsorted(-lengths, -t, side="left")))
+        step = offsets[rows] + t
+        counts = np.diff(log.skill_offsets)[step]
+        skills = np.full((len(rows), counts.max()), -1, dtype=np.int64)
+        held = np.arange(skills.shape[1]) < counts[:, None]
+        skills[held] = log.skills[spans(log.skill_offsets[:-1][step], counts)]
+        yield Answers(rows, skills, log.items[step], log.responses[step] == 1), held
+
+
 def replay(log: InteractionLog, students: Students, estimator: Estimator, *, chance: bool = False) -> Told:
     """Tell an estimator the histories of some students, and ask it of each step's skills before and after the step.
 
@@ -39,20 +60,14 @@ def replay(log: InteractionLog, students: Students, estimator: Estimator, *, cha
     longest_first = np.asarray(students)[np.argsort(-log.lengths[students], kind="stable")]
     for first in range(0, len(longest_first), TOGETHER):
         some = longest_first[first : first + TOGETHER]
-        lengths = log.lengths[some]
-        estimator.start(len(some), None)
-        for t in range(int(lengths[0]) if len(lengths) else 0):
-            rows = np.arange(int(np.searchsorted(-lengths, -t, side="left")))
-            step = log.offsets[some[rows]] + t
-            counts = np.diff(log.skill_offsets)[step]
-            slots = spans(log.skill_offsets[:-1][step], counts)
-            skills = np.full((len(rows), counts.max()), -1, dtype=np.int64)
-            held = np.arange(skills.shape[1]) < counts[:, None]
-            skills[held] = log.skills[slots]
-            known = np.where(held, skills, skills[:, :1])  # an empty slot is asked about a skill that there is
-            before[slots] = asked(rows, known)[held]
-            estimator.observe(Answers(rows, skills, log.items[step], log.responses[step] == 1))
-            after[slots] = asked(rows, known)[held]
+        for t, (answers, held) in enumerate(steps_of(log, some, estimator)):
+            step = log.offsets[some[answers.rows]] + t
+            slots = spans(log.skill_offsets[:-1][step], held.sum(1))
+            # An empty slot is asked about a skill that there is.
+            known = np.where(held, answers.skills, answers.skills[:, :1])
+            before[slots] = asked(answers.rows, known)[held]
+            estimator.observe(answers)
+            after[slots] = asked(answers.rows, known)[held]
     return Told(before, after)
 
 
