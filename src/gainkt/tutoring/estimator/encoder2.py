@@ -104,7 +104,7 @@ class Encoder2(Estimator):
     def _asked(self, rows: Ints, skills: Ints) -> tuple[State, Batch]:
         """The students' state, and a question a column."""
         state = self.state if len(rows) == len(self.state) else self.state.select(torch.from_numpy(np.asarray(rows)))
-        asked = self.skill_K[torch.from_numpy(np.ascontiguousarray(skills))]
+        asked = self.skill_K[torch.from_numpy(np.array(skills))]
         return state, tracer.questions(asked[..., None], torch.full(asked.shape, -1), torch.zeros(asked.shape))
 
     @torch.inference_mode()
