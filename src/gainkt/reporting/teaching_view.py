@@ -24,6 +24,8 @@ NAMES = {
     "fixed": "fixed number",
 }
 """How the estimators of conf/estimator are called in print."""
+TRUTH = (("calibration", "bias"), ("calibration", "rmse"), ("separation", "earlier"), ("separation", "new"))
+"""Where the steadiness of an estimator holds what the truth alone tells."""
 
 
 def teaching_view(content: Mapping[str, Any]) -> RenderableType:
@@ -113,7 +115,7 @@ def _steadiness(content: Mapping[str, Any]) -> RenderableType:
             number(mean(row, "movement", "unmet", "mean")),
             share(mean(row, "direction", "rises_after_wrong")),
             share(mean(row, "direction", "falls_after_right")),
-            *([number(mean(row, "calibration", key)) for key in ("bias", "rmse", "error")] if simulated else []),
+            *([number(mean(row, *path)) for path in TRUTH] if simulated else []),
         ]
         for simulated in [content["mode"] == "simulated"]
         for row in content["estimators"]
@@ -128,14 +130,15 @@ def _steadiness(content: Mapping[str, Any]) -> RenderableType:
         "falls after right",
     ]
     if content["mode"] == "simulated":
-        titles += ["bias", "RMSE", "calibration error"]
+        titles += ["bias", "RMSE", "AUC, earlier", "AUC, new"]
     return table(
         "How steady the estimates are",
         ["estimator", *map(right, titles)],
         rows,
         "Moves: of the estimate of a skill at steps that do not practise it, skills met before unless said otherwise. "
-        "Rises and falls: of the skill that was answered. Bias, RMSE, calibration error: against true mastery of the "
-        "earlier students who were not fitted on.",
+        "Rises and falls: of the skill that was answered. Bias, RMSE: against true mastery of the earlier "
+        "students who were not fitted on. AUC: of the estimate for being mastered, of these, and of new students whom "
+        "nobody stops.",
     )
 
 

@@ -18,7 +18,7 @@ from gainkt.runs.trained import TrainedModel
 from gainkt.simulation.simulate import simulate, simulate_with_truth
 from gainkt.simulation.truth import Simulation
 from gainkt.tutoring.classroom import LIMIT, REASONS, Cohort, Courses, teach
-from gainkt.tutoring.curves import SUMS, Comparison, Curve, level_at, levels_for, ratio, summed
+from gainkt.tutoring.curves import SUMS, Comparison, Curve, level_at, levels_for, ratio, separation, summed
 from gainkt.tutoring.estimator.base import Earlier, Estimator
 from gainkt.tutoring.estimator.encoder2 import Encoder2, ShuffledQ
 from gainkt.tutoring.replay import recorded, replay
@@ -158,13 +158,14 @@ def teach_schools(
 def _taught(school: School, estimator: Estimator, plan: Plan) -> _Found:
     truth, stopping, sequencing = school.simulation.truth, plan.stopping, plan.sequencing
     seed = (plan.seed << 20) + truth.settings.seed
-    if stopping.level is None:  # levels are tried at which a pilot says something happens; it is not compared
-        pilot = Cohort(truth, min(PILOT, plan.students), seed + (1 << 40))
-        limits: dict[str, Any] = {"limit": min(PILOT_LIMIT, plan.limit), "mastered": plan.mastered}
-        levels = levels_for(teach(pilot, estimator, stopping, sequencing, np.inf, **limits)[1])
-    else:
-        levels = np.array([float(stopping.level)])
-    tuned, steady = (None, None) if estimator.needs_truth else _on_earlier(school, estimator, plan)
+    # Levels are tried at which a pilot says something happens; it is not compared.
+    pilot = Cohort(truth, min(PILOT, plan.students), seed + (1 << 40))
+    limits: dict[str, Any] = {"limit": min(PILOT_LIMIT, plan.limit), "mastered": plan.mastered}
+    _, record = teach(pilot, estimator, stopping, sequencing, np.inf, **limits)
+    levels = levels_for(record) if stopping.level is None else np.array([float(stopping.level)])
+    tuned, steady = (None, None) if estimator.needs_state else _on_earlier(school, estimator, plan)
+    if steady is not None:
+        steady["separation"]["new"] = separation(record)
     cohort, sums, kept = Cohort(truth, plan.students, seed), [], []
 
     def within(sums_NF: np.ndarray) -> bool:
@@ -193,7 +194,8 @@ def _on_earlier(school: School, estimator: Estimator, plan: Plan) -> tuple[float
     steps, log, some = school.simulation.truth.steps, school.simulation.log, school.valid
     told = replay(log, some, estimator, chance=isinstance(plan.stopping, Chance))
     record = recorded(log, some, told.after_L, steps.mastery_after_L >= plan.mastered)
-    return level_at(record, plan.target), steadiness(log, some, estimator, told, steps.mastery_after_L)
+    steady = steadiness(log, some, estimator, told, steps.mastery_after_L)
+    return level_at(record, plan.target), {**steady, "separation": {"earlier": separation(record)}}
 
 
 def _rows(found: Mapping[str, list[_Found]], matched: Mapping[str, dict[str, Estimate]]) -> list[dict[str, Any]]:

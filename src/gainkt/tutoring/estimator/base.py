@@ -55,6 +55,8 @@ class Estimator(ABC):
 
     needs_truth: ClassVar[bool] = False
     """It reads what only a simulation knows, so that real logs cannot be asked about."""
+    needs_state: ClassVar[bool] = False
+    """It reads the simulated students themselves, so that no log at all can be told to it."""
 
     def fit(self, earlier: Earlier) -> None:  # noqa: B027 (not every estimator has something to fit)
         """Learn from earlier students; nothing where there is nothing to learn."""

@@ -34,6 +34,8 @@ class _Simulated(Estimator):
 class TrueState(_Simulated):
     """The student's true mastery: what no tutor can know, the bound of all."""
 
+    needs_state: ClassVar[bool] = True
+
     def start(self, num_students: int, classroom: Classroom | None) -> None:
         """Look into the students."""
         assert classroom is not None, "asked for on simulated students alone"
