@@ -68,6 +68,7 @@ def test_one_level_and_a_policy_of_its_own() -> None:
     )
     curves = {curve["name"]: curve for curve in content["curves"]}
     assert all(curve["level"] == [3.0] for curve in curves.values())
+    assert all(row["tuned"] == [None] for row in content["estimators"])
     assert any("bkt knows no transfer" in note for note in content["notes"])
     assert curves["bkt"]["opportunities"][0] >= 3
 

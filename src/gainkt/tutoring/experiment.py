@@ -179,6 +179,8 @@ def _taught(school: School, estimator: Estimator, plan: Plan) -> _Found:
         if (courses.reason == LIMIT).mean() > ENOUGH and len(sums) > 1 and within(sums[-2]) and within(sums[-1]):
             break  # higher levels go on until the opportunities are used up
     levels = levels[: len(sums)]
+    if len(levels) == 1:
+        tuned = None  # what it would do is not known from another level
     curve = Curve(levels, np.stack(sums))
     falling = np.maximum.accumulate(curve.rates(np.ones((1, plan.students)))["false"][0][::-1])[::-1]
     shown = int((falling <= plan.target).argmax()) if (falling <= plan.target).any() else len(levels) - 1
