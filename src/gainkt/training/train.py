@@ -167,12 +167,12 @@ def _train(cfg: DictConfig, directory: RunDirectory, resumes: bool, overrides: S
         _require_bests(directory, table.rows, cfg)
         table.write()  # what is on disk may be damaged where a finished run is resumed
         device = trainer.strategy.root_device
-        scored = score_phases(run, datamodule, device)
+        scored = score_phases(run, datamodule, device, means=cfg.trajectories.write)
         _record(scored.results, directory, loggers)
         card, reports = None, Reports(directory)
         if cfg.trajectories.write:
             with reports.part("the scorecard", "evaluate"):
-                asked: dict[str, Any] = {"trajectories": cfg.trajectories, "device": device}
+                asked: dict[str, Any] = {"trajectories": cfg.trajectories, "means": scored.means, "device": device}
                 tabulate(run, run.model(), datamodule, "test", directory.path, **asked)
                 card = judge(run, datamodule, "test", directory.path, validation=scored.validation)
         with reports.part("the pictures", "train", argument="run.resume"):
