@@ -75,7 +75,8 @@ class GainKTModule(LightningModule):
             self.model.check_columns(batch)
             self.is_checked = True
         state = self.train_carrier.before(batch)
-        output = self.model(batch, state, every_skill=self.loss.needs_every_skill(self.weights) or None)
+        every = self.loss.needs_every_skill(self.weights, self.model.knows_others)
+        output = self.model(batch, state, every_skill=every or None)
         self.train_carrier.after(batch, output)
         raw = self.loss(output, batch, self.weights)
         weighted = {name: self.weights[name] * value for name, value in raw.items()}
