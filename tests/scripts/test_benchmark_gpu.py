@@ -4,22 +4,20 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
+from run_script import run_script
 
-import benchmark_gpu
+SCRIPT = Path(__file__).parents[2] / "scripts" / "benchmark_gpu.py"
 
 
-def test_it_runs_to_its_end_on_a_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmark_gpu, "CUDA", False)
-    assert benchmark_gpu.main(["--tiny", "--json", str(tmp_path / "gpu.json")]) == 0
+@pytest.mark.skipif(torch.cuda.is_available(), reason="is about machines without a GPU")
+def test_it_runs_to_its_end_on_a_cpu(tmp_path: Path) -> None:
+    refused = run_script(SCRIPT, "--json", tmp_path / "gpu.json")
+    assert (refused.returncode, "torch finds no GPU" in refused.stderr) == (1, True)
+    done = run_script(SCRIPT, "--tiny", "--json", tmp_path / "gpu.json")
+    assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "gpu.json").read_text())
     assert len(found["speed"]) == 4
-    assert sum("interactions_a_second" in record for record in found["speed"]) >= 3
-    assert all("not measured" in r or r["interactions_a_second"] > 0 for r in found["speed"])
+    assert all("not measured" in record or record["interactions_a_second"] > 0 for record in found["speed"])
     assert found["best_epoch"]["seconds"] > 0
     assert found["large"]["epoch_seconds"] >= 0
-
-
-def test_without_a_gpu_only_small_sizes(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmark_gpu, "CUDA", False)
-    assert benchmark_gpu.main(["--json", "nowhere.json"]) == 1
-    assert "torch finds no GPU" in capsys.readouterr().err
