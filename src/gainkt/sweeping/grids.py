@@ -18,9 +18,9 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from gainkt.config import exit_status
 from gainkt.errors import ConfigError
 from gainkt.files import LOCK, claimed, is_claimed
+from gainkt.interruption import exit_status
 from gainkt.masking import masked_content
 from gainkt.runs.received import check_targets
 from gainkt.sweeping.command import RESUME, TRUST, quoted, require_one_device
