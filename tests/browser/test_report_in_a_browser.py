@@ -10,8 +10,11 @@ import pandas as pd
 import pytest
 from browsing import browser, missing, opened
 from made_pages import made_content, made_run, named_tables, with_edges
+from made_trained import table_of, trained
 
+from conftest import random_log
 from gainkt.evaluation.overview import mastery_now, practised_cells
+from gainkt.reporting.page.notebook import Page
 from gainkt.reporting.page.run_page import run_page
 from test_names import HOSTILE
 
@@ -245,3 +248,29 @@ def test_hostile_names_do_nothing(running: Any, tmp_path: Path) -> None:
         page.goto(page.url.replace("#students", "#class"))
         page.wait_for_selector("#class-table tbody tr")
         assert page.locator("main img, main script[src], .bk-Tooltip img").count() == 0
+
+
+def shown_in_a_notebook(page: Page, path: Path) -> Path:
+    """What a notebook's output is: a piece of a page, which did not make it."""
+    path.write_text(f'<!doctype html><html data-ready="yes"><h1>cells</h1>{page._repr_html_()}</html>')
+    return path
+
+
+def test_a_run_and_a_models_students_work_within_a_notebook(running: Any, path: Path, tmp_path: Path) -> None:
+    report = shown_in_a_notebook(Page(path.read_text()), tmp_path / "report.html")
+    with opened(running, report) as page:
+        frame = page.frame_locator("iframe")
+        frame.locator("html[data-ready]").wait_for()
+        frame.locator("nav a[data-view=students]").click()
+        frame.locator("#student-table tbody button").first.click()
+        assert frame.locator("#step-table tbody tr").count() > 0
+        assert page.inner_text("h1") == "cells", "the notebook is still there"
+    table = table_of(random_log(num_students=5, longest=20))
+    with opened(running, shown_in_a_notebook(trained().show(table), tmp_path / "show.html")) as page:
+        frame = page.frame_locator("iframe")
+        frame.locator("html[data-ready]").wait_for()
+        assert set(frame.locator("#student-table tbody button").all_inner_texts()) == set(table["student"])
+        frame.locator("nav a[data-view=class]").click()
+        assert frame.locator("#class-table tbody tr").count() == table["student"].nunique()
+        frame.locator("#class-table tbody th button").first.click()
+        assert frame.locator("#at-step").inner_text().startswith("Step 0")

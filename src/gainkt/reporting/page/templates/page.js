@@ -124,7 +124,7 @@ async function explore(data) {
     doc.get_model_by_name("skill").x_range.setv({start: -0.5, end: (x.at(-1) ?? 9) + 0.5});
   }
   for (const button of all("[data-skill]")) button.addEventListener("click", () => showSkill(button));
-  setTimeout(() => showSkill(document.querySelector("[data-skill]")), 300);
+  for (const button of all("[data-skill]").slice(0, 1)) setTimeout(() => showSkill(button), 300);
 
   // The list of students.
   let order = {key: "steps", down: true}, limit = 60, chosen = -1, at = 0, rows = [], skills = [], on = new Set();
@@ -138,7 +138,7 @@ async function explore(data) {
       row.classList.toggle("chosen", one.i === chosen);
       return row;
     }));
-    $("found").textContent = `${wanted ? `${count(found.length)} of ` : ""}${count(S)} ${data.part} students`;
+    $("found").textContent = `${wanted ? `${count(found.length)} of ` : ""}${count(S)} ${data.who}`;
     $("more").hidden = found.length <= limit;
     return found;
   }
