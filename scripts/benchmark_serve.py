@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+
 from benchmark_tracer import made_up
 
 ROOT = Path(__file__).resolve().parents[1]
