@@ -250,6 +250,34 @@ def test_hostile_names_do_nothing(running: Any, tmp_path: Path) -> None:
         assert page.locator("main img, main script[src], .bk-Tooltip img").count() == 0
 
 
+NAMED = {"button", "link", "searchbox", "combobox", "slider", "radio", "checkbox", "columnheader", "rowheader", "image"}
+"""Roles that say nothing without a name."""
+
+
+def spoken(page: Any) -> list[tuple[str, str]]:
+    """Role and name of each node that assistive technology is told of."""
+    tree = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
+    said = [node for node in tree if not node["ignored"]]
+    return [(node["role"]["value"], node.get("name", {}).get("value", "").strip()) for node in said]
+
+
+def test_assistive_technology_is_told_of_every_control_and_picture(running: Any, path: Path) -> None:
+    has = {"report": {"link", "button"}, "students": {"searchbox", "slider", "radio"}, "class": {"combobox", "checkbox"}}
+    with opened(running, path) as page:
+        for view, roles in has.items():
+            page.click(f"nav a[data-view={view}]")
+            page.wait_for_timeout(500)
+            found = spoken(page)
+            assert roles <= {role for role, _ in found}, view
+            assert [role for role, name in found if role in NAMED and not name] == [], view
+            charts = page.locator("[data-chart]:visible, svg[role=img]:visible").count()
+            assert sum(role == "image" for role, _ in found) >= charts, view
+        page.click("nav a[data-view=students]")
+        page.evaluate("document.querySelector('label[for=find]').remove()")
+        page.evaluate("document.querySelector('#find').removeAttribute('placeholder')")
+        assert ("searchbox", "") in spoken(page), "the check has teeth"
+
+
 def shown_in_a_notebook(page: Page, path: Path) -> Path:
     """What a notebook's output is: a piece of a page, which did not make it."""
     path.write_text(f'<!doctype html><html data-ready="yes"><h1>cells</h1>{page._repr_html_()}</html>')
