@@ -262,7 +262,11 @@ def spoken(page: Any) -> list[tuple[str, str]]:
 
 
 def test_assistive_technology_is_told_of_every_control_and_picture(running: Any, path: Path) -> None:
-    has = {"report": {"link", "button"}, "students": {"searchbox", "slider", "radio"}, "class": {"combobox", "checkbox"}}
+    has = {
+        "report": {"link", "button"},
+        "students": {"searchbox", "slider", "radio"},
+        "class": {"combobox", "checkbox"},
+    }
     with opened(running, path) as page:
         for view, roles in has.items():
             page.click(f"nav a[data-view={view}]")
