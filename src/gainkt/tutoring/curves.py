@@ -151,7 +151,7 @@ class Comparison:
 def separation(record: Record) -> float | None:
     """AUC of the score for being mastered, over opportunities; None where all or none are."""
     nobody = np.zeros(len(record.score), dtype=np.int64)
-    found = auc_of_weights(nobody, record.score, record.mastered)(np.ones(1))
+    found = auc_of_weights(nobody, record.score, record.mastered, np.ones((1, 1)))[0]
     return float(found) if np.isfinite(found) else None
 
 
