@@ -10,6 +10,7 @@ SOURCE = ROOT / "src" / "gainkt"
 FLOORS = (
     (
         "errors",
+        "interruption",
         "digests",
         "files",
         "names",

@@ -47,7 +47,8 @@ def read_config(path: Path, trust: Iterable[str] = ()) -> DictConfig:
         with opened(path, WAY_OUT) as file:
             text = file.read().decode("utf-8")
         # An alias is text that stands for other text; a few of them, one in the other, fill any memory.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
+        fast = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=fast)):
             raise ConfigError(f"{path}: YAML aliases are not read from disk; gainkt never writes them")
         loaded = OmegaConf.load(io.StringIO(text))
         content = OmegaConf.to_container(loaded, resolve=False) if isinstance(loaded, DictConfig) else None
@@ -78,11 +79,11 @@ def check_targets(content: Any, source: str, trust: Iterable[str] = ()) -> None:
         if key.rpartition(".")[2] != "_target_" or str(target).partition(".")[0] in trusted:
             continue
         if not (isinstance(target, str) and (target in named_by_conf() or is_part(target))):
-            package = str(target).partition(".")[0]
-            raise ConfigError(
-                f"{source}: {key}={target}: neither a part of gainkt nor of a trusted package, so it is not imported; "
-                f"if you know who wrote it and trust it, add trust=[{package}] to the command"
-            )
+            package, kind = str(target).partition(".")[0], "neither a part of gainkt nor of a trusted package"
+            way = f"if you know who wrote it and trust it, add trust=[{package}] to the command"
+            if package == "gainkt":
+                kind, way = "not a part of gainkt that a config names", "put the file back from a copy"
+            raise ConfigError(f"{source}: {key}={target}: {kind}, so it is not imported; {way}")
 
 
 def packages_of(content: Any) -> set[str]:
