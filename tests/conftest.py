@@ -82,11 +82,11 @@ def same_log_level() -> Iterator[None]:
 
 
 @contextmanager
-def drawing() -> Iterator[None]:
-    """Draw pictures, inside a test or fixture that looks at them."""
+def drawing(*names: str) -> Iterator[None]:
+    """Draw pictures, all or some, inside a test or fixture that looks at them."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, draw in PICTURES.items():
-            patch.setattr(gainkt.training.train, name, draw)
+        for name in names or PICTURES:
+            patch.setattr(gainkt.training.train, name, PICTURES[name])
         yield
 
 
