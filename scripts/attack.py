@@ -247,11 +247,11 @@ class Stage:
 
 
 class Kill(Attack):
-    """SIGKILL at a random moment of a run in phases, up to three times, then resumed."""
+    """SIGKILL at a random moment of a run of any experiment, up to three times, then resumed."""
 
     def trial(self) -> tuple[str, str]:
         """Kill and resume."""
-        experiment = self.draw.choice([*self.stage.phased, "v4_belief", "v3_mlp"])
+        experiment = self.draw.choice(self.stage.experiments)
         seconds, run = self.stage.baseline(experiment)[2], self.fresh() / "run"
         for _ in range(self.draw.randint(1, 3)):
             wait = self.draw.uniform(0, seconds)

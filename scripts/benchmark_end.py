@@ -105,9 +105,14 @@ JUDGE = """
 import json, resource, sys, time
 from pathlib import Path
 from gainkt.digests import read_table
-from gainkt.evaluation.scorecard.scorecard import scorecard
+from gainkt.evaluation.schema import names_in
+from gainkt.evaluation.scorecard.scorecard import COLUMNS, scorecard
+from gainkt.runs.recorder import TABLES
 begun, folder = time.perf_counter(), Path(sys.argv[1])
-tables = [read_table(folder / f"{name}.parquet", "") for name in ("predictions", "trajectories", "skills")]
+tables = [  # as gainkt.runs.scoring.judge reads them
+    read_table(folder / f"{name}.parquet", "", COLUMNS.get(name, ()), names_in(TABLES[name]))
+    for name in ("predictions", "trajectories", "skills")
+]
 steps, skills = len(tables[0]), len(tables[2])
 card = scorecard(*tables, training=None, validation=None, num_skills=skills)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

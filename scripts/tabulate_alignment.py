@@ -8,7 +8,6 @@ AUCs against the agreement of abilities (`--against "mastery"` for another quant
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
 from collections import defaultdict
@@ -18,7 +17,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from gainkt.digests import read_json
 from gainkt.reporting.figures import MARKERS, save_figure
+from gainkt.runs.folder import way_out
 from tabulate_spread import spread
 
 Content = dict[str, Any]
@@ -46,7 +47,7 @@ def read(root: Path) -> dict[str, list[Content]]:
     """Read every alignment.json under a folder, by group."""
     groups: dict[str, list[Content]] = defaultdict(list)
     for path in sorted(root.rglob("alignment.json")):
-        groups[re.sub(r"-\d+$", "", path.parent.name)].append(json.loads(path.read_text()))
+        groups[re.sub(r"-\d+$", "", path.parent.name)].append(read_json(path, way_out(path), {}))
     return groups
 
 

@@ -6,11 +6,13 @@ Reads diagnosis.json and scorecard.json, which `python -m gainkt.diagnose run=..
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from gainkt.digests import read_json
+from gainkt.runs.folder import way_out
 
 Measured = Mapping[str, Any]
 
@@ -59,8 +61,8 @@ ROWS: tuple[tuple[str, str, Callable[[Measured], str]], ...] = (
 
 def table_of(folders: list[Path]) -> str:
     """Return the Markdown table, a column a run."""
-    read = [json.loads((folder / "diagnosis.json").read_text()) for folder in folders]
-    cards = [json.loads((folder / "scorecard.json").read_text()) for folder in folders]
+    read = [read_json(folder / "diagnosis.json", way_out(folder / "diagnosis.json"), {}) for folder in folders]
+    cards = [read_json(folder / "scorecard.json", way_out(folder / "scorecard.json"), {}) for folder in folders]
     names = [f"`{diagnosis['protocol']['name']}`" for diagnosis in read]
     lines = ["| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
     for title, finding, text in ROWS:

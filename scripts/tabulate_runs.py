@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import sys
 from pathlib import Path
 from typing import Any
+
+from gainkt.digests import read_json
+from gainkt.runs.folder import way_out
 
 COLUMNS = ("E1 val", "E2 val", "E1 test", "E2 test")
 
 
 def row_of(folder: Path) -> dict[str, Any]:
     """Read one run's figures at its selected checkpoint."""
-    results = json.loads((folder / "results.json").read_text())
+    results = read_json(folder / "results.json", way_out(folder / "results.json"), {"selected": str, "phases": dict})
     entry = results["phases"][results["selected"]]
     row: dict[str, Any] = {"experiment": results["name"], "epoch": entry["epoch"]}
     for encoder, number in (("E1", 1), ("E2", 2)):
@@ -25,7 +27,7 @@ def row_of(folder: Path) -> dict[str, Any]:
             row[f"{encoder} {split}"] = entry["figures"][split][f"encoder{number}_auc"]
     card = folder / "scorecard.json"
     if card.is_file():
-        read = json.loads(card.read_text())
+        read = read_json(card, way_out(card), {})
         row["level"] = read["level"]
         row["failed"] = sum(check["verdict"] == "fail" for check in read["checks"])
     return row

@@ -8,12 +8,14 @@ check of the scorecard. Mean, and +- the standard deviation over runs.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
+
+from gainkt.digests import read_json
+from gainkt.runs.folder import way_out
 
 PARTS = {
     "gains": "gains permuted",
@@ -35,7 +37,7 @@ def spread(values: list[float | None], digits: int = 4) -> str:
 
 def read(folder: Path) -> dict[str, Any]:
     """Read what one run reached at its selected checkpoint."""
-    results = json.loads((folder / "results.json").read_text())
+    results = read_json(folder / "results.json", way_out(folder / "results.json"), {"selected": str, "phases": dict})
     entry = results["phases"][results["selected"]]
     card = folder / "scorecard.json"
     test = entry["figures"]["test"]
@@ -43,7 +45,7 @@ def read(folder: Path) -> dict[str, Any]:
         "name": results["name"],
         "folder": folder.name,
         "test": (test["encoder1_auc"], test["encoder2_auc"]),
-        "card": json.loads(card.read_text()) if card.is_file() else None,
+        "card": read_json(card, way_out(card), {}) if card.is_file() else None,
     }
 
 

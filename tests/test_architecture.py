@@ -10,6 +10,7 @@ SOURCE = ROOT / "src" / "gainkt"
 FLOORS = (
     (
         "errors",
+        "interruption",
         "digests",
         "files",
         "names",
@@ -21,12 +22,13 @@ FLOORS = (
     ),  # words that all may use
     ("data", "evaluation"),
     ("model",),
-    ("simulation", "references", "runs", "reporting"),
+    ("reporting",),
+    ("simulation", "references", "runs"),
     ("losses",),
     ("training",),
 )
 """From below; the others (recovery, sweeping and the doors) stand on top, where circles alone are forbidden."""
-ONLY = {"model": {"data"}, "runs": {"data", "model", "evaluation"}, "reporting": {"evaluation"}}
+ONLY = {"model": {"data"}, "runs": {"data", "model", "evaluation", "reporting"}, "reporting": {"evaluation"}}
 """What these rooms may import besides the words, whatever else lies below them."""
 VOCABULARY = {"evaluation.check", "evaluation.schema"}
 """All that `reporting` may know of `evaluation`."""

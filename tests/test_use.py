@@ -59,6 +59,7 @@ def test_the_notebook() -> None:
             assert cell["outputs"] or cell["source"] == [], "it is shown with what comes out"
             exec(compile(ast.parse("".join(cell["source"])), cell["id"], "exec"), names)
     assert Path("first.gainkt").is_file()
+    assert 'id="report"' in Path("report.html").read_text()
     assert str(ROOT) not in json.dumps(notebook)
 
 

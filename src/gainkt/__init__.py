@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,11 @@ if TYPE_CHECKING:
     from gainkt.runs.trained import TrainedModel, load
     from gainkt.simulation.simulate import simulate, simulate_with_truth
     from gainkt.training.fit import fit
+
+if sys.argv[:1] == ["-m"]:  # a command, `python -m gainkt.<door>`, is being imported
+    from gainkt.interruption import leave_at_once
+
+    leave_at_once()
 
 __version__ = "0.1.0"
 __all__ = ["TrainedModel", "__version__", "fit", "load", "read", "simulate", "simulate_with_truth"]

@@ -12,6 +12,7 @@ from typing import Any
 
 from gainkt import __version__
 from gainkt.errors import ConfigError, nearest
+from gainkt.interruption import leave_at_once
 
 LOOKS = {"--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i", "--version"}
 """Arguments that Hydra answers from the config alone."""
@@ -25,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: the door's name and its arguments; those of the command line where None.
     """
+    if arguments is None:
+        leave_at_once()
     given = sys.argv[1:] if arguments is None else list(arguments)
     known = doors()
     if not given or given[0] in ("--help", "-h", "help"):

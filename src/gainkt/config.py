@@ -8,13 +8,10 @@ import inspect
 import os
 import pkgutil
 import re
-import signal
 import sys
-import threading
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import UnionType
@@ -31,7 +28,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gainkt.arguments import quote_text, quoted
-from gainkt.errors import ConfigError, DataError, Terminated, nearest
+from gainkt.errors import ConfigError, DataError, nearest
+from gainkt.interruption import ended_in_one_line, interruptible
 from gainkt.masking import masked
 from gainkt.names import printed, require_folder
 
@@ -231,51 +229,17 @@ def run_main(main: Callable[[], None], arguments: Callable[[Sequence[str]], list
     warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/.*' is validated against ConfigStore schema")
     # Hydra would print a report of its own and exit; with this it lets the exception through.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    with sigterm_interrupts():
+    with interruptible():
         if _debugging():
             sys.argv[1:] = quote_text(arguments(sys.argv[1:]))
             main()
             return
-        try:
-            sys.argv[1:] = quote_text(arguments(sys.argv[1:]))
-            main()
-        except KeyboardInterrupt as interruption:
-            _end(interruption)
-        except user_errors() as error:
-            _fail(error)
-
-
-@contextmanager
-def sigterm_interrupts() -> Iterator[None]:
-    """Take SIGTERM as an interruption within the block, so that what is open is closed and what is held is let go.
-
-    Lightning sets a handler of its own while it trains, and calls this one too.
-    """
-
-    def interrupt(number: int, frame: Any) -> NoReturn:
-        raise Terminated
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def exit_status(interruption: BaseException) -> int:
-    """Exit status of an interrupted process, as shells have it: 128 and the number of the signal."""
-    return 128 + (signal.SIGTERM if isinstance(interruption, Terminated) else signal.SIGINT)
-
-
-def _end(interruption: KeyboardInterrupt) -> NoReturn:
-    """Say that the process was interrupted, and the last thing that was noted about how to go on."""
-    said = "terminated (SIGTERM)" if isinstance(interruption, Terminated) else "interrupted"
-    notes = getattr(interruption, "__notes__", [])[-1:]
-    print("; ".join([f"gainkt: {said}", *notes]), file=sys.stderr)
-    sys.exit(exit_status(interruption))
+        with ended_in_one_line():
+            try:
+                sys.argv[1:] = quote_text(arguments(sys.argv[1:]))
+                main()
+            except user_errors() as error:
+                _fail(error)
 
 
 def one_line_errors(task: Callable[[DictConfig], T]) -> Callable[[DictConfig], T]:

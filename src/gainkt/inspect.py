@@ -11,6 +11,7 @@ from gainkt.console import make_console
 from gainkt.data.inspection import Finding, inspect
 from gainkt.data.log import NO_FOLD
 from gainkt.errors import ConfigError, DataError
+from gainkt.interruption import ended_in_one_line
 
 __all__ = ["Finding", "inspect", "main", "report"]
 
@@ -47,12 +48,13 @@ def main() -> None:
     if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
         print("usage: python -m gainkt.inspect <file or folder>", file=sys.stderr)
         sys.exit(2 if len(sys.argv) != 2 else 0)
-    try:
-        finding = inspect(sys.argv[1])
-    except (DataError, ConfigError) as error:
-        print(f"gainkt: error: {error}", file=sys.stderr)
-        sys.exit(1)
-    report(finding, make_console())
+    with ended_in_one_line():
+        try:
+            finding = inspect(sys.argv[1])
+        except (DataError, ConfigError) as error:
+            print(f"gainkt: error: {error}", file=sys.stderr)
+            sys.exit(1)
+        report(finding, make_console())
 
 
 if __name__ == "__main__":

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig
 
-from gainkt.config import conf_dir, one_line_errors, run_main
+from gainkt.config import conf_dir, one_line_errors, run_main, said
 from gainkt.console import make_console
+from gainkt.errors import ConfigError, DataError
+from gainkt.names import visible
+from gainkt.reporting.page import PAGE, require_pages
 from gainkt.runs.folder import load_run
-from gainkt.sweeping.summary.report import summarize, write_sweep_page
+from gainkt.sweeping.summary.report import finished_runs, summarize, write_sweep_page
 from gainkt.training.page import run_page, write_page
 
 __all__ = ["main", "report_config", "run_page", "write_page"]
@@ -26,12 +30,26 @@ def report_config(cfg: DictConfig) -> Path:
     folder = Path(hydra.utils.to_absolute_path(cfg.run))
     output = None if cfg.output is None else Path(hydra.utils.to_absolute_path(cfg.output))
     if folder.is_dir() and not (folder / "config.yaml").is_file():
+        require_pages()
         summarize(folder)
+        if cfg.runs:
+            _write_pages(finished_runs(folder), cfg)
         return write_sweep_page(folder, output)
     run = load_run(folder, cfg.trust or ())
     if cfg.path is not None:
         run.config.dataset.path = hydra.utils.to_absolute_path(cfg.path)
     return write_page(run, path=output, rows=cfg.rows, seed=cfg.seed)
+
+
+def _write_pages(folders: Sequence[Path], cfg: DictConfig) -> None:
+    """Write the pages of runs that have none; one that cannot be written does not keep the others from theirs."""
+    console = make_console()
+    for folder in folders:
+        if not (folder / PAGE).is_file():
+            try:
+                console.print(f"report: {write_page(load_run(folder, cfg.trust or ()), rows=cfg.rows, seed=cfg.seed)}")
+            except (ConfigError, DataError) as error:
+                console.print(f"report: no page of {visible(folder, 200)} ({said(error)})", markup=False)
 
 
 @hydra.main(config_path=conf_dir(), config_name="report", version_base="1.3")

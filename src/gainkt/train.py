@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ from gainkt.config import conf_dir, one_line_errors, register_resolvers, run_mai
 from gainkt.overrides import given
 from gainkt.sweeping.command import refuse_conflicts, resumed_arguments
 from gainkt.sweeping.jobs import sweep_job
+from gainkt.training.processes import own_folder
 
 if TYPE_CHECKING:
     from gainkt.training.train import RunResult, train
@@ -40,6 +43,8 @@ def _main(cfg: DictConfig) -> float:
 
     if not cfg.run.resume:
         OmegaConf.update(cfg, "run.dir", str(Path(HydraConfig.get().runtime.output_dir).resolve()))
+    # Whatever command started this process, Lightning starts those beside it as this module.
+    sys.modules["__main__"].__spec__ = find_spec("gainkt.train")
     done = train(cfg, given())
     show_run(done.results, done.scorecard, done.diagnosis, done.alignment, done.run.directory.path)
     return done.metrics["val/combined_score"]
@@ -47,7 +52,7 @@ def _main(cfg: DictConfig) -> float:
 
 def main() -> None:
     """Entry point of the command."""
-    run_main(_main, resumed_arguments)
+    run_main(_main, lambda arguments: own_folder(resumed_arguments(arguments)))
 
 
 register_resolvers()

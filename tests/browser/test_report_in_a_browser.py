@@ -10,8 +10,11 @@ import pandas as pd
 import pytest
 from browsing import browser, missing, opened
 from made_pages import made_content, made_run, named_tables, with_edges
+from made_trained import table_of, trained
 
+from conftest import random_log
 from gainkt.evaluation.overview import mastery_now, practised_cells
+from gainkt.reporting.page.notebook import Page
 from gainkt.reporting.page.run_page import run_page
 from test_names import HOSTILE
 
@@ -245,3 +248,61 @@ def test_hostile_names_do_nothing(running: Any, tmp_path: Path) -> None:
         page.goto(page.url.replace("#students", "#class"))
         page.wait_for_selector("#class-table tbody tr")
         assert page.locator("main img, main script[src], .bk-Tooltip img").count() == 0
+
+
+NAMED = {"button", "link", "searchbox", "combobox", "slider", "radio", "checkbox", "columnheader", "rowheader", "image"}
+"""Roles that say nothing without a name."""
+
+
+def spoken(page: Any) -> list[tuple[str, str]]:
+    """Role and name of each node that assistive technology is told of."""
+    tree = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
+    said = [node for node in tree if not node["ignored"]]
+    return [(node["role"]["value"], node.get("name", {}).get("value", "").strip()) for node in said]
+
+
+def test_assistive_technology_is_told_of_every_control_and_picture(running: Any, path: Path) -> None:
+    has = {
+        "report": {"link", "button"},
+        "students": {"searchbox", "slider", "radio"},
+        "class": {"combobox", "checkbox"},
+    }
+    with opened(running, path) as page:
+        for view, roles in has.items():
+            page.click(f"nav a[data-view={view}]")
+            page.wait_for_timeout(500)
+            found = spoken(page)
+            assert roles <= {role for role, _ in found}, view
+            assert [role for role, name in found if role in NAMED and not name] == [], view
+            charts = page.locator("[data-chart]:visible, svg[role=img]:visible").count()
+            assert sum(role == "image" for role, _ in found) >= charts, view
+        page.click("nav a[data-view=students]")
+        page.evaluate("document.querySelector('label[for=find]').remove()")
+        page.evaluate("document.querySelector('#find').removeAttribute('placeholder')")
+        assert ("searchbox", "") in spoken(page), "the check has teeth"
+
+
+def shown_in_a_notebook(page: Page, path: Path) -> Path:
+    """What a notebook's output is: a piece of a page, which did not make it."""
+    path.write_text(f'<!doctype html><html data-ready="yes"><h1>cells</h1>{page._repr_html_()}</html>')
+    return path
+
+
+def test_a_run_and_a_models_students_work_within_a_notebook(running: Any, path: Path, tmp_path: Path) -> None:
+    report = shown_in_a_notebook(Page(path.read_text()), tmp_path / "report.html")
+    with opened(running, report) as page:
+        frame = page.frame_locator("iframe")
+        frame.locator("html[data-ready]").wait_for()
+        frame.locator("nav a[data-view=students]").click()
+        frame.locator("#student-table tbody button").first.click()
+        assert frame.locator("#step-table tbody tr").count() > 0
+        assert page.inner_text("h1") == "cells", "the notebook is still there"
+    table = table_of(random_log(num_students=5, longest=20))
+    with opened(running, shown_in_a_notebook(trained().show(table), tmp_path / "show.html")) as page:
+        frame = page.frame_locator("iframe")
+        frame.locator("html[data-ready]").wait_for()
+        assert set(frame.locator("#student-table tbody button").all_inner_texts()) == set(table["student"])
+        frame.locator("nav a[data-view=class]").click()
+        assert frame.locator("#class-table tbody tr").count() == table["student"].nunique()
+        frame.locator("#class-table tbody th button").first.click()
+        assert frame.locator("#at-step").inner_text().startswith("Step 0")

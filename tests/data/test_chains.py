@@ -7,7 +7,6 @@ from conftest import random_log
 from gainkt.data.chains import ChainedPlan
 from gainkt.data.loader import TokenBudgetSampler, WindowDataset
 from gainkt.data.windows import Windows, cut_windows
-from gainkt.errors import ConfigError
 
 
 def made(seed: int, length: int = 16) -> Windows:
@@ -83,27 +82,16 @@ def test_uncut_histories_and_ends_come_all_over_the_epoch() -> None:
 def test_processes_share_out_whole_histories() -> None:
     for seed in range(30):
         windows = made(seed)
-        ranks = min(3, len(np.unique(windows.student)))
-        samplers = [
-            TokenBudgetSampler(windows.lengths, 64, shuffle=True, rank=rank, num_ranks=ranks, history=windows.student)
-            for rank in range(ranks)
-        ]
-        assert len({len(list(sampler)) for sampler in samplers} | {len(sampler) for sampler in samplers}) == 1
-        seen = [{i for batch in sampler for i in batch} for sampler in samplers]
-        assert set.union(*seen) == set(range(len(windows)))
-        if windows.goes_on.any():
-            owners = [{int(windows.student[i]) for i in some} for some in seen]
-            assert sum(map(len, owners)) == len(set.union(*owners)), "a student in two processes"
-            for sampler in samplers:
-                batches = list(sampler)
-                spare = len(batches) - len({tuple(batch) for batch in batches})
-                assert_in_order(batches[: len(batches) - spare], windows)
-                assert all((windows.start[batch] == 0).all() for batch in batches[len(batches) - spare :])
-
-
-def test_fewer_histories_than_processes() -> None:
-    with pytest.raises(ConfigError, match="only 1 training students"):
-        TokenBudgetSampler(np.array([8, 8]), 64, shuffle=True, num_ranks=2, history=np.array([0, 0]))
+        settings = {"shuffle": True, "history": windows.student}
+        whole = list(TokenBudgetSampler(windows.lengths, 3 * 64, **settings))
+        shares = [TokenBudgetSampler(windows.lengths, 64, rank=rank, num_ranks=3, **settings) for rank in range(3)]
+        for batch, *parts in zip(whole, *shares, strict=True):
+            assert sorted(i for part in parts for i in part) == sorted(batch)
+        cut = {int(student) for student in windows.student[windows.start > 0]}
+        owners = [{int(windows.student[i]) for part in sampler for i in part} & cut for sampler in shares]
+        assert sum(map(len, owners)) == len(cut), "a student in two processes"
+        for sampler in shares:
+            assert_in_order([part for part in sampler if part], windows)
 
 
 def test_a_batch_says_which_skills_are_ahead() -> None:

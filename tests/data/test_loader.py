@@ -67,12 +67,24 @@ def test_order_is_a_function_of_seed_and_epoch() -> None:
     assert list(sampler) == first
 
 
-def test_ranks_share_the_windows_in_equal_counts() -> None:
+def test_processes_share_each_batch_of_one_process() -> None:
     lengths = np.random.default_rng(0).integers(2, 50, 301)
-    samplers = [TokenBudgetSampler(lengths, 128, shuffle=True, rank=rank, num_ranks=3) for rank in range(3)]
-    assert len({len(sampler) for sampler in samplers}) == 1
-    assert all(len(list(sampler)) == len(sampler) for sampler in samplers)
-    assert {i for sampler in samplers for batch in sampler for i in batch} == set(range(301))
+    for shuffle in (True, False):
+        whole = list(TokenBudgetSampler(lengths, 3 * 128, shuffle=shuffle))
+        shares = [TokenBudgetSampler(lengths, 128, shuffle=shuffle, rank=rank, num_ranks=3) for rank in range(3)]
+        assert {len(sampler) for sampler in shares} == {len(whole)}
+        for batch, *parts in zip(whole, *shares, strict=True):
+            assert sorted(i for part in parts for i in part) == sorted(batch)
+            assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_a_share_may_be_empty() -> None:
+    data = dataset()
+    shares = [TokenBudgetSampler(np.array([9]), 128, shuffle=True, rank=rank, num_ranks=2) for rank in range(2)]
+    assert [list(sampler) for sampler in shares] == [[[0]], [[]]]
+    empty = data.__getitems__([])
+    assert len(empty) == 0
+    assert not empty.scored_BT.any()
 
 
 def test_lightning_can_set_the_epoch() -> None:

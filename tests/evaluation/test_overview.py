@@ -95,12 +95,12 @@ def test_the_parts_of_a_prediction_add_up_to_its_logit(made) -> None:
     one = made.skills.set_index("skill").loc[cells.skill[at]]
     start = 1 / (1 + np.exp(one.offset))
     assert parts.initial[at] == pytest.approx((start - one.threshold) / one.temperature, abs=1e-5)
-    assert (parts.practice[cells.opportunity > 1] > 0).all()
+    assert (parts.own[cells.opportunity > 1] > 0).all()
 
 
 @pytest.mark.parametrize("change", [{"beta": np.nan}, {"temperature": 0.2}])
 def test_parts_that_do_not_add_up_are_not_shown(made, change) -> None:
     cells = overview.practised_cells(made.predictions, made.trajectories).assign(item_difficulty=0.5)
     parts = overview.prediction_parts(cells, made.skills.assign(**change))
-    assert parts[["initial", "practice", "velocity", "readiness"]].isna().mean().min() > 0.9
+    assert parts[["initial", "own", "velocity", "readiness"]].isna().mean().min() > 0.9
     np.testing.assert_allclose(parts.sum(axis=1), np.log(cells.p2 / (1 - cells.p2)), atol=0.01)

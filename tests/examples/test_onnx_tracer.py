@@ -55,7 +55,7 @@ def test_a_thousand_histories(tmp_path: Path, experiment: str) -> None:
     model = trained(experiment)
     folder = model.export(tmp_path / "onnx")
     whole, step = sessions(folder)
-    assert compare_histories(model, whole, 1000, 40, 2) < 1e-5
+    worst = [compare_histories(model, whole, 1000, 40, 2)]
     kinds = {x.name: (x.shape, np.int64 if "int64" in x.type else np.float32) for x in step.get_inputs()[3:]}
     state, trace = {name: np.zeros(*kind) for name, kind in kinds.items()}, model.start()
     for answer in steps_of(history(60)):
@@ -69,7 +69,9 @@ def test_a_thousand_histories(tmp_path: Path, experiment: str) -> None:
         state, trace = dict(zip(kinds, said[3:], strict=True)), model.observe(trace, **answer)
         now = model.outlook(trace)
         for name, found in zip(("p1", "p2", "mastery"), said, strict=False):
-            assert np.abs(now[name].to_numpy() - found[0]).max() < 1e-5
+            worst.append(float(np.abs(now[name].to_numpy() - found[0]).max()))
+    print(f"{experiment}: histories {worst[0]:.1e}, one answer at a time {max(worst[1:]):.1e}")
+    assert max(worst) < 1e-5
 
 
 def test_what_has_no_counterpart_ends_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

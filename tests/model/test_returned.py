@@ -84,7 +84,7 @@ def test_columns_that_are_other_skills_are_found_before_training(config: Config,
 
 
 @pytest.mark.parametrize(
-    "head", ["linear", "own_transfer", "own_matrix", "own_table", "floored", "experts", "q_matrix"]
+    "head", ["linear", "own_transfer", "own_topics", "own_matrix", "own_table", "floored", "experts", "q_matrix"]
 )
 def test_the_check_passes_ours_and_leaves_no_trace(config: Config, head: str) -> None:
     model = build(config("v1_per_skill", f"model/gain_head={head}").model, num_skills=K, num_students=4, num_items=0)

@@ -15,7 +15,7 @@ from conftest import random_batch
 from gainkt.data.batch import Batch
 from gainkt.data.readers import AktReader, PyktReader
 from gainkt.evaluation import leakage as guards
-from gainkt.evaluation.leakage import chance_level, export_audit, kt_audit, scored_once, students_apart, write_audit
+from gainkt.evaluation.leakage import chance_level, export_audit, kt_audit, scored_once, students_apart
 from gainkt.runs.folder import build_datamodule
 from gainkt.runs.leakage_probe import answers_once, check_leakage, flipped_responses
 from gainkt.train import train
@@ -143,7 +143,7 @@ def test_kt_audit_passes_a_sound_export(tmp_path: Path) -> None:
     assert found["passed"]
     assert found["measured"]["verdict"] == "pass"
     assert found["measured"]["baseline_auc"] < found["measured"]["model_auc"]
-    write_audit(export, tmp_path / "export.csv")
+    export.to_csv(tmp_path / "export.csv", index=False)
     assert main(["run", str(tmp_path / "export.csv"), "--out", str(tmp_path / "report")]) == 0
 
 

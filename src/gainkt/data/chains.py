@@ -7,8 +7,6 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from gainkt.errors import ConfigError
-
 Windows = NDArray[np.int64]
 """Numbers of windows."""
 
@@ -41,7 +39,7 @@ class ChainedPlan:
             tokens: cells of a batch, padding included.
         """
         self.lengths, self.history = lengths, np.unique(history, return_inverse=True)[1]
-        cut = np.bincount(self.history)[self.history] > 1
+        self.is_cut = cut = np.bincount(self.history)[self.history] > 1
         longest = int(lengths[cut].max(initial=1))
         numbers = np.arange(len(lengths))
         self.full, self.last = numbers[cut & (lengths == longest)], numbers[cut & (lengths < longest)]
@@ -91,27 +89,3 @@ class ChainedPlan:
         windows = windows if draw is None else draw.permutation(windows)
         windows = windows[np.argsort(-self.lengths[windows], kind="stable")]
         return [windows[a:b] for a, b in pairwise(bounds)]
-
-
-def shared_out(
-    lengths: NDArray[np.int64], history: NDArray[np.int64], tokens: int, num_ranks: int
-) -> list[tuple[Windows, ChainedPlan]]:
-    """Windows and plan of each process: whole histories, from long to short dealt in turn.
-
-    Args:
-        lengths: [W], steps of each window.
-        history: [W], number of each one's history.
-        tokens: cells of a batch.
-        num_ranks: processes.
-
-    Raises:
-        ConfigError: there are fewer histories than processes.
-    """
-    number = np.unique(history, return_inverse=True)[1]
-    if (found := int(number.max()) + 1) < num_ranks:
-        raise ConfigError(f"trainer.devices={num_ranks}: only {found} training students; use fewer devices")
-    steps = np.bincount(number, weights=lengths)
-    dealt = np.empty(len(steps), dtype=np.int64)
-    dealt[np.argsort(-steps, kind="stable")] = np.arange(len(steps)) % num_ranks
-    own = [np.flatnonzero(dealt[number] == rank) for rank in range(num_ranks)]
-    return [(windows, ChainedPlan(lengths[windows], history[windows], tokens)) for windows in own]

@@ -68,7 +68,7 @@ class KTDataModule(LightningDataModule):
             window_length: longest piece of a history in steps, at least 2.
             window_context: steps that a later window of the same history repeats, unscored; read where nothing is
                 carried.
-            tokens_per_batch: cells of a batch, padding included.
+            tokens_per_batch: cells of a batch, padding included; of several processes, of each one's share.
             carry_state: windows of a history go on from each other; else each starts anew.
             seed: of the order of batches.
             unknown_skills: steps on skills that a trained model does not know, when it is scored on this data: `fail`,
@@ -170,11 +170,17 @@ class KTDataModule(LightningDataModule):
         students, carry = self.students(part), self.carry_state
         return cut_windows(self.log_, students, self.window_length, self.window_context, carry=carry)
 
-    def loader(self, part: str, *, shuffle: bool = False) -> DataLoader[Batch]:
-        """Return batches over a part; in a fixed order, from long to short, unless shuffled."""
+    def loader(self, part: str, *, shuffle: bool = False, shared: bool = False) -> DataLoader[Batch]:
+        """Return batches over a part; in a fixed order, from long to short, unless shuffled.
+
+        Args:
+            part: train, valid or test.
+            shuffle: draw the order of an epoch.
+            shared: of several processes that train each takes its share of every batch, else all of it.
+        """
         shuffle = shuffle and not getattr(self.trainer, "overfit_batches", 0)  # the same batch in every epoch
         windows = self.windows(part)
-        rank, num_ranks = (self.trainer.global_rank, self.trainer.world_size) if self.trainer and shuffle else (0, 1)
+        rank, num_ranks = (self.trainer.global_rank, self.trainer.world_size) if self.trainer and shared else (0, 1)
         sampler = TokenBudgetSampler(
             windows.lengths,
             self.tokens_per_batch,
@@ -189,11 +195,11 @@ class KTDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return shuffled batches of the training students."""
-        return self.loader("train", shuffle=True)
+        return self.loader("train", shuffle=True, shared=True)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Return batches of the validation students."""
-        return self.loader("valid")
+        return self.loader("valid", shared=True)
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Return batches of the test students."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from gainkt.data.batch import Batch
-from gainkt.data.chains import shared_out, token_bounds
+from gainkt.data.chains import ChainedPlan, token_bounds
 from gainkt.data.log import InteractionLog
 from gainkt.data.windows import Windows
 from gainkt.errors import ConfigError
@@ -47,11 +47,11 @@ class WindowDataset(Dataset[Batch]):
         return self.__getitems__([index])
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
-        """Return the windows `indices` as one batch, padded to the longest of them."""
-        log, rows = self.log, np.asarray(indices)
+        """Return the windows `indices`, none or more, as one batch, padded to the longest of them."""
+        log, rows = self.log, np.asarray(indices, dtype=np.int64)
         student, start = self.windows.student[rows], self.windows.start[rows]
         length = self.windows.lengths[rows]
-        column = np.arange(length.max())
+        column = np.arange(length.max(initial=1))
         valid = column < length[:, None]
         # Padding points at the window's own first step; its content is masked wherever it is read.
         step = log.offsets[student][:, None] + start[:, None] + np.where(valid, column, 0)
@@ -94,7 +94,7 @@ class WindowDataset(Dataset[Batch]):
             return np.where(valid, log.skills[step], 0).astype(np.int64)[..., None], valid[..., None]
         first = log.skill_offsets[step]
         count = log.skill_offsets[step + 1] - first
-        slot = np.arange(np.where(valid, count, 1).max())
+        slot = np.arange(np.where(valid, count, 1).max(initial=1))
         has_skill = valid[..., None] & (slot < count[..., None])
         skills = log.skills[np.where(has_skill, first[..., None] + slot, 0)]
         return np.where(has_skill, skills, 0).astype(np.int64), has_skill
@@ -103,9 +103,10 @@ class WindowDataset(Dataset[Batch]):
 class TokenBudgetSampler(Sampler[list[int]]):
     """Batches of windows with at most `tokens` cells (windows x longest window), drawn over similar lengths.
 
-    The order is a function of (seed, epoch). Every rank gets the same number of batches, so that no process waits
-    for one that never comes; a few batches are dealt twice if the count does not divide. Windows of one history come in
-    order and in different batches (gainkt.data.chains).
+    The order is a function of (seed, epoch). Windows of one history come in order and in different batches
+    (gainkt.data.chains). Of several processes each has its share of every batch, which holds as many times `tokens`
+    cells: all take the same number of batches, and each window is in one share. A share may be empty; it holds the
+    windows of a history that is cut in one process.
     """
 
     def __init__(
@@ -123,7 +124,7 @@ class TokenBudgetSampler(Sampler[list[int]]):
 
         Args:
             lengths: [W], steps of each window.
-            tokens: cells of a batch, padding included; a longer window makes a batch of its own.
+            tokens: cells of a process's share of a batch, padding included; a longer window makes a batch of its own.
             shuffle: draw windows and batches at random (training), or go from long to short (evaluation).
             seed: of the draw.
             rank: this process.
@@ -135,47 +136,50 @@ class TokenBudgetSampler(Sampler[list[int]]):
         """
         if tokens < 2:
             raise ConfigError(f"dataset.tokens_per_batch={tokens}: a batch holds at least 2 steps")
-        self.lengths, self.tokens, self.shuffle, self.seed = lengths, tokens, shuffle, seed
+        self.lengths, self.tokens, self.shuffle, self.seed = lengths, tokens * num_ranks, shuffle, seed
         self.rank, self.num_ranks, self.epoch = rank, num_ranks, 0
         # Lightning passes the epoch on to a batch sampler's `sampler`, not to the batch sampler itself.
         self.sampler = self
         is_cut = history is not None and len(np.unique(history)) < len(history)
-        self._shares = shared_out(lengths, history, tokens, num_ranks) if history is not None and is_cut else []
-        self._bounds = [] if self._shares else token_bounds(lengths, tokens)
+        self._plan = ChainedPlan(lengths, history, self.tokens) if history is not None and is_cut else None
+        self._bounds = [] if self._plan else token_bounds(lengths, self.tokens)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose order comes next."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        """Batches of this rank in an epoch."""
-        if self._shares:
-            return max(len(plan) for _, plan in self._shares)
-        return -(-(len(self._bounds) - 1) // self.num_ranks)
+        """Batches in an epoch."""
+        return len(self._plan) if self._plan else len(self._bounds) - 1
 
     def __iter__(self) -> Iterator[list[int]]:
-        """Yield the window numbers of each batch."""
-        if self._shares:
-            yield from self._in_order()
-            return
-        num_batches = len(self._bounds) - 1
-        windows, batches = np.arange(len(self.lengths)), np.arange(num_batches)
+        """Yield the window numbers of this process's share of each batch."""
+        for batch in self._in_order() if self._plan else self._by_length():
+            yield self._share(batch).tolist()
+
+    def _by_length(self) -> Iterator[NDArray[np.int64]]:
+        """Batches of histories that are whole."""
+        windows, batches = np.arange(len(self.lengths)), np.arange(len(self))
         if self.shuffle:
             draw = np.random.default_rng([self.seed, self.epoch])
             windows, batches = draw.permutation(windows), draw.permutation(batches)
         windows = windows[np.argsort(-self.lengths[windows], kind="stable")]
-        mine = np.resize(batches, len(self) * self.num_ranks)[self.rank :: self.num_ranks]
-        for batch in mine:
-            yield windows[self._bounds[batch] : self._bounds[batch + 1]].tolist()
+        for batch in batches:
+            yield windows[self._bounds[batch] : self._bounds[batch + 1]]
 
-    def _in_order(self) -> Iterator[list[int]]:
-        """Yield the batches of histories that are cut."""
-        windows, plan = self._shares[self.rank]
-        draw = np.random.default_rng([self.seed, self.epoch, self.rank]) if self.shuffle else None
-        batches = plan.batches(draw)
-        # The first batch opens histories: dealt again, it needs no state.
-        for batch in [*batches, *[batches[0]] * (len(self) - len(batches))]:
-            yield windows[batch].tolist()
+    def _in_order(self) -> Iterator[NDArray[np.int64]]:
+        """Batches of histories that are cut."""
+        assert self._plan is not None
+        yield from self._plan.batches(np.random.default_rng([self.seed, self.epoch, 0]) if self.shuffle else None)
+
+    def _share(self, batch: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The windows that this process takes: similar lengths for each, or whole histories where some are cut."""
+        if self.num_ranks == 1:
+            return batch
+        dealt = np.arange(len(batch))
+        if self._plan is not None and self._plan.is_cut[batch].any():
+            dealt = self._plan.history[batch]
+        return batch[dealt % self.num_ranks == self.rank]
 
     @property
     def padding(self) -> float:

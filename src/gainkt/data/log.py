@@ -208,7 +208,7 @@ class InteractionLog:
             DataError: the folder is missing, incomplete, of another format, or not what was saved.
         """
         directory = Path(directory)
-        again = "prepare the log again (scripts/prepare_data.py)"
+        again = "prepare the log again (gainkt prepare)"
         try:
             meta = json.loads((directory / "meta.json").read_text())
             if meta["format"] != FORMAT:

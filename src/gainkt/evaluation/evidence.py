@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from gainkt.evaluation.statistics.bootstrap import Array, Estimate, StudentBootstrap
-from gainkt.evaluation.statistics.measurable import ModelFault, Unmeasurable, column_of, known
+from gainkt.evaluation.statistics.measurable import ModelFault, Unmeasurable, column_of, known, scored_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +33,12 @@ class Evidence:
 
     @cached_property
     def scored(self) -> pd.DataFrame:
-        """The scored rows of the predictions."""
+        """The scored rows of the predictions: a copy, where `of_scored` copies one column."""
         return self.predictions[self.predictions["scored"]]
+
+    def of_scored(self, column: str) -> Array:
+        """A column of the scored rows; errors are those of `column_of`."""
+        return column_of(scored_rows(self.predictions, column), column)
 
     @cached_property
     def practised(self) -> pd.DataFrame:
@@ -84,7 +88,7 @@ class Evidence:
             ModelFault: a value is not finite.
         """
         if column not in self.aucs:
-            self.aucs[column] = auc_estimate(self.scored, self.scored_student, self.bootstrap, column)
+            self.aucs[column] = auc_estimate(self.predictions, self.scored_student, self.bootstrap, column)
         return self.aucs[column]
 
     def correlation(self, column: str) -> Estimate:
@@ -94,7 +98,7 @@ class Evidence:
             Unmeasurable: all responses are alike.
             ModelFault: a value is not finite, or the column does not vary.
         """
-        x, y = column_of(self.scored, column), column_of(self.scored, "response")
+        x, y = self.of_scored(column), self.of_scored("response")
         if np.ptp(y) == 0:
             raise Unmeasurable(f"no correlation of {column} and response: all responses are alike")
         constant = ModelFault(f"no correlation of {column} and response: {column} does not vary")
@@ -107,12 +111,13 @@ def practised(trajectories: pd.DataFrame) -> pd.DataFrame:
     return trajectories if relevant.all() else trajectories[relevant]
 
 
-def auc_estimate(scored: pd.DataFrame, student_N: Array, bootstrap: StudentBootstrap, column: str) -> Estimate:
-    """AUC of a column over scored rows, with resamples.
+def auc_estimate(predictions: pd.DataFrame, student_N: Array, bootstrap: StudentBootstrap, column: str) -> Estimate:
+    """AUC of a column over scored rows, whose students are given, with resamples.
 
     Raises:
         Unmeasurable: only one class occurs.
         ModelFault: a value is not finite.
     """
-    p, y = column_of(scored, column), column_of(scored, "response")
+    rows = scored_rows(predictions, "response", column)
+    p, y = column_of(rows, column), column_of(rows, "response")
     return known(bootstrap.auc(student_N, p, y), Unmeasurable("no AUC: all responses are alike"))

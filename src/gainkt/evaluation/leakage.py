@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,6 @@ from gainkt.evaluation.check import FAIL, NOT_MEASURABLE, PASS
 from gainkt.evaluation.statistics.bootstrap import Array, StudentBootstrap
 from gainkt.evaluation.statistics.breakdowns import auc_of
 from gainkt.evaluation.statistics.measurable import column_of
-from gainkt.files import write_whole
 from gainkt.names import SEVERAL, unjoined
 
 Guard = dict[str, Any]
@@ -152,11 +150,6 @@ def export_audit(parts: Mapping[str, pd.DataFrame], column: str = "p1") -> pd.Da
         }
     )
     return table.drop(columns="item_id") if table["item_id"].isna().all() else table
-
-
-def write_audit(export: pd.DataFrame, path: str | Path) -> None:
-    """Write an export as the CSV file that `kt-audit run` reads, whole or not at all."""
-    write_whole(path, lambda building: export.to_csv(building, index=False))
 
 
 def kt_audit(export: pd.DataFrame, column: str = "p1") -> Guard:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 
@@ -10,9 +12,11 @@ from gainkt.evaluation.statistics.breakdowns import concordance, step_skills
 BELIEFS = ("item_difficulty", "readiness", "velocity")
 """Columns of the predictions that say why a step was predicted as it was."""
 PARAMETERS = ("beta", "offset", "saturation", "experience", "threshold", "temperature", "guess", "slip")
-PARTS = ("initial", "practice", "velocity", "readiness", "mastery", "item")
-"""What a prediction is made of: a skill's initial mastery, practice, velocity and readiness, or mastery as a whole
-where these do not add up; and the item."""
+PARTS = ("initial", "own", "transferred", "velocity", "readiness", "mastery", "item")
+"""What a prediction is made of: a skill's initial mastery, the gains of answers that practised it and of others,
+velocity and readiness, or mastery as a whole where these do not add up; and the item."""
+RESTART = 1e-3
+"""Practice lost from one step to the next over which it was summed anew."""
 ROUNDING = 2e-3
 """Difference of logits that float32 makes of a probability."""
 BAND = (0.1, 0.5, 0.9)
@@ -46,33 +50,64 @@ def prediction_parts(cells: pd.DataFrame, skills: pd.DataFrame) -> pd.DataFrame:
     """Return what Encoder 2's logit at each cell is made of, in logits; the columns of PARTS.
 
     The curve's argument is a sum, a = -offset + beta W(P) + beta (gamma - 1) W(P) + o, with W(P) = E log(1 + P / E), or
-    P where practice does not wear off. A part is what it adds to the logit when the parts come in this order, through
-    M_sat sigmoid(a) and the readout: (m - threshold) / temperature, guess + (1 - slip - guess) m, or m itself. It is
-    as `gainkt.runs.explanation` takes a prediction apart, but for all practice together.
+    P where practice does not wear off, and practice P the sum of earlier gains g, each of which counts now as
+    beta W(P) / P g. A part is what it adds to the logit when the parts come in this order, gains by answer, through
+    M_sat sigmoid(a) and the readout: (m - threshold) / temperature, guess + (1 - slip - guess) m, or m itself. So
+    `gainkt.runs.explanation` takes a prediction apart, whose gains are summed here: own ones, of answers that practised
+    the skill, and transferred ones.
 
     Where that does not come to the prediction (several skills at the step, or another curve or readout), the parts of
     mastery are missing, and `mastery` has them together.
     """
     known = skills.set_index("skill").astype(float, errors="ignore")
     of = {name: cells["skill"].map(known[name]).to_numpy(dtype=float) for name in PARAMETERS}
-    practice = (cells["practice"] - cells["gain"]).clip(lower=0).to_numpy(dtype=float)
+    after, gain = (cells[name].to_numpy(dtype=float) for name in ("practice", "gain"))
+    practice = (after - gain).clip(min=0)
     difficulty, readiness, velocity, p2 = (cells[name].to_numpy(dtype=float) for name in (*BELIEFS, "p2"))
+
+    def read(argument: np.ndarray, at: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """The logit that the readout makes of the curve's argument, without the item's difficulty."""
+        mastery = of["saturation"][at] / (1 + np.exp(-argument))
+        right = of["guess"][at] + (1 - of["slip"][at] - of["guess"][at]) * mastery
+        right = np.where(np.isnan(right), mastery, right)
+        logit = (mastery - of["threshold"][at]) / of["temperature"][at]
+        return np.where(np.isnan(logit), np.log(right / (1 - right)), logit)
+
     with np.errstate(all="ignore"):
         worth = of["beta"] * np.where(
             np.isnan(of["experience"]), practice, of["experience"] * np.log1p(practice / of["experience"])
         )
-        argument = np.cumsum([-of["offset"], worth, (velocity - 1) * worth, readiness], axis=0)
-        mastery = of["saturation"] / (1 + np.exp(-argument))
-        right = of["guess"] + (1 - of["slip"] - of["guess"]) * mastery
-        right = np.where(np.isnan(right), mastery, right)
-        read = (mastery - of["threshold"]) / of["temperature"]
-        read = np.where(np.isnan(read), np.log(right / (1 - right)), read)
+        steps = np.stack([-of["offset"], worth, (velocity - 1) * worth, readiness]).cumsum(axis=0)
+        initial, practised, hurried, whole = map(read, steps)
+        per_gain = np.where(practice > 0, worth / practice, 0)
+        own = np.zeros(len(cells))
+        for now, earlier in _earlier(cells):
+            lower, upper = (steps[0][now] + per_gain[now] * p[earlier] for p in (practice, after))
+            np.add.at(own, now, read(upper, now) - read(lower, now))
         logit = np.log(p2 / (1 - p2)) + difficulty
-    parts = dict(zip(PARTS, np.diff(read, axis=0, prepend=0), strict=False))
+    found = (initial, own, practised - initial - own, hurried - practised, whole - hurried)
     alone = ~cells.duplicated(["student", "step"], keep=False).to_numpy()
-    adds_up = alone & (np.abs(read[-1] - logit) < ROUNDING * (1 + np.abs(logit)))
-    table = pd.DataFrame({name: np.where(adds_up, values, np.nan) for name, values in parts.items()}, index=cells.index)
-    return table.assign(mastery=np.where(adds_up, np.nan, logit), item=-difficulty)
+    adds_up = alone & (np.abs(whole - logit) < ROUNDING * (1 + np.abs(logit)))
+    parts = {name: np.where(adds_up, x, np.nan) for name, x in zip(PARTS, found, strict=False)}
+    return pd.DataFrame({**parts, "mastery": np.where(adds_up, np.nan, logit), "item": -difficulty}, index=cells.index)
+
+
+def _earlier(cells: pd.DataFrame) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Pairs of rows: a cell, and an earlier one of the same student and skill whose gain is part of its practice.
+
+    Pairs of one distance at a time, so that memory stays that of the cells. Practice is less than it was where a
+    history starts anew at a cut (dataset.carry_state=false).
+    """
+    group = cells.groupby(["student", "skill"], sort=False).ngroup().to_numpy()
+    rows = np.argsort(group, kind="stable")
+    after, gain = (cells[name].to_numpy(dtype=float)[rows] for name in ("practice", "gain"))
+    anew = np.r_[True, np.diff(group[rows]) != 0]
+    anew[1:] |= (after - gain)[1:] < after[:-1] - RESTART
+    start = np.maximum.accumulate(np.where(anew, np.arange(len(rows)), 0))
+    place = np.arange(len(rows)) - start
+    for distance in range(1, int(place.max(initial=0)) + 1):
+        now = np.flatnonzero(place >= distance)
+        yield rows[now], rows[now - distance]
 
 
 def mastery_now(trajectories: pd.DataFrame) -> pd.DataFrame:

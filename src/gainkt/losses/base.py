@@ -54,9 +54,16 @@ def every_skill(term: F) -> F:
     return term
 
 
-def asks_every_skill(term: Any) -> bool:
-    """Tell whether a term compares gains over all skills."""
-    return getattr(getattr(term, "func", term), "needs_every_skill", False)
+def sums_others(term: F) -> F:
+    """Mark a function as a term that asks of gains over all skills no more than `Output.others_BT`, if there is one."""
+    term.needs_every_skill = "others"  # type: ignore[attr-defined]
+    return term
+
+
+def asks_every_skill(term: Any, knows_others: bool = False) -> bool:
+    """Tell whether a term compares gains over all skills, column by column."""
+    asks = getattr(getattr(term, "func", term), "needs_every_skill", False)
+    return bool(asks) and not (asks == "others" and knows_others)
 
 
 def must_start(term: Any) -> bool:

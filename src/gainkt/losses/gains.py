@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from gainkt.data.batch import Batch
-from gainkt.losses.base import Term, every_skill, masked_mean
+from gainkt.losses.base import Term, every_skill, masked_mean, sums_others
 from gainkt.model import Output
 from gainkt.model.readout import mean
 
@@ -26,9 +26,11 @@ def skill_contrast(output: Output, batch: Batch) -> Tensor:
     return -(total / batch.valid_BT.sum().clamp_min(1)).var(correction=0)
 
 
-@every_skill
+@sums_others
 def gain_sparsity(output: Output, batch: Batch) -> Tensor:
     """Mean over valid steps of the summed gains of the skills that the step does not practise (L1)."""
+    if output.others_BT is not None:
+        return masked_mean(output.others_BT, batch.valid_BT)
     others = ~output.axis.practised(batch.has_skill_BTS)
     return masked_mean((output.gains_BTC * others).sum(-1), batch.valid_BT)
 

@@ -116,9 +116,9 @@ class Loss(nn.Module):
         if not any(weights.values()):
             raise ConfigError("loss: every weight is 0, nothing would be learnt; give bce1 or bce2 a weight")
 
-    def needs_every_skill(self, weights: Mapping[str, float]) -> bool:
-        """Tell whether a term in use compares gains over all skills."""
-        return any(weight and asks_every_skill(self.terms[name]) for name, weight in weights.items())
+    def needs_every_skill(self, weights: Mapping[str, float], knows_others: bool = False) -> bool:
+        """Tell whether a term in use compares gains over all skills; `knows_others` says that the model sums them."""
+        return any(weight and asks_every_skill(self.terms[name], knows_others) for name, weight in weights.items())
 
     def forward(self, output: Output, batch: Batch, weights: Mapping[str, float]) -> dict[str, Tensor]:
         """Raw values of the terms whose weight is not 0.

@@ -191,6 +191,9 @@ class AttentionStream(nn.Module):
         return there[:, None] & (column <= width + column[:steps, None])
 
     def _after(self, batch: Batch, past: Share | None, kept: dict[str, Tensor], rows: Tensor | None) -> Share:
+        is_one = past is not None and past.width == self.context and batch.valid_BT.shape[1] == 1
+        if past is not None and rows is None and is_one and batch.valid_BT.all():  # the oldest step goes
+            return Share({}, {name: x[:, 1:] for name, x in kept.items()}, past.steps_B + 1)
         at = slice(None) if rows is None else rows
         count = batch.valid_BT[at].sum(1)
         width = 0 if past is None else past.width

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -56,6 +57,8 @@ class Output:
     """Logits that Encoder 2 takes off for each step's item; 0 where it has no difficulties."""
     item_penalty: Tensor | None
     """Mean over items of the squared difficulties; None where the model has none."""
+    others_BT: Tensor | None = None
+    """Summed gains of all skills that the step does not practise, in training and where the gain head knows them."""
     start_BD: Tensor | None = None
     """Value stream of Encoder 2 before the first step; None where nothing came before."""
     state_of: Callable[[Tensor | None], State] | None = None
@@ -191,11 +194,21 @@ class GainKT(nn.Module):
             belief=belief,
             difficulty2_BT=difficulty2,
             item_penalty=self.item_penalty(),
+            others_BT=self._others(value, batch) if self.training and self.knows_others else None,
             start_BD=start,
         )
         if goes_on:  # made of tensors, not of the output: a circle of references would keep the graph alive
             output.state_of = lambda rows: self._state_after(rows, batch, state, streams, axis, practice)
         return output
+
+    @property
+    def knows_others(self) -> bool:
+        """Whether gains over all skills are summed without a column for each (gainkt.model.gain_head.base)."""
+        return isinstance(self.receivers, AllSkills) and hasattr(self.gain_head, "others")
+
+    def _others(self, value_BTD: Tensor, batch: Batch) -> Tensor:
+        others = cast(Any, self.gain_head).others(value_BTD, batch)
+        return checked("model.gain_head", others, tuple(batch.valid_BT.shape), "[B, T] from others") * batch.valid_BT
 
     def _streams(self) -> tuple[str, ...]:
         """The encoders that have a stream of their own."""

@@ -27,7 +27,8 @@ REPORTS = {"card": "scorecard", "diagnosis": "diagnosis", "advice": "advice", "a
 MODEL_PARTS = ("gain_head", "receivers", "curve", "readout", "velocity", "readiness")
 PARTS = [
     {"name": "part_initial", "title": "logit: initial mastery"},
-    {"name": "part_practice", "title": "logit: practice so far"},
+    {"name": "part_own", "title": "logit: gains of its own answers"},
+    {"name": "part_transferred", "title": "logit: gains from other skills"},
     {"name": "part_velocity", "title": "logit: student's velocity"},
     {"name": "part_readiness", "title": "logit: student's readiness"},
     {"name": "part_mastery", "title": "logit: mastery"},
@@ -83,7 +84,8 @@ def gather(
         **{key: report_of(home / f"{name}.json") for key, name in REPORTS.items()},
     }
     content["part"] = content["card"]["protocol"].get("split", "test") if content["card"] else "test"
-    return content | _tables(home, most_rows, seed, truth, parts)
+    content["who"] = f"{content['part']} students"
+    return content | explored(home, most_rows, seed, truth, parts)
 
 
 def report_of(path: Path) -> dict[str, Any] | None:
@@ -95,10 +97,14 @@ def report_of(path: Path) -> dict[str, Any] | None:
     return read_json(path, way_out(path), {}) if exists(path, way_out(path)) else None
 
 
-def _tables(
-    home: Path, most_rows: int, seed: int, truth: pd.DataFrame | None, parts: pd.DataFrame | None
+def explored(
+    home: Path,
+    most_rows: int = MOST_ROWS,
+    seed: int = 0,
+    truth: pd.DataFrame | None = None,
+    parts: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
-    """Tables by student, skill and step; None each where the run recorded none."""
+    """Return tables by student, skill and step of a folder that `record` filled; None each where it did not."""
     names = ("cells", "now", "students", "skills", "curves", "sample")
     paths = {name: home / f"{name}.parquet" for name in TABLES}
     last = paths.pop("mastery")

@@ -12,7 +12,7 @@ from gainkt.errors import ConfigError
 from gainkt.evaluation.statistics.metrics import PredictionMetrics
 from gainkt.model import GainKT
 from gainkt.model.readout import probability
-from gainkt.runs.pass_ import Seen, one_pass
+from gainkt.runs.pass_ import Consumer, Seen, one_pass
 
 
 class Scores:
@@ -37,16 +37,22 @@ class Scores:
         return pd.concat(self._pieces, ignore_index=True).assign(scored=True)
 
 
-def predict(model: GainKT, batches: Iterable[Batch], device: torch.device | str = "cpu") -> pd.DataFrame:
+def predict(
+    model: GainKT,
+    batches: Iterable[Batch],
+    device: torch.device | str = "cpu",
+    also: Iterable[Consumer] = (),
+) -> pd.DataFrame:
     """Return both encoders' predictions of the scored steps, as `Scores.table`.
 
     Args:
         model: moved to `device` and put into evaluation mode.
         batches: of one part of the data, the windows of a student in order.
         device: where to compute, in float32.
+        also: what else takes part in the pass.
     """
     scores = Scores()
-    one_pass(model, batches, [scores], device)
+    one_pass(model, batches, [scores, *also], device)
     return scores.table()
 
 

@@ -106,11 +106,11 @@ def check_targets(content: Any, source: str, trust: Iterable[str] = ()) -> None:
         if key.rpartition(".")[2] != "_target_" or str(target).partition(".")[0] in trusted:
             continue
         if not (isinstance(target, str) and (target in named_by_conf() or is_part(target))):
-            package = str(target).partition(".")[0]
-            raise ConfigError(
-                f"{source}: {key}={target}: neither a part of gainkt nor of a trusted package, so it is not imported; "
-                f"if you know who wrote it and trust it, add trust=[{package}] to the command"
-            )
+            package, kind = str(target).partition(".")[0], "neither a part of gainkt nor of a trusted package"
+            way = f"if you know who wrote it and trust it, add trust=[{package}] to the command"
+            if package == "gainkt":
+                kind, way = "not a part of gainkt that a config names", "put the file back from a copy"
+            raise ConfigError(f"{source}: {key}={target}: {kind}, so it is not imported; {way}")
 
 
 def packages_of(content: Any) -> set[str]:

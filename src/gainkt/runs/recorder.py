@@ -48,6 +48,7 @@ def record(
     seed: int = 0,
     columns: Sequence[StepColumn] = (),
     also: Sequence[Consumer] = (),
+    means: Means | None = None,
 ) -> dict[str, Path]:
     """Write predictions.parquet, trajectories.parquet, mastery.parquet and skills.parquet of a part of the data.
 
@@ -61,6 +62,7 @@ def record(
         seed: of that pick, and of the permutation of gains.
         columns: that added checks ask for; predictions.parquet ends with them.
         also: what else takes part in the pass.
+        means: of the part under the model; where None they take a pass of their own.
 
     Returns:
         The tables' paths by name.
@@ -71,8 +73,10 @@ def record(
     log, paths = datamodule.log_, {name: folder / f"{name}.parquet" for name in TABLES}
     chosen = np.zeros(log.num_students, dtype=bool)
     chosen[pick_students(log, datamodule.students(part), num_students, seed)] = True
-    means, skills, mastery = Means(model), SkillSums(log.num_skills), LastMastery(chosen)
-    one_pass(model, datamodule.loader(part), [means], device, title="means of gains")
+    skills, mastery = SkillSums(log.num_skills), LastMastery(chosen)
+    if means is None:
+        means = Means(model)
+        one_pass(model, datamodule.loader(part), [means], device, title="means of gains")
     schema = pa.schema([*PREDICTIONS, *((column.name, FLOAT) for column in columns)])
     with (
         _table(paths["predictions"], schema) as of_steps,

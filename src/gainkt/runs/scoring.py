@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,11 @@ from gainkt.data.datamodule import KTDataModule
 from gainkt.digests import read_table
 from gainkt.evaluation.check import Rule
 from gainkt.evaluation.schema import names_in
-from gainkt.evaluation.scorecard.scorecard import scorecard
+from gainkt.evaluation.scorecard.scorecard import COLUMNS, scorecard
 from gainkt.files import write_json
 from gainkt.model import GainKT
 from gainkt.names import file_name
+from gainkt.runs.ablations import Means
 from gainkt.runs.checks import added_rules, step_columns
 from gainkt.runs.folder import Run, read_checkpoint, way_out
 from gainkt.runs.predict import Scores, metrics_of, predict
@@ -34,6 +35,8 @@ class Scored:
     """As results.json holds them."""
     validation: pd.DataFrame
     """Scored predictions of the last phase's best model, of the validation part."""
+    means: Means | None = None
+    """What its ablations need, of the test part."""
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -47,18 +50,25 @@ def metrics_in(results: Mapping[str, Any]) -> dict[str, float]:
     return {f"{part}/{name}": value for part, values in parts.items() for name, value in values.items()}
 
 
-def score_phases(run: Run, datamodule: KTDataModule, device: torch.device | str) -> Scored:
+def score_phases(run: Run, datamodule: KTDataModule, device: torch.device | str, *, means: bool = False) -> Scored:
     """Score each phase's best checkpoint on validation and test.
+
+    Args:
+        run: with its checkpoints.
+        datamodule: the data.
+        device: where to compute.
+        means: take, in the pass over test, what `tabulate` needs of the last phase's model.
 
     Raises:
         ConfigError: there is none.
     """
-    phases, selected = {}, run.choose_phase()
+    phases, selected, taken = {}, run.choose_phase(), None
     for phase in run.phases:
         model = run.model(phase)
         epoch = int(read_checkpoint(run.directory.best(phase))["epoch"])
         validation = predict(model, datamodule.loader("valid"), device)
-        test = predict(model, datamodule.loader("test"), device)
+        taken = Means(model) if means and phase == selected else None
+        test = predict(model, datamodule.loader("test"), device, also=[taken] if taken else [])
         phases[phase] = {"epoch": epoch, "figures": {"val": metrics_of(validation), "test": metrics_of(test)}}
     results = {
         "name": run.config.name,
@@ -67,7 +77,7 @@ def score_phases(run: Run, datamodule: KTDataModule, device: torch.device | str)
         "selected": selected,
         "phases": phases,
     }
-    return Scored(results, validation)
+    return Scored(results, validation, taken)
 
 
 def tabulate(
@@ -79,6 +89,7 @@ def tabulate(
     *,
     trajectories: DictConfig,
     checks: DictConfig | None = None,
+    means: Means | None = None,
     device: torch.device | str = "cpu",
 ) -> pd.DataFrame:
     """Record what a model says about a part of the data, and return its scored predictions.
@@ -91,6 +102,7 @@ def tabulate(
         folder: where the tables go (`gainkt.runs.recorder.record`).
         trajectories: students (all where null) and seed, as in conf/train.yaml.
         checks: a `scorecard` node (conf/scorecard) that says which checks are added; the run's own where None.
+        means: of the part under the model; where None they take a pass of their own.
         device: where to compute.
 
     Raises:
@@ -107,6 +119,7 @@ def tabulate(
         seed=trajectories.seed,
         columns=step_columns(_added(run, checks)),
         also=[scores],
+        means=means,
     )
     return scores.table()
 
@@ -133,12 +146,17 @@ def judge(
     Raises:
         ConfigError: an added check is not what a check must be.
     """
+    added = _added(run, checks)
+    columns = {} if added else COLUMNS
     card = scorecard(
-        *(_read(folder / f"{name}.parquet") for name in ("predictions", "trajectories", "skills")),
+        *(
+            _read(folder / f"{name}.parquet", columns.get(name, ()))
+            for name in ("predictions", "trajectories", "skills")
+        ),
         training=watched_training(run),
         validation=validation,
         num_skills=run.sizes.num_skills,
-        added=_added(run, checks),
+        added=added,
     )
     card["protocol"] |= {"name": run.config.name, "data": datamodule.protocol, "split": part}
     write_json(folder / "scorecard.json", card)
@@ -186,8 +204,8 @@ def tables_of(
         return {name: _read(paths[name]) for name in names}
 
 
-def _read(path: Path) -> pd.DataFrame:
-    return read_table(path, way_out(path), categories=names_in(TABLES[path.stem]))
+def _read(path: Path, columns: Collection[str] = ()) -> pd.DataFrame:
+    return read_table(path, way_out(path), columns, names_in(TABLES[path.stem]))
 
 
 def folder_for(run: Run, datamodule: KTDataModule, part: str, phase: str) -> Path:

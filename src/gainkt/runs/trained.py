@@ -17,10 +17,14 @@ from gainkt.data.readers.table import TableReader, table_reader
 from gainkt.errors import ConfigError, DataError
 from gainkt.model import GainKT
 from gainkt.model.readout import probability
+from gainkt.reporting.page import require_pages
+from gainkt.reporting.page.notebook import Page
 from gainkt.runs import classroom, tracer
 from gainkt.runs.bundle import Content, content_of, read_bundle, write_bundle
 from gainkt.runs.explanation import Explanation, explain
 from gainkt.runs.folder import load_run
+from gainkt.runs.page import MOST_ROWS
+from gainkt.runs.shown import students_content
 from gainkt.runs.tracer import Trace
 from gainkt.runs.vocabulary import Vocabulary
 
@@ -182,6 +186,29 @@ class TrainedModel:
             unknown_skills=unknown_skills,
         )
 
+    def show(
+        self, data: Table, *, unknown_skills: str = "fail", rows: int = MOST_ROWS, seed: int = 0, **reading: Any
+    ) -> Page:
+        """Return the explorer of these students, which a notebook shows and `save` writes: each step by step, and the
+        class, students by skills.
+
+        Args:
+            data: as for `predict`; rows without a response are not shown.
+            unknown_skills: as for `predict`.
+            rows: practised (step, skill) cells at most; of more, students are drawn at random, which the page says.
+            seed: of that draw.
+            reading: as for `predict`.
+
+        Raises:
+            DataError: as for `predict`, or there is no answer.
+            ConfigError: as for `predict`, or what draws pages is not installed (`pip install 'gainkt[report]'`).
+        """
+        require_pages()
+        from gainkt.reporting.page.explorer import students_page
+
+        read, _, _ = self._read(data, reading)
+        return Page(students_page(students_content(self, read, unknown_skills, rows, seed)))
+
     def predict_beside(self, data: Table, *, unknown_skills: str = "fail", **reading: Any) -> pd.DataFrame:
         """Return the columns that are read of a table and, beside them, what `predict` says of its rows."""
         read, table, _ = self._read(data, reading)
@@ -283,6 +310,8 @@ class TrainedModel:
         skills, item = tracer.padded([one[0] for one in given]), torch.tensor([one[1] for one in given])
         right = torch.tensor([float(one[2]) for one in given])
         with torch.inference_mode():
+            if isinstance(trace, Trace) and len(rows) == len(trace):
+                return Trace(self.digest, tracer.step(self.network, trace.state, skills, item, right))
             if isinstance(trace, Trace):
                 index, rest = (
                     torch.tensor(rows),

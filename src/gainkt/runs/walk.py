@@ -75,7 +75,7 @@ class _Walk:
         owner, slots = np.repeat(np.arange(log.num_students), log.lengths), np.diff(log.skill_offsets)
         self.steps = {"told": np.flatnonzero(~asked), "asked": np.flatnonzero(asked)}
         self.slots = {name: spans(log.skill_offsets[:-1][at], slots[at]) for name, at in self.steps.items()}
-        self.logs = {name: _taken(log, owner, at, self.slots[name]) for name, at in self.steps.items()}
+        self.logs = {name: taken(log, at) for name, at in self.steps.items()}
         item = np.r_[np.arange(num_items), -1] if num_items else np.empty(0, np.int64)  # the last is that of -1
         new, nothing = np.full(log.num_students, -1), Windows(*(np.empty(0, np.int64),) * 4)
         self.data = {name: WindowDataset(part, nothing, new, item) for name, part in self.logs.items()}
@@ -169,13 +169,14 @@ class _Walk:
         self.mastery[self.slots[name][slots]] = mastery_BTS[batch.has_skill_BTS].float().numpy()
 
 
-def _taken(log: InteractionLog, owner: NDArray, steps: NDArray, slots: NDArray) -> InteractionLog:
+def taken(log: InteractionLog, steps: NDArray[np.int64]) -> InteractionLog:
     """Return the log of some of its steps, of the same students."""
+    owner, counts = np.repeat(np.arange(log.num_students), log.lengths), np.diff(log.skill_offsets)[steps]
     return replace(
         log,
         offsets=offsets_of(np.bincount(owner[steps], minlength=log.num_students)),
         responses=log.responses[steps],
-        skill_offsets=offsets_of(np.diff(log.skill_offsets)[steps]),
-        skills=log.skills[slots],
+        skill_offsets=offsets_of(counts),
+        skills=log.skills[spans(log.skill_offsets[:-1][steps], counts)],
         items=log.items[steps],
     )

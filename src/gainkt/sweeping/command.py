@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from gainkt.errors import ConfigError
 from gainkt.masking import MASK, masked
 from gainkt.sweeping.jobs import PLAN, SweepFolder
+from gainkt.training.processes import SETTINGS, num_processes
 
 RESUME = "sweep.resume="
 TRUST = "trust="
@@ -87,31 +88,34 @@ def no_multirun(arguments: Sequence[str]) -> list[str]:
     return list(arguments)
 
 
+MAY_CHANGE = ("run.resume", "trust", "dataset.path", *SETTINGS)
+"""What a resumed run may be given."""
+
+
 def quoted(text: str) -> str:
     """Write a text so that Hydra's grammar reads it as it stands."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def refuse_conflicts(cfg: DictConfig) -> None:
-    """Stop before work that would go wrong: several devices, a grid alone, overrides that conflict or are not read.
+    """Stop before work that would go wrong: a sweep on several devices, a grid alone, overrides that are not read.
 
     Raises:
         ConfigError: with the way out.
     """
     hydra_cfg = HydraConfig.get()
-    sweep = hydra_cfg.mode == RunMode.MULTIRUN
-    require_one_device(cfg.trainer, sweep=sweep)
-    if not sweep:
+    if hydra_cfg.mode == RunMode.MULTIRUN:
+        require_one_device(cfg.trainer)
+    else:
         refuse_a_grid_alone(cfg, hydra_cfg)
     extra = [
-        o
-        for o in hydra_cfg.overrides.task
-        if not o.lstrip("+").startswith(("run.resume=", "trust=", "dataset.path=")) and masked(o) == o
+        o for o in hydra_cfg.overrides.task if o.lstrip("+").partition("=")[0] not in MAY_CHANGE and masked(o) == o
     ]
     if cfg.run.resume and extra:
         raise ConfigError(
             f"run.resume={cfg.run.resume}: a resumed run keeps the settings it was started with; leave out "
-            f"{' '.join(extra)} (dataset.path may follow the data, and secrets are given again), or start a new run"
+            f"{' '.join(extra)} (dataset.path may follow the data, the trainer's devices may differ, and secrets are "
+            "given again), or start a new run"
         )
 
 
@@ -128,29 +132,18 @@ def refuse_a_grid_alone(cfg: DictConfig, hydra_cfg: HydraConf) -> None:
         raise ConfigError(f"the experiment is a grid ({grid}); add --multirun (-m) to run it")
 
 
-def require_one_device(trainer: DictConfig, *, sweep: bool) -> None:
-    """Check that a run would take one device; a sweep gives each device a job of its own.
+def require_one_device(trainer: DictConfig) -> None:
+    """Check that a job of a sweep would take one device; a sweep gives each device a job of its own.
 
     Raises:
         ConfigError: it would take several, or start processes of its own.
     """
-    if _num_devices(trainer) > 1 or trainer.strategy not in ("auto", "single_device"):
-        where = " under --multirun (every process would start the sweep again)" if sweep else ""
+    if num_processes(trainer) > 1 or trainer.strategy not in ("auto", "single_device"):
         raise ConfigError(
-            f"trainer.devices={trainer.devices} trainer.strategy={trainer.strategy}{where}: a run takes one "
-            "device; set trainer.devices=1 and give each GPU a job of its own (-m hydra/launcher=ray)"
+            f"trainer.devices={trainer.devices} trainer.strategy={trainer.strategy} under --multirun (every process "
+            "would start the sweep again): a job takes one device; set trainer.devices=1 and give each GPU a job of "
+            "its own (-m hydra/launcher=ray)"
         )
-
-
-def _num_devices(trainer: DictConfig) -> int:
-    """Devices that Lightning would use for a trainer config: a number, a list as `[0,1]` or `0,1`, or auto."""
-    import torch
-
-    if trainer.devices == "auto":
-        return torch.cuda.device_count() if trainer.accelerator in ("auto", "gpu", "cuda") else 1
-    return (
-        trainer.devices if isinstance(trainer.devices, int) else len(re.findall(r"[^\s,\[\]]+", str(trainer.devices)))
-    )
 
 
 def _key(argument: str) -> str:

@@ -18,9 +18,9 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from gainkt.config import exit_status
 from gainkt.errors import ConfigError
 from gainkt.files import LOCK, claimed, is_claimed
+from gainkt.interruption import exit_status
 from gainkt.masking import masked_content
 from gainkt.runs.received import check_targets
 from gainkt.sweeping.command import RESUME, TRUST, quoted, require_one_device
@@ -122,7 +122,7 @@ class Grid(Sweeper):
         while new := set(job := max(jobs, key=lambda job: len(set(job) - seen))) - seen:
             seen |= new
             cfg = self.hydra_context.config_loader.load_sweep_config(self.config, list(job))
-            require_one_device(cfg.trainer, sweep=True)
+            require_one_device(cfg.trainer)
             if received:
                 parts = {key: node for key, node in cfg.items_ex(resolve=False) if key != "hydra"}
                 content = OmegaConf.to_container(OmegaConf.create(parts), resolve=False)

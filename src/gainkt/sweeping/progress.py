@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 import threading
@@ -13,6 +12,8 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from gainkt.console import FILE_WIDTH, SafeConsole
+from gainkt.digests import read_json
+from gainkt.errors import ConfigError
 from gainkt.sweeping.jobs import ENDED, Job, SweepFolder
 
 EVERY = 1.0
@@ -137,12 +138,12 @@ class SweepProgress:
 
 
 def metric_of(job: Job, name: str) -> float | None:
-    """Return a job's metric, `val/combined_score` say, from its results.json; None where it has none."""
+    """Return a job's metric, `val/combined_score` say, from a whole results.json; None where there is none."""
     part, _, metric = name.partition("/")
     try:
-        results = json.loads((job.folder / "results.json").read_text())
+        results = read_json(job.folder / "results.json", "", {"selected": str, "phases": dict})
         value = float(results["phases"][results["selected"]]["figures"][part][metric])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ConfigError, OSError, ValueError, KeyError, TypeError):
         return None
     return value if math.isfinite(value) else None
 

@@ -68,11 +68,15 @@ class GainKTModule(LightningModule):
             ValueError: a term is not finite.
             ConfigError: nothing that the terms depend on may change.
         """
+        share = self._share(batch)
+        if not len(batch):  # of several processes, one that has no part in the batch
+            return torch.stack([p.sum() for p in self.parameters() if p.requires_grad]).sum() * 0.0
         if not self.is_checked:
             self.model.check_columns(batch)
             self.is_checked = True
         state = self.train_carrier.before(batch)
-        output = self.model(batch, state, every_skill=self.loss.needs_every_skill(self.weights) or None)
+        every = self.loss.needs_every_skill(self.weights, self.model.knows_others)
+        output = self.model(batch, state, every_skill=every or None)
         self.train_carrier.after(batch, output)
         raw = self.loss(output, batch, self.weights)
         weighted = {name: self.weights[name] * value for name, value in raw.items()}
@@ -93,9 +97,20 @@ class GainKTModule(LightningModule):
             )
         logged = {f"loss/{name}": value.detach() for name, value in raw.items()}
         logged |= {f"weighted_loss/{name}": value.detach() for name, value in weighted.items()}
-        self.log_dict(logged, on_step=False, on_epoch=True, batch_size=int(batch.scored_BT.sum()))
+        self.log_dict(logged, on_step=False, on_epoch=True, batch_size=int(batch.scored_BT.sum()), sync_dist=True)
         self._score(self.train_metrics, output, batch)
-        return total
+        return total * share if self.trainer.world_size > 1 else total
+
+    def _share(self, batch: Batch) -> float | Tensor:
+        """What a process's loss counts for in the mean over processes that its gradients enter.
+
+        That is its number of scored steps over the mean number, so that the sum is the loss of the whole batch.
+        """
+        if self.trainer.world_size == 1:
+            return 1.0
+        own = batch.scored_BT.sum().float()
+        mean = self.trainer.strategy.reduce(own.clone(), reduce_op="mean")
+        return own / mean.clamp_min(1e-9)
 
     def on_validation_epoch_start(self) -> None:
         """Start with no student's state."""
@@ -103,6 +118,9 @@ class GainKTModule(LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Keep the predictions of a batch, and for callbacks the state of its students before it, `state_before`."""
+        if not len(batch):  # metrics are gathered from every process, of none too
+            self.val_metrics.update(*torch.zeros(3, 0, device=self.device))
+            return
         self.state_before = self.val_carrier.before(batch)
         output = self.model(batch, self.state_before)
         self.val_carrier.after(batch, output)
@@ -130,7 +148,7 @@ class GainKTModule(LightningModule):
     ) -> None:
         """Clip the gradient's norm as Lightning would, and log it as it was before."""
         norm = nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val or float("inf"))
-        self.log("gradient/norm_max", norm, on_step=False, on_epoch=True, reduce_fx="max")
+        self.log("gradient/norm_max", norm, on_step=False, on_epoch=True, reduce_fx="max", sync_dist=True)
 
     def _score(self, metrics: PredictionMetrics, output: Output, batch: Batch) -> None:
         scored = batch.scored_BT
@@ -164,7 +182,8 @@ class GainKTModule(LightningModule):
             inputs = [x for _, x in asked]
             gradients = torch.autograd.grad(value, inputs, retain_graph=True, allow_unused=True) if inputs else ()
             for place in parts:
-                own = [g for (at, _), g in zip(asked, gradients, strict=True) if at == place and g is not None]
+                own = [g for (of, _), g in zip(asked, gradients, strict=True) if of == place and g is not None]
                 squares = [g.detach().float().square().sum() for g in own]
                 norm = torch.stack(squares).sum().sqrt() if squares else torch.zeros((), device=self.device)
-                self.log(f"gradient/{name}_at_{place}", norm, on_step=False, on_epoch=True, batch_size=1)
+                at = f"gradient/{name}_at_{place}"
+                self.log(at, norm, on_step=False, on_epoch=True, batch_size=1, sync_dist=True)

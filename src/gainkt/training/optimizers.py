@@ -22,6 +22,7 @@ def adam(
     lr_scale: Mapping[str, float],
     final_lr: float = 1.0,
     betas: tuple[float, float] = (0.9, 0.999),
+    fused: bool = False,
 ) -> OptimizerLRSchedulerConfig:
     """Return Adam over the model's parts, the learning rate of each scaled by `lr_scale`, and its decay.
 
@@ -36,6 +37,7 @@ def adam(
         lr_scale: part -> factor on its learning rate; 1 where a part is not named.
         final_lr: share of the learning rate left at the end, in [0, 1]; 1 keeps it constant.
         betas: decay of the running means of the gradient and of its square.
+        fused: update in one look at each parameter, which rounds otherwise.
 
     Raises:
         ConfigError: lr_scale names a part that the model does not have, or a rate is out of range.
@@ -53,7 +55,7 @@ def adam(
         for name, part in parts.items()
         if any(True for _ in part.parameters())
     ]
-    optimizer = torch.optim.Adam(groups, lr=lr, weight_decay=weight_decay, betas=betas)
+    optimizer = torch.optim.Adam(groups, lr=lr, weight_decay=weight_decay, betas=betas, fused=fused or None)
 
     def decay(step: int) -> float:
         return final_lr + (1 - final_lr) * (1 + cos(pi * min(step / num_steps, 1))) / 2

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pandas as pd
 import torch
@@ -57,6 +57,7 @@ from gainkt.runs.folder import (
 from gainkt.runs.received import leaves, packages_of, read_config
 from gainkt.runs.reports import align_run, diagnose_run
 from gainkt.runs.scoring import judge, score_phases, tabulate
+from gainkt.training.balancing import Balancing
 from gainkt.training.callbacks.checkpoint import PhaseCheckpoint, WholeCheckpointIO
 from gainkt.training.callbacks.early_stopping import PhaseEarlyStopping
 from gainkt.training.callbacks.folder_stands import FolderStands
@@ -67,6 +68,7 @@ from gainkt.training.callbacks.reseed import ReseedEachBatch
 from gainkt.training.loggers import build_loggers, close_loggers, number_runs
 from gainkt.training.module import GainKTModule
 from gainkt.training.page import run_page, write_page
+from gainkt.training.processes import SETTINGS, follows, num_processes, part_ways, require_strategy, strategy_of
 from gainkt.training.settings import check_settings
 
 log = logging.getLogger(__name__)
@@ -112,14 +114,18 @@ def train(cfg: DictConfig, overrides: Sequence[str] | None = None) -> RunResult:
         DataError: data that cannot be used.
         OSError: the run's folder cannot be written; the last good checkpoint stays readable.
         ReportError: the run is trained and its metrics are in results.json, but a report on it failed.
+        SystemExit: where several processes train, of all but the first; it writes and scores.
     """
-    cfg, resumes, restarts = _config_of(cfg)
+    cfg, resumes, restarts = _config_of(cfg, overrides or ())
     check_settings(cfg)
     check_keys(cfg)
+    require_strategy(cfg.trainer)
     check_bce_weights(cfg.loss, overrides or ())
     if cfg.get("report"):
         require_pages()
     directory = RunDirectory(Path(cfg.run.dir))
+    if num_processes(cfg.trainer) > 1 and follows():
+        _follow(cfg, directory, resumes)
     with claimed(directory.path, OWNER), _resumable(directory):
         if not resumes and not cfg.run.get("overwrite"):
             directory.require_free()
@@ -128,30 +134,16 @@ def train(cfg: DictConfig, overrides: Sequence[str] | None = None) -> RunResult:
 
 def _train(cfg: DictConfig, directory: RunDirectory, resumes: bool, overrides: Sequence[str] | None) -> RunResult:
     """Train in a folder that is held, and is the run's own or free."""
-    seed_everything(cfg.seed, verbose=False)
-    datamodule = build_datamodule(cfg.dataset)
-    datamodule.setup()
-    trust = packages_of(OmegaConf.to_container(cfg))
-    if resumes:
-        load_run(directory.path, trust).require_same_data(datamodule)
-    model = build_model(cfg.model, datamodule.sizes)
-    try_columns(added_rules(cfg.get("scorecard")), model, datamodule.loader("valid"))
-    loss = build(cfg.loss)
-    if loss.bce_loss_weight is not None:  # the run's config shows the weights that it trains with
-        cfg.loss.bce1, cfg.loss.bce2 = loss.weights["bce1"], loss.weights["bce2"]
-    reference = _start_loss(loss, model, cfg, datamodule)
-    module = GainKTModule(model, loss, build(cfg.optimizer), gradient_every=cfg.gradient_every)
-    schedule = LossScheduleCallback(build(cfg.schedule))
-    schedule.schedule.phases(cfg.trainer.max_epochs)
+    datamodule, reference, module, schedule = _prepare(cfg, directory, resumes)
     if not resumes:
         if cfg.run.get("overwrite") and directory.is_begun:
             directory.clear()
         number_runs(cfg)
         directory.create(cfg, datamodule, overrides)
-    run, last = load_run(directory.path, trust), directory.checkpoints / "last.ckpt"
-    saved = read_checkpoint(last) if resumes and exists(last, way_out(last)) else None
+    run, last = load_run(directory.path, packages_of(OmegaConf.to_container(cfg))), directory.checkpoints / "last.ckpt"
+    saved = _saved(directory) if resumes else None
     if saved is not None:
-        load_weights(model, saved, last)
+        load_weights(module.model, saved, last)
         _require_bests(directory, _rows(saved), cfg)
 
     loggers = build_loggers(cfg)
@@ -161,18 +153,19 @@ def _train(cfg: DictConfig, directory: RunDirectory, resumes: bool, overrides: S
     try:
         if not _has_stopped(saved):
             _fit(trainer, module, datamodule, last if saved else None)
+        part_ways()
         directory.require_whole()
         table = next(c for c in trainer.callbacks if isinstance(c, MetricsTable))  # type: ignore[attr-defined]
         table.rows = table.rows or _rows(saved)
         _require_bests(directory, table.rows, cfg)
         table.write()  # what is on disk may be damaged where a finished run is resumed
         device = trainer.strategy.root_device
-        scored = score_phases(run, datamodule, device)
+        scored = score_phases(run, datamodule, device, means=cfg.trajectories.write)
         _record(scored.results, directory, loggers)
         card, reports = None, Reports(directory)
         if cfg.trajectories.write:
             with reports.part("the scorecard", "evaluate"):
-                asked: dict[str, Any] = {"trajectories": cfg.trajectories, "device": device}
+                asked: dict[str, Any] = {"trajectories": cfg.trajectories, "means": scored.means, "device": device}
                 tabulate(run, run.model(), datamodule, "test", directory.path, **asked)
                 card = judge(run, datamodule, "test", directory.path, validation=scored.validation)
         with reports.part("the pictures", "train", argument="run.resume"):
@@ -194,6 +187,49 @@ def _train(cfg: DictConfig, directory: RunDirectory, resumes: bool, overrides: S
     reports.require_all()
     directory.require_whole()
     return RunResult(scored.metrics, scored.results, card, diagnosis, aligned, run, datamodule, module, trainer)
+
+
+def _prepare(
+    cfg: DictConfig, directory: RunDirectory, resumes: bool
+) -> tuple[KTDataModule, Reference | None, GainKTModule, LossScheduleCallback]:
+    """Build what trains; the config is completed with the weights that the loss has."""
+    seed_everything(cfg.seed, verbose=False)
+    datamodule = build_datamodule(cfg.dataset)
+    datamodule.setup()
+    if resumes:
+        load_run(directory.path, packages_of(OmegaConf.to_container(cfg))).require_same_data(datamodule)
+    model = build_model(cfg.model, datamodule.sizes)
+    try_columns(added_rules(cfg.get("scorecard")), model, datamodule.loader("valid"))
+    loss = build(cfg.loss)
+    if loss.bce_loss_weight is not None:  # the run's config shows the weights that it trains with
+        cfg.loss.bce1, cfg.loss.bce2 = loss.weights["bce1"], loss.weights["bce2"]
+    reference = _start_loss(loss, model, cfg, datamodule)
+    module = GainKTModule(model, loss, build(cfg.optimizer), gradient_every=cfg.gradient_every)
+    schedule = LossScheduleCallback(build(cfg.schedule))
+    schedule.schedule.phases(cfg.trainer.max_epochs)
+    if isinstance(schedule.schedule, Balancing) and num_processes(cfg.trainer) > 1:
+        raise ConfigError(
+            f"schedule: {type(schedule.schedule).__name__} learns weights from each process's own losses, which would "
+            "part; set trainer.devices=1, or take another schedule"
+        )
+    return datamodule, reference, module, schedule
+
+
+def _follow(cfg: DictConfig, directory: RunDirectory, resumes: bool) -> NoReturn:
+    """Train beside the process that writes and scores, and end."""
+    datamodule, _, module, schedule = _prepare(cfg, directory, resumes)
+    saved = _saved(directory) if resumes else None
+    trainer = _build_trainer(cfg, schedule, directory, [])
+    if not _has_stopped(saved):
+        _fit(trainer, module, datamodule, directory.checkpoints / "last.ckpt" if saved else None)
+    part_ways()
+    raise SystemExit(0)
+
+
+def _saved(directory: RunDirectory) -> dict[str, Any] | None:
+    """The last checkpoint of a run; None where no epoch has ended."""
+    last = directory.checkpoints / "last.ckpt"
+    return read_checkpoint(last) if exists(last, way_out(last)) else None
 
 
 @contextmanager
@@ -229,8 +265,10 @@ def _fit(trainer: Trainer, module: GainKTModule, datamodule: KTDataModule, check
             signal.signal(signal.SIGINT, on_sigint)
 
 
-def _config_of(cfg: DictConfig) -> tuple[DictConfig, bool, bool]:
+def _config_of(cfg: DictConfig, overrides: Sequence[str]) -> tuple[DictConfig, bool, bool]:
     """The config to train, that of the run's folder where one is resumed; whether one is, or is started anew.
+
+    A resumed run trains on other devices where the overrides say so.
 
     A run that was killed before it had begun has nothing to resume but its config.
     """
@@ -242,6 +280,8 @@ def _config_of(cfg: DictConfig) -> tuple[DictConfig, bool, bool]:
     moved = None if OmegaConf.is_missing(cfg.dataset, "path") else cfg.dataset.get("path")
     if moved is not None:
         saved.dataset.path = str(Path(moved).expanduser().resolve())
+    for key in {override.partition("=")[0].lstrip("+") for override in overrides} & set(SETTINGS):
+        OmegaConf.update(saved, key, OmegaConf.select(cfg, key), force_add=True)
     _log_here(saved, directory.path)
     _put_secrets(saved, cfg, directory.config)
     saved.run.dir, saved.run.resume = str(directory.path), None if restarts else cfg.run.resume
@@ -322,10 +362,12 @@ def _build_trainer(
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*number of training batches.*")
     warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
+    warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # of figures that are the same in every process
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda"):
         logging.getLogger(name).setLevel(logging.WARNING)
     return build(
         cfg.trainer,
+        strategy=strategy_of(cfg.trainer),
         callbacks=callbacks,
         logger=loggers or False,
         plugins=[WholeCheckpointIO()],

@@ -17,7 +17,7 @@ from gainkt.errors import ConfigError
 from gainkt.evaluation.check import LEVELS, MAY_MISS, NOT_MEASURABLE, Check, Measured, Rule, above, level_reached
 from gainkt.evaluation.evidence import Evidence
 from gainkt.evaluation.scorecard.immediate_checks import IMMEDIATE
-from gainkt.evaluation.scorecard.scorecard import scorecard
+from gainkt.evaluation.scorecard.scorecard import COLUMNS, scorecard
 from gainkt.evaluation.scorecard.trajectory_checks import TRAJECTORY
 from gainkt.files import write_json
 from gainkt.reporting.scorecard_table import scorecard_view
@@ -559,6 +559,13 @@ def test_same_seed_same_card(tmp_path: Path) -> None:
     assert tables.predictions.equals(before)
     write_json(tmp_path / "scorecard.json", card)
     assert json.loads((tmp_path / "scorecard.json").read_text()) == card
+
+
+@pytest.mark.parametrize("table", COLUMNS)
+def test_no_built_in_check_reads_a_column_that_is_left_unread(table: str) -> None:
+    whole, part = good_tables(), good_tables()
+    setattr(part, table, getattr(part, table)[list(COLUMNS[table])])
+    assert part.card() == whole.card()
 
 
 def test_the_table_is_readable_without_colour() -> None:

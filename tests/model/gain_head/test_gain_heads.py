@@ -1,6 +1,7 @@
 """Gain heads: each does what its name says, on every axis, whatever stands in the padding or comes later."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from conftest import random_batch
 from gainkt.config import build, conf_dir
 from gainkt.data.batch import Batch
 from gainkt.errors import ConfigError
+from gainkt.losses.gains import gain_sparsity
 from gainkt.model.axis import SkillAxis, all_skills, met_skills
 from gainkt.model.gain_head.base import gains_for
 from gainkt.model.gain_head.experts import ExpertGain, GroupedGain, MixtureGain
@@ -250,6 +252,25 @@ def test_without_gains_practice_stays_at_nothing() -> None:
         gains = NoGain(K, SIZE)(value_of(batch), axis, batch)
         assert gains.shape == (4, 9, axis.size)
         assert not gains.any()
+
+
+def test_topics_know_the_sum_over_skills_without_their_columns(config: Config) -> None:
+    cfg = config("v4_belief", "model/gain_head=own_topics")
+    model, loss = build(cfg.model, num_skills=500, num_students=4, num_items=0), build(cfg.loss)
+    assert loss.needs_every_skill(loss.weights)
+    assert not loss.needs_every_skill(loss.weights, model.knows_others)
+    nn.init.normal_(model.gain_head.share)
+    batch = random_batch(num_skills=K)
+    output = model.train()(batch, every_skill=True)
+    by_column = gain_sparsity(replace(output, others_BT=None), batch).detach()
+    assert output.axis.size == 500
+    assert float(gain_sparsity(output, batch).detach()) == pytest.approx(float(by_column), rel=1e-5)
+    output = model(batch)
+    assert output.axis.size < 9
+    assert output.others_BT is not None
+    assert model.eval()(batch).others_BT is None
+    cfg = config("v4_belief", "model/gain_head=own_topics", "model/receivers=practised")
+    assert not build(cfg.model, num_skills=K, num_students=4, num_items=0).knows_others, "others receive nothing"
 
 
 def test_a_table_gives_a_skill_one_gain_a_response() -> None:

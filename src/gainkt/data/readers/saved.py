@@ -1,4 +1,4 @@
-"""Reader for a log that was saved before (InteractionLog.save, scripts/prepare_data.py)."""
+"""Reader for a log that was saved before (InteractionLog.save, gainkt.prepare)."""
 
 from __future__ import annotations
 

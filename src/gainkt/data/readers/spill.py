@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-MEMORY = 1 << 29
+MEMORY = 1 << 26
 """Bytes that are kept in memory."""
 
 

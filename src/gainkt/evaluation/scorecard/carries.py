@@ -9,7 +9,7 @@ import numpy as np
 
 from gainkt.evaluation.evidence import Evidence
 from gainkt.evaluation.statistics.bootstrap import Array
-from gainkt.evaluation.statistics.measurable import Unmeasurable, column_of, or_reason
+from gainkt.evaluation.statistics.measurable import Unmeasurable, or_reason, scored_rows
 
 PARTS = {
     "gains": "p2_gains_permuted",
@@ -35,11 +35,11 @@ def carries(evidence: Evidence) -> dict[str, Any]:
 
 
 def _fall(evidence: Evidence, column: str) -> dict[str, Any]:
-    if len(evidence.scored) and evidence.scored[column].isna().all():
+    if len(evidence.scored_student) and scored_rows(evidence.predictions, column)[column].isna().all():
         raise Unmeasurable("the model has no such part")
     with_it, without = evidence.auc("p2"), evidence.auc(column)
     fall = with_it - without
-    logit, logit_without = (_logit(column_of(evidence.scored, name)) for name in ("p2", column))
+    logit, logit_without = (_logit(evidence.of_scored(name)) for name in ("p2", column))
     return {
         "auc_without": without.value,
         "fall": fall.value,

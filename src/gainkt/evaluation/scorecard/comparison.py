@@ -13,7 +13,7 @@ from gainkt.evaluation.check import Check
 from gainkt.evaluation.evidence import Evidence
 from gainkt.evaluation.statistics import breakdowns
 from gainkt.evaluation.statistics.bootstrap import Estimate
-from gainkt.evaluation.statistics.measurable import Unmeasurable, column_of, or_reason
+from gainkt.evaluation.statistics.measurable import Unmeasurable, column_of, or_reason, scored_rows
 from gainkt.names import SEVERAL
 
 V3_CRITERIA = ("encoder2_auc", "mastery_response_correlation", "prediction_range", "gain_std")
@@ -47,10 +47,11 @@ def comparison(evidence: Evidence, checks: Sequence[Check]) -> dict[str, Any]:
 
 def _threshold_logic(evidence: Evidence) -> dict[str, Any]:
     """Compare minimum and mean mastery over a step's skills, at steps with several, by r with the response."""
-    several = evidence.scored["skills"].str.contains(SEVERAL).to_numpy(dtype=bool)
+    rows = scored_rows(evidence.predictions, "skills", "response", "mastery", "mastery_mean")
+    several = rows["skills"].str.contains(SEVERAL).to_numpy(dtype=bool)
     if not several.any():
         raise Unmeasurable("no scored step has several skills")
-    rows, student = evidence.scored[several], evidence.scored_student[several]
+    rows, student = rows[several], evidence.scored_student[several]
     y = column_of(rows, "response")
     minimum, mean = (
         evidence.bootstrap.correlation(student, column_of(rows, name), y) for name in ("mastery", "mastery_mean")

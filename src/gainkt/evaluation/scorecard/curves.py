@@ -33,6 +33,8 @@ STEEPEST = 4.0
 NUM_SLOPES = 16
 MAX_INFLECTIONS = 120
 ITERATIONS = 25
+CELLS = 1 << 14
+"""Opportunities that are fitted at once: what a step of the search makes stays in cache."""
 TINY = 1e-12
 
 
@@ -72,14 +74,17 @@ def curve_shapes(trajectories: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for n in np.unique(length[long]):
         mine = length == n
-        y_CN = mastery[first[mine][:, None] + np.arange(n)]
+        begins, some = first[mine], max(1, CELLS // int(n))
+        found = [
+            compare_shapes(mastery[begins[c : c + some, None] + np.arange(n)]) for c in range(0, len(begins), some)
+        ]
         parts.append(
             pd.DataFrame(
                 {
                     "student": students[curves[mine] // len(skills)],
                     "skill": np.asarray(skills)[curves[mine] % len(skills)],
                     "opportunities": n,
-                    **compare_shapes(y_CN),
+                    **{name: np.concatenate([part[name] for part in found]) for name in found[0]},
                 }
             )
         )

@@ -11,7 +11,7 @@ from gainkt.evaluation.check import LEVELS, Measured, Need, Rule, above
 from gainkt.evaluation.evidence import Evidence, auc_estimate
 from gainkt.evaluation.statistics.bootstrap import Estimate, StudentBootstrap, quantiles_of_weights
 from gainkt.evaluation.statistics.breakdowns import within_student_correlation
-from gainkt.evaluation.statistics.measurable import ModelFault, Unmeasurable, column_of
+from gainkt.evaluation.statistics.measurable import ModelFault, Unmeasurable, column_of, scored_rows
 
 YARDSTICK_AUC = 0.65
 """Encoder 1 is a yardstick of the data only if it clears what is asked of Encoder 2: a broken one excuses nothing."""
@@ -45,7 +45,7 @@ def _validation_auc(evidence: Evidence) -> Estimate | None:
     """AUC of p2 on validation; None without it, and where its responses are all alike."""
     if evidence.validation is None:
         return None
-    rows = evidence.validation[evidence.validation["scored"]]
+    rows = scored_rows(evidence.validation, "student", "scored", "response", "p2")
     student, students = pd.factorize(rows["student"])
     resamples = StudentBootstrap(len(students), evidence.resamples, evidence.seed)
     try:
@@ -61,7 +61,7 @@ def mastery_response_correlation(evidence: Evidence) -> Measured:
     found = evidence.correlation("mastery")
     ceiling, reason, further = _correlation_of_encoder1(evidence)
     try:
-        further["within_student"] = within_student_correlation(evidence.scored, "mastery")
+        further["within_student"] = within_student_correlation(evidence.predictions, "mastery")
     except Unmeasurable:
         further["within_student"] = None
     within = further["within_student"]
@@ -98,11 +98,11 @@ def _correlation_of_encoder1(evidence: Evidence) -> tuple[float | None, str, dic
 
 def prediction_range(evidence: Evidence) -> Measured:
     """Width from the 1st to the 99th percentile of p2 over the scored steps."""
-    p2 = _several(column_of(evidence.scored, "p2"), "scored steps")
+    p2 = _several(evidence.of_scored("p2"), "scored steps")
     quantiles = quantiles_of_weights(evidence.scored_student, p2, [0.01, 0.99])
     width = evidence.bootstrap.estimate(lambda weights: float(np.diff(quantiles(weights))[0]))
     low, high = quantiles(np.ones(len(evidence.students)))
-    right = column_of(evidence.scored, "response").mean()
+    right = evidence.of_scored("response").mean()
     return Measured.of(
         width,
         further={"low": low, "high": high, "min": p2.min(), "max": p2.max(), "responses_right": right},
@@ -137,7 +137,7 @@ def stability(evidence: Evidence) -> Measured:
 
 def _not_finite(evidence: Evidence) -> list[str]:
     """Name the columns with values that are missing or not finite."""
-    tables = (evidence.scored, evidence.predictions, evidence.trajectories)
+    tables = (scored_rows(evidence.predictions, *FINITE["predictions"]), evidence.predictions, evidence.trajectories)
     return [
         f"{column} of the {name}"
         for (name, columns), rows in zip(FINITE.items(), tables, strict=True)

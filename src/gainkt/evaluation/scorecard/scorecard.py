@@ -10,7 +10,7 @@ import pandas as pd
 
 from gainkt.evaluation.check import MAY_MISS, Rule, level_reached
 from gainkt.evaluation.evidence import Evidence
-from gainkt.evaluation.scorecard.carries import carries
+from gainkt.evaluation.scorecard.carries import PARTS, carries
 from gainkt.evaluation.scorecard.comparison import comparison
 from gainkt.evaluation.scorecard.immediate_checks import IMMEDIATE
 from gainkt.evaluation.scorecard.trajectory_checks import TRAJECTORY
@@ -18,6 +18,16 @@ from gainkt.evaluation.statistics.bootstrap import CONFIDENCE
 from gainkt.files import plain
 
 BUILT_IN = (*IMMEDIATE, *TRAJECTORY)
+COLUMNS = {
+    "predictions": (
+        *("student", "skills", "response", "scored", "p1", "p2", "mastery", "mastery_mean"),
+        *("gain_practised", "gain_mean", "gain_std", "active_skills", "mastery_falls", "belief_falls", *PARTS.values()),
+    ),
+    "trajectories": (
+        *("student", "window", "skill", "relevant", "response", "gain", "practice", "mastery", "mastery_final"),
+    ),
+}
+"""What the built-in checks read of tables that grow with the data; a check that a config adds may read any column."""
 
 
 def scorecard(
@@ -80,7 +90,7 @@ def _protocol(evidence: Evidence) -> dict[str, Any]:
         "students_in_trajectories": shown,
         "trajectories_complete": shown == all_students,
         "steps": len(evidence.predictions),
-        "scored_steps": len(evidence.scored),
+        "scored_steps": len(evidence.scored_student),
         "skills": evidence.num_skills,
         "intervals": f"{CONFIDENCE:.0%}, from {evidence.resamples} resamples of students, seed {evidence.seed}",
     }

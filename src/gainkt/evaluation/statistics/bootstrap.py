@@ -16,9 +16,8 @@ Array = np.ndarray
 CONFIDENCE = 0.95
 BLOCK = 1 << 23
 """Weights that are held as float64 at once."""
-EXACT_ROWS = 2_000_000
-BINS, RESAMPLES = 1 << 14, 64
-"""Of AUC beyond that many rows: bins, and resamples at once."""
+RUN, RUNS, RESAMPLES = 32, 32, 128
+"""Of AUC: rows of a run, runs that are summed up side by side, and resamples at once."""
 MARGIN = 0.03
 """Share of rows on either side of a quantile among which a resample's is looked for first."""
 
@@ -115,64 +114,74 @@ class StudentBootstrap:
         return self.of_sums(student_N, [np.ones(len(x)), x, y, x * x, y * y, x * y], pearson)
 
     def auc(self, student_N: Array, probability_N: Array, response_N: Array) -> Estimate:
-        """Area under the ROC curve over rows, ties counting half; nan with one class only.
-
-        Of more than `EXACT_ROWS` rows the resamples compare probabilities in `BINS` equal bins, which moves them by a
-        thousandth of their spread; the value stays exact.
-        """
-        auc = auc_of_weights(student_N, probability_N, response_N)
-        if len(student_N) <= EXACT_ROWS:
-            return self.estimate(auc)
-        value, binned_R = auc(np.ones(self.num_students)), self._binned_auc(student_N, probability_N, response_N > 0)
-        return Estimate(value, binned_R[1:] + (value - binned_R[0]))
-
-    def _binned_auc(self, student_N: Array, probability_N: Array, right_N: Array) -> Array:
-        """AUC of the data and of each resample, with probabilities of one bin as ties, [1 + R]."""
-        edges = np.unique(np.quantile(probability_N, np.linspace(0, 1, BINS + 1)))
-        bin_N = np.searchsorted(edges, probability_N)
-        wrong, right = (
-            csr_array((np.ones(len(bin_N[side])), (bin_N[side], student_N[side])), (len(edges) + 1, self.num_students))
-            for side in (~right_N, right_N)
-        )
-        found, weights = [], np.concatenate([np.ones_like(self.counts_RS[:1]), self.counts_RS])
-        for first in range(0, len(weights), RESAMPLES):
-            weight_SR = np.ascontiguousarray(weights[first : first + RESAMPLES].T.astype(np.float64))
-            wrong_BR, right_BR = wrong @ weight_SR, right @ weight_SR
-            below_BR = np.cumsum(wrong_BR, 0) - wrong_BR / 2
-            with np.errstate(invalid="ignore"):
-                found.append((right_BR * below_BR).sum(0) / (right_BR.sum(0) * wrong_BR.sum(0)))
-        return np.concatenate(found)
+        """Area under the ROC curve over rows, ties counting half; nan with one class only."""
+        weights_RS = np.concatenate([np.ones_like(self.counts_RS[:1]), self.counts_RS])
+        value, *replicates = auc_of_weights(student_N, probability_N, response_N, weights_RS)
+        return Estimate(float(value), np.array(replicates))
 
 
-def auc_of_weights(student_N: Array, probability_N: Array, response_N: Array) -> Callable[[Array], float]:
-    """Prepare AUC as a function of the students' weights w.
+def auc_of_weights(student_N: Array, probability_N: Array, response_N: Array, weights_RS: Array) -> Array:
+    """AUC under the students' weights w, of many resamples at once, [R]; nan where a class has no weight.
 
     AUC(w) = sum over pairs (right i, wrong j) of w_i w_j ([p_i > p_j] + [p_i = p_j] / 2) / sum of w_i w_j
+
+    Rows are sorted once. With whole weights every sum is a whole number, so that none is rounded.
 
     Args:
         student_N: student of each row.
         probability_N: finite.
         response_N: 1 right, 0 wrong.
-
-    Returns:
-        A function of weights [S], each >= 0; nan where a class has no weight.
+        weights_RS: of each resample and student, each >= 0.
     """
-    right = response_N > 0
-    by_probability = np.argsort(probability_N[~right], kind="stable")
-    wrong_p, wrong_student = probability_N[~right][by_probability], student_N[~right][by_probability]
-    by_probability = np.argsort(probability_N[right], kind="stable")  # sorted too: neighbours read neighbours
-    right_p, right_student = probability_N[right][by_probability], student_N[right][by_probability]
-    below = np.searchsorted(wrong_p, right_p, "left")
-    below_or_tied = np.searchsorted(wrong_p, right_p, "right")
+    order = np.lexsort((response_N > 0, probability_N))  # of ties, the wrong ones come first
+    student, right, p = student_N[order], response_N[order] > 0, probability_N[order]
+    nobody, num_runs = weights_RS.shape[1], -(-len(student) // (RUN * RUNS)) * RUNS
+    rows_2TG = np.full((2, num_runs * RUN), nobody)  # students of the wrong rows and of the right ones
+    rows_2TG[0, : len(student)][~right], rows_2TG[1, : len(student)][right] = student[~right], student[right]
+    rows_2TG = np.ascontiguousarray(rows_2TG.reshape(2, num_runs, RUN).swapaxes(1, 2))
+    ties = _mixed_ties(p, right)
+    # Within a block sums of such weights are whole in float32.
+    small = weights_RS.dtype.kind == "u" and RUNS * (RUN * int(weights_RS.max(initial=0))) ** 2 < 1 << 24
+    found = []
+    for first in range(0, len(weights_RS), RESAMPLES):
+        some_RS = weights_RS[first : first + RESAMPLES]
+        weight_SR = np.zeros((nobody + 1, len(some_RS)), dtype=np.float32 if small else np.float64)
+        weight_SR[:nobody] = some_RS.T
+        wrong_TGR, right_TGR = np.empty((2, RUN, RUNS, len(some_RS)), dtype=weight_SR.dtype)
+        wrong_R, right_R, pairs_R = np.zeros((3, len(some_RS)))
+        for g in range(0, num_runs, RUNS):
+            for rows_TG, into in zip(rows_2TG[:, :, g : g + RUNS], (wrong_TGR, right_TGR), strict=True):
+                np.take(weight_SR, rows_TG, 0, out=into, mode="clip")
+            for n in range(1, RUN):  # np.cumsum over a first axis takes ten times as long
+                wrong_TGR[n] += wrong_TGR[n - 1]
+            pairs_R += np.einsum("tgr,tgr->r", wrong_TGR, right_TGR)
+            wrong_GR, right_GR = wrong_TGR[-1].astype(np.float64), right_TGR.sum(0).astype(np.float64)
+            before_GR = np.cumsum(wrong_GR, 0) - wrong_GR + wrong_R
+            pairs_R += np.einsum("gr,gr->r", before_GR, right_GR)
+            wrong_R, right_R = before_GR[-1] + wrong_GR[-1], right_R + right_GR.sum(0)
+        if ties is not None:
+            tied, number = ties
+            pairs_R -= _tied_pairs(number, student[tied], right[tied], weight_SR[:nobody]) / 2
+        with np.errstate(invalid="ignore"):
+            found.append(pairs_R / (right_R * wrong_R))
+    return np.concatenate(found)
 
-    def auc(weight_S: Array) -> float:
-        wrong_up_to = np.zeros(len(wrong_p) + 1)
-        np.cumsum(weight_S[wrong_student], out=wrong_up_to[1:])
-        weight = weight_S[right_student]
-        pairs = weight.sum() * wrong_up_to[-1]
-        return float(weight @ (wrong_up_to[below] + wrong_up_to[below_or_tied]) / 2 / pairs) if pairs > 0 else np.nan
 
-    return auc
+def _mixed_ties(p_N: Array, right_N: Array) -> tuple[Array, Array] | None:
+    """Rows of equal probability, some right and some wrong, and the number of each one's probability; None if none."""
+    value = np.cumsum(np.diff(p_N, prepend=p_N[:1]) != 0)
+    mixed = (np.bincount(value, right_N) > 0) & (np.bincount(value, ~right_N) > 0)
+    rows = np.flatnonzero(mixed[value])
+    return (rows, np.unique(value[rows], return_inverse=True)[1]) if len(rows) else None
+
+
+def _tied_pairs(tie_N: Array, student_N: Array, right_N: Array, weight_SR: Array) -> Array:
+    """Weight of the pairs of a right and a wrong row that tie, [R]."""
+    shape = (int(tie_N.max()) + 1, len(weight_SR))
+    wrong_TR, right_TR = (
+        csr_array((np.ones(of.sum()), (tie_N[of], student_N[of])), shape) @ weight_SR for of in (~right_N, right_N)
+    )
+    return np.einsum("tr,tr->r", wrong_TR, right_TR)
 
 
 def quantiles_of_weights(student_N: Array, x_N: Array, shares: list[float]) -> Callable[[Array], Array]:

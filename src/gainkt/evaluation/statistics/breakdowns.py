@@ -14,7 +14,7 @@ from scipy.stats import rankdata
 
 from gainkt.evaluation.statistics.bootstrap import Array
 from gainkt.evaluation.statistics.correlation import centred_by, pearson
-from gainkt.evaluation.statistics.measurable import Unmeasurable, column_of
+from gainkt.evaluation.statistics.measurable import Unmeasurable, column_of, scored_rows
 from gainkt.names import unjoined
 
 NUM_BINS = 10
@@ -72,7 +72,7 @@ def auc(predictions: pd.DataFrame, column: str = "p2") -> float:
     Raises:
         Unmeasurable: nothing is scored, a probability is not finite, or only one class occurs.
     """
-    rows = _scored(predictions, "response", column)
+    rows = scored_rows(predictions, "response", column)
     return _grouped(np.zeros(len(rows), dtype=np.int64), rows, column, "the scored steps").auc
 
 
@@ -82,7 +82,7 @@ def within_student_auc(predictions: pd.DataFrame, column: str = "p2") -> Grouped
     Raises:
         Unmeasurable: as `auc`, or no student has both classes.
     """
-    rows = _scored(predictions, "student", "response", column)
+    rows = scored_rows(predictions, "student", "response", column)
     return _grouped(pd.factorize(rows["student"])[0], rows, column, "any student's scored steps")
 
 
@@ -94,14 +94,9 @@ def within_skill_auc(predictions: pd.DataFrame, column: str = "p2") -> GroupedAu
     Raises:
         Unmeasurable: as `auc`, or no skill has both classes.
     """
-    rows = _scored(predictions, "skills", "response", column)
+    rows = scored_rows(predictions, "skills", "response", column)
     row, skill = step_skills(rows["skills"])
     return _grouped(skill, rows.iloc[row], column, "any skill's scored steps")
-
-
-def _scored(predictions: pd.DataFrame, *columns: str) -> pd.DataFrame:
-    """Some columns of the scored rows; the others would be copied for nothing."""
-    return predictions.loc[predictions["scored"].to_numpy(dtype=bool), [c for c in columns if c in predictions]]
 
 
 def _grouped(group_N: Array, rows: pd.DataFrame, column: str, where: str) -> GroupedAuc:
@@ -156,7 +151,7 @@ def reliability_table(predictions: pd.DataFrame, column: str = "p2", num_bins: i
     Raises:
         Unmeasurable: nothing is scored, or a probability is not finite.
     """
-    rows = _scored(predictions, "response", column)
+    rows = scored_rows(predictions, "response", column)
     p, y = column_of(rows, column), column_of(rows, "response")
     edges = np.linspace(0, 1, num_bins + 1)
     bin_N = np.clip(np.searchsorted(edges, p, "right") - 1, 0, num_bins - 1)
@@ -186,7 +181,7 @@ def within_student_correlation(predictions: pd.DataFrame, column: str = "mastery
     Raises:
         Unmeasurable: nothing is scored, a value is not finite, or one side does not vary within any student.
     """
-    rows = _scored(predictions, "student", "response", column)
+    rows = scored_rows(predictions, "student", "response", column)
     student = pd.factorize(rows["student"])[0]
     x, y = (centred_by(student, column_of(rows, name)) for name in (column, "response"))
     return _varying(pearson(x, y), f"{column} and response within students")
@@ -198,7 +193,7 @@ def encoder_agreement(predictions: pd.DataFrame) -> dict[str, float]:
     Raises:
         Unmeasurable: nothing is scored, a probability is not finite, or one encoder says the same everywhere.
     """
-    rows = _scored(predictions, "p1", "p2")
+    rows = scored_rows(predictions, "p1", "p2")
     p1, p2 = column_of(rows, "p1"), column_of(rows, "p2")
     return {
         "pearson": _varying(pearson(p1, p2), "p1 and p2"),

@@ -37,6 +37,11 @@ def column_of(rows: pd.DataFrame, name: str) -> Array:
     return x
 
 
+def scored_rows(predictions: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    """Some columns of the scored rows; the others would be copied for nothing."""
+    return predictions.loc[predictions["scored"].to_numpy(dtype=bool), [c for c in columns if c in predictions]]
+
+
 def known(estimate: Estimate, otherwise: Unmeasurable) -> Estimate:
     """Return an estimate that has a value.
 

@@ -3,6 +3,8 @@
 A gain head is built as `head(num_skills, size)` and called as `head(value_BTD, axis, batch)`; it returns gains in
 [0, 1] for the columns of `axis`, [B, T, C]: column c of window b is skill `axis.skills_BC[b, c]`. A head that is
 simpler with all skills, or compares them, sets `needs_every_skill = True` and is always given the axis of all K.
+One that knows the sum over all skills without a column for each gives it as `others(value_BTD, batch)`, [B, T]: of the
+gains of skills that the step does not practise. `gain_sparsity` then asks for no columns.
 """
 
 from __future__ import annotations

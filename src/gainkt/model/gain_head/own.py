@@ -33,6 +33,45 @@ class OwnAndTransferGain(nn.Module):
         return torch.sigmoid(logit.float())
 
 
+class OwnAndTopicGain(nn.Module):
+    """V4's gains with transfer of low rank, whose sum over all K skills costs nothing that grows with steps x K.
+
+        g[t, k] = sigmoid(u[k] . v[t] + a[k]) for the practised skills, sum over r of s[t, r] c[k, r] for the others
+        s[t] = softmax(W v[t]),  c[k, r] in (0, 1)
+
+    A step is a mixture of R topics, and a topic brings each skill its share; c starts at sigmoid(transfer_bias).
+    """
+
+    def __init__(self, num_skills: int, size: Size, *, own_bias: float, transfer_bias: float, topics: int) -> None:
+        """Start the biases of own gains at `own_bias` logits, the topics' shares at `transfer_bias` logits.
+
+        Raises:
+            ConfigError: topics is under 1.
+        """
+        super().__init__()
+        if topics < 1:
+            raise ConfigError(f"topics={topics}: must be 1 or more")
+        self.own = SkillOutput(size.d_model, num_skills, bias=own_bias)
+        self.mixture = nn.Linear(size.d_model, topics)
+        self.share = nn.Parameter(transfer_bias + 0.01 * torch.randn(num_skills, topics))
+
+    def forward(self, value_BTD: Tensor, axis: SkillAxis, batch: Batch) -> Tensor:
+        """Gains in [0, 1], [B, T, C]."""
+        share_BCR = torch.sigmoid(self.share[axis.skills_BC])
+        transfer = self._topics(value_BTD) @ share_BCR.transpose(1, 2)
+        own = torch.sigmoid(self.own(value_BTD, axis).float())
+        return torch.where(axis.practised(batch.has_skill_BTS), own, transfer)
+
+    def others(self, value_BTD: Tensor, batch: Batch) -> Tensor:
+        """Summed gains of all skills that the step does not practise, [B, T]."""
+        share_KR, topics_BTR = torch.sigmoid(self.share), self._topics(value_BTD)
+        own_BTS = (topics_BTR[:, :, None] * share_KR[batch.skills_BTS]).sum(-1) * batch.has_skill_BTS
+        return topics_BTR @ share_KR.sum(0) - own_BTS.sum(-1)
+
+    def _topics(self, value_BTD: Tensor) -> Tensor:
+        return torch.softmax(self.mixture(value_BTD).float(), -1)
+
+
 class OwnAndMatrixGain(nn.Module):
     """V4's readable alternative: g[t, j] = max over practised k of own[t, k] M[k, j] for skills j not practised.
 

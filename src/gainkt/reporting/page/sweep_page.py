@@ -12,6 +12,7 @@ import pandas as pd
 from bokeh.models import ColumnDataSource, HoverTool
 
 from gainkt.names import visible
+from gainkt.overrides import command_line
 from gainkt.reporting.comparison_view import p_value
 from gainkt.reporting.page import PAGE
 from gainkt.reporting.page.charts import Chart, Look, canvas, encoder_looks, item, lines
@@ -24,7 +25,8 @@ E1, E2 = "val/encoder1_auc", "val/encoder2_auc"
 SHORT = {E1: "E1 val", E2: "E2 val", "test/encoder1_auc": "E1 test", "test/encoder2_auc": "E2 test", "number": "run"}
 REPEATS = ("seed", "dataset.fold")
 MOST_LEVELS = 12
-"""Values of a setting that a heat map has room for."""
+"""Values of a setting that a heat map has room for; more numbers are cut into intervals of equal count."""
+INTERVALS = 4
 MOST_MAPS = 6
 
 
@@ -56,11 +58,14 @@ def sweep_page(content: Mapping[str, Any], title: str, folder: Path) -> str:
         rankings=[(_score(name), _ranking(rows, links)) for name, rows in content.get("ranking", {}).items()],
         pareto=_front(content, table) if len(table) > 1 else None,
         tradeoffs=[chart for key in swept if (chart := _tradeoff(table, key)) is not None],
+        words=[found for key in swept if (found := _by_words(table, key)) is not None],
         maps=[made for pair in combinations(swept, 2) if (made := _map(table, *pair, score))][:MOST_MAPS],
         score=_score(alpha) if alpha else "",
         importance=_importance(content.get("importance", [])),
         compared=_compared(content.get("comparisons", [])),
         rest=[_unfinished(run) for run in runs if run["state"] != "done"],
+        lacking=sum(run["state"] == "done" and links[run["number"]] is None for run in runs),
+        way=command_line("report", [f"run={folder}", "runs=true"]),
     )
 
 
@@ -120,26 +125,41 @@ def _front(content: Mapping[str, Any], table: pd.DataFrame) -> Chart:
 
 def _tradeoff(table: pd.DataFrame, key: str) -> Chart | None:
     """Mean AUC of both encoders by the values of a setting; None where they are no numbers."""
-    if any(_order(value)[0] for value in table[key]) or table[key].nunique() < 2:
+    if not _is_numeric(table[key]) or table[key].nunique() < 2:
         return None
-    means = table.assign(**{key: pd.to_numeric(table[key])}).groupby(key)[[E1, E2]].mean()
-    best = [f"{name} at {means[column].idxmax():g}" for name, column in (("Encoder 1", E1), ("Encoder 2", E2))]
-    says = f"Mean of runs on validation. Highest: {', '.join(best)}."
+    x, of = pd.to_numeric(table[key]), "runs"
+    if x.nunique() > MOST_LEVELS:  # values of a search: the mean of each interval stands for it
+        x, of = x.groupby(_levels(x)[0]).transform("mean"), f"runs in {INTERVALS} intervals of the values"
+    means = table.groupby(x.to_numpy())[[E1, E2]].mean()
+    best = [f"{name} at {means[column].idxmax():.3g}" for name, column in (("Encoder 1", E1), ("Encoder 2", E2))]
+    says = f"Mean of {of}, on validation. Highest: {', '.join(best)}."
     series = {"Encoder 1": means[E1].to_numpy(), "Encoder 2": means[E2].to_numpy()}
-    x = ("value", means.index.to_numpy(dtype=float))
-    return lines(visible(key), says, x, "AUC", series, encoder_looks(), height=230)
+    return lines(
+        visible(key), says, ("value", means.index.to_numpy(dtype=float)), "AUC", series, encoder_looks(), height=230
+    )
+
+
+def _by_words(table: pd.DataFrame, key: str) -> dict[str, Any] | None:
+    """The same of a setting whose values are no numbers, as rows; None of one whose values are."""
+    if _is_numeric(table[key]) or not table[key].astype(str).nunique() >= 2:
+        return None
+    words, order = _levels(table[key])
+    groups = table.groupby(words)
+    means, counts = groups[[E1, E2]].mean(), groups.size()
+    rows = [(visible(one), int(counts[one]), number(means[E1][one]), number(means[E2][one])) for one in order]
+    return {"name": visible(key), "rows": rows}
 
 
 def _map(table: pd.DataFrame, first: str, second: str, score: str) -> dict[str, Any] | None:
-    """Mean score over two settings; None where one has too many values."""
-    if not all(2 <= table[key].astype(str).nunique() <= MOST_LEVELS for key in (first, second)):
+    """Mean score over two settings; None where one has too many values that are no numbers."""
+    (downs, down), (acrosses, across) = (_levels(table[key]) for key in (first, second))
+    if not all(2 <= len(order) <= MOST_LEVELS for order in (down, across)):
         return None
-    down, across = (sorted(table[key].unique(), key=_order) for key in (first, second))
-    means = table.groupby([table[first].astype(str), table[second].astype(str)])[score].mean()
+    means = table.groupby([downs, acrosses])[score].mean()
     low, high = float(means.min()), float(means.max())
 
-    def cell(one: Any, two: Any) -> tuple[float, float]:
-        value = float(means.get((str(one), str(two)), np.nan))
+    def cell(one: str, two: str) -> tuple[float, float]:
+        value = float(means.get((one, two), np.nan))
         return value, (value - low) / (high - low) if np.isfinite(value) and high > low else 0.0
 
     return {
@@ -149,6 +169,19 @@ def _map(table: pd.DataFrame, first: str, second: str, score: str) -> dict[str, 
         "rows": [(visible(one), [cell(one, two) for two in across]) for one in down],
         "best": high,
     }
+
+
+def _levels(values: pd.Series) -> tuple[pd.Series, list[str]]:
+    """The level of each run's value, in words, and all levels in order; many numbers are cut into intervals."""
+    if not _is_numeric(values) or values.nunique() <= MOST_LEVELS:
+        return values.astype(str), [str(value) for value in sorted(values.unique(), key=_order)]
+    cut = pd.qcut(pd.to_numeric(values), INTERVALS, duplicates="drop")
+    names = {one: f"{one.left:.3g} to {one.right:.3g}" for one in cut.cat.categories}
+    return cut.astype(object).map(names), list(names.values())
+
+
+def _is_numeric(values: pd.Series) -> bool:
+    return not any(_order(value)[0] for value in values)
 
 
 def _order(value: Any) -> tuple[bool, Any]:

@@ -64,11 +64,22 @@ def summarize(folder: Path, alpha: float = 0.5) -> None:
 
 
 def summarize_or_say_why(folder: Path, alpha: float = 0.5) -> None:
-    """Summarise at the end of a sweep or search, whose jobs are done even where that fails."""
+    """Summarise at the end of a sweep or search, whose jobs are done even where that fails.
+
+    Where runs have pages (report=true), it gets one too.
+    """
     try:
         summarize(folder, alpha)
+        if any((run / PAGE).is_file() for run in finished_runs(folder)):
+            print(f"report: {write_sweep_page(folder)}", flush=True)
     except Exception as error:
         print(f"sweep: no summary of {folder} ({type(error).__name__}: {error})", file=sys.stderr, flush=True)
+
+
+def finished_runs(folder: Path) -> list[Path]:
+    """Return the folders of the finished runs of a sweep that is summarised."""
+    runs = json.loads((folder / "runs.json").read_text())["runs"]
+    return [folder / run["folder"] for run in runs if run["state"] == "done"]
 
 
 def write_sweep_page(folder: Path, path: Path | None = None) -> Path:

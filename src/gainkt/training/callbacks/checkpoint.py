@@ -43,4 +43,5 @@ class PhaseCheckpoint(Watch, Checkpoint):
             return
         # The best first: killed between the two, a resumed run repeats the epoch and finds it again.
         trainer.save_checkpoint(best, weights_only=False)
-        write_whole(last, lambda building: shutil.copyfile(best, building))
+        if trainer.is_global_zero:
+            write_whole(last, lambda building: shutil.copyfile(best, building))

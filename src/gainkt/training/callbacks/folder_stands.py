@@ -24,4 +24,5 @@ class FolderStands(Checkpoint):
         Raises:
             ConfigError: a file that stood before training is missing.
         """
-        self.require()
+        if trainer.is_global_zero:
+            self.require()

@@ -43,7 +43,7 @@ class GainFloor(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Add a batch's steps; the validation step itself gives no column to skills that a window does not meet."""
-        if trainer.sanity_checking:
+        if trainer.sanity_checking or not len(batch):
             return
         output = pl_module.model(batch, pl_module.state_before, every_skill=True)
         spread_BT = output.gains_BTC.std(-1, correction=0)
@@ -58,7 +58,9 @@ class GainFloor(Callback):
         """
         if trainer.sanity_checking:
             return
-        std = self.total / max(self.steps, 1)
+        sums = torch.tensor([self.total, self.steps], dtype=torch.float64, device=pl_module.device)
+        total, steps = trainer.strategy.reduce(sums, reduce_op="sum").tolist()
+        std = total / max(steps, 1)
         self.total, self.steps = 0.0, 0
         pl_module.log("gain/std_over_skills", std)
         self.epochs_under = self.epochs_under + 1 if std < self.floor else 0

@@ -124,7 +124,7 @@ async function explore(data) {
     doc.get_model_by_name("skill").x_range.setv({start: -0.5, end: (x.at(-1) ?? 9) + 0.5});
   }
   for (const button of all("[data-skill]")) button.addEventListener("click", () => showSkill(button));
-  setTimeout(() => showSkill(document.querySelector("[data-skill]")), 300);
+  for (const button of all("[data-skill]").slice(0, 1)) setTimeout(() => showSkill(button), 300);
 
   // The list of students.
   let order = {key: "steps", down: true}, limit = 60, chosen = -1, at = 0, rows = [], skills = [], on = new Set();
@@ -138,13 +138,12 @@ async function explore(data) {
       row.classList.toggle("chosen", one.i === chosen);
       return row;
     }));
-    $("found").textContent = `${wanted ? `${count(found.length)} of ` : ""}${count(S)} ${data.part} students`;
+    $("found").textContent = `${wanted ? `${count(found.length)} of ` : ""}${count(S)} ${data.who}`;
     $("more").hidden = found.length <= limit;
     return found;
   }
   listen("find", "input", list);
-  const first = () => list().slice(0, 1).forEach((one) => student(one.i));
-  listen("find", "keydown", (event) => { if (event.key === "Enter") first(); });
+  listen("find", "keydown", ({key}) => { if (key === "Enter" && list().length) student(list()[0].i); });
   listen("more", "click", () => { limit *= 4; list(); });
   for (const button of all("#student-table [data-key]")) button.addEventListener("click", () => {
     const {key} = button.dataset;
@@ -155,7 +154,9 @@ async function explore(data) {
 
   // One student: a row a step and skill.
   const answer = (r) => (r.response ? "right" : "wrong");
-  const STYLES = ["solid", "dashed", "dotted", "double"], DASHES = [[], [6, 4], [2, 3], [2, 3, 6, 3]];
+  const DASHES = [[], [6, 3], [10, 3, 2, 3], [14, 5]]; // dots are the truth's
+  const stripes = (colour, dash, at = 0) => (dash.length ? dash : [9]).map(
+    (n, i) => `${i % 2 ? "transparent" : colour} ${at}px ${at += n}px`);
   const SHOWN = [
     ["step", (r) => r.step], ["skill", (r) => data.skills[r.skill], "name"], ["item", (r) => r.item, "name"],
     ["opportunity", (r) => r.nth], ["answered", answer, "name"], ["p1", (r) => three(r.p1)], ["p2", (r) => three(r.p2)],
@@ -163,10 +164,9 @@ async function explore(data) {
     ["at the end", (r) => three(r.mastery_final)], ["true", (r) => three(r.true_mastery)],
   ].filter(([title]) => (title !== "item" || data.items.length) && (title !== "true" || C.true_mastery));
   async function student(i) {
-    chosen = i;
+    [chosen, rows] = [i, []];
     const one = people[i], met = new Map(), known = ["p1", "p2", "gain", "mastery", "mastery_final"];
     if (C.true_mastery) known.push("true_mastery");
-    rows = [];
     for (let r = C.start[i]; r < C.start[i + 1]; r++) {
       const skill = C.skill[r], nth = (met.get(skill) ?? 0) + 1, item = data.items[C.item[r]] ?? "";
       const parts = data.parts.map((title, p) => [title, num(C[`part_${p}`][r])]);
@@ -175,7 +175,7 @@ async function explore(data) {
       rows.push({step, skill, nth, item, response, scored, parts, ...numbers(r, known, "")});
     }
     skills = [...met].sort((a, b) => b[1] - a[1]).map(([k, times], place) => (
-      {k, times, colour: colours[place % colours.length], style: Math.floor(place / colours.length) % 4}));
+      {k, times, colour: colours[place % colours.length], style: (place + Math.floor(place / colours.length)) % 4}));
     on = new Set(skills.slice(0, 5).map((s) => s.k));
     const many = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`, alike = Number.isNaN(one.auc2);
     $("student-name").textContent = one.name;
@@ -190,7 +190,7 @@ async function explore(data) {
         chip.setAttribute("aria-pressed", on.has(s.k));
         plot();
       });
-      bar.style.borderTop = `3px ${STYLES[s.style]} ${s.colour}`;
+      bar.style.background = `repeating-linear-gradient(90deg, ${stripes(s.colour, DASHES[s.style])})`;
       chip.replaceChildren(bar, el("span", data.skills[s.k]), el("small", `${s.times}×`));
       chip.setAttribute("aria-pressed", on.has(s.k));
       return chip;

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from run_script import run_script
 
+from gainkt.__main__ import main
 from gainkt.data.readers import read_log
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "prepare_data.py"
+SCRIPT = Path(__file__).parents[1] / "scripts" / "prepare_data.py"
 
 
 @pytest.fixture
@@ -29,7 +30,8 @@ def test_csv_to_log_and_table(run, tmp_path):
 
     again = run("csv", "a.csv", "out/log")
     assert again.returncode == 1
-    assert again.stderr == "out/log: exists already; remove it or choose another folder for the log\n"
+    where = tmp_path / "out" / "log"
+    assert again.stderr == f"gainkt: error: {where}: exists already; remove it or choose another folder for the log\n"
 
 
 def test_errors_take_one_line(tmp_path):
@@ -39,9 +41,9 @@ def test_errors_take_one_line(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr == (
-        "a.csv: line 2: response is '2', not 0 or 1 (1 of 2 rows: '2' in 1); numbers up to 2 are no share of 1 (points "
-        "or percent? divide them); correct them, or say what the words mean: 'dataset.read.responses={2:?}' "
-        "(null leaves such rows out)\n"
+        "gainkt: error: a.csv: line 2: response is '2', not 0 or 1 (1 of 2 rows: '2' in 1); numbers up to 2 are no "
+        "share of 1 (points or percent? divide them); correct them, or say what the words mean: "
+        "'dataset.read.responses={2:?}' (null leaves such rows out)\n"
     )
     assert done.stdout == ""
     assert not (tmp_path / "log").exists()
@@ -60,3 +62,11 @@ def test_settings_that_are_no_text(run, tmp_path):
     done = run("csv", "a.csv", "log", *settings)
     assert done.returncode == 0, done.stderr
     assert read_log(tmp_path / "log").responses.tolist() == [1, 1, 0]
+
+
+def test_the_command_and_how_to_go_on(tmp_path, monkeypatch, capsys):
+    source, target = tmp_path / "a b(1).csv", tmp_path / "my log"
+    source.write_text("student,skill,correct\n1,x,1\n1,y,0\n2,x,1\n")
+    main(["prepare", f"dataset.path={source}", f"output={target}"])
+    assert f"python -m gainkt.train dataset=log 'dataset.path={target}'" in capsys.readouterr().out
+    assert read_log(target).num_steps == 3
