@@ -16,6 +16,8 @@ from conftest import random_log
 from gainkt.evaluation.overview import mastery_now, practised_cells
 from gainkt.reporting.page.notebook import Page
 from gainkt.reporting.page.run_page import run_page
+from gainkt.sweeping.summary.report import summarize, write_sweep_page
+from sweeping.summary.test_summarize import write_sweep
 from test_names import HOSTILE
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=missing() or "")
@@ -280,6 +282,20 @@ def test_assistive_technology_is_told_of_every_control_and_picture(running: Any,
         page.evaluate("document.querySelector('label[for=find]').remove()")
         page.evaluate("document.querySelector('#find').removeAttribute('placeholder')")
         assert ("searchbox", "") in spoken(page), "the check has teeth"
+
+
+def test_the_page_of_a_search(running: Any, tmp_path: Path) -> None:
+    made = [(n, {"loss.bce1": 0.01 * n, "optimizer.lr": 1e-4 * (n * 7 % 30 + 1)}) for n in range(30)]
+    jobs = [([f"{k}={x:.5f}" for k, x in given.items()], "done", (0.7 + 0.001 * n, 0.7)) for n, given in made]
+    folder = write_sweep(tmp_path / "s", [*jobs, (["loss.bce1=9"], "failed", None)])
+    summarize(folder)
+    with opened(running, write_sweep_page(folder), viewport={"width": 1024, "height": 768}) as page:
+        page.wait_for_function("() => [...document.querySelectorAll('[data-chart]')].every((c) => c.children.length)")
+        assert page.locator("[data-chart]").count() == 3
+        assert [role for role, name in spoken(page) if role in NAMED and not name] == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= 1024
+        page.click("#ranking-1 th button >> nth=0")
+        assert texts(page, "#ranking-1 tbody th")[0] == "29"
 
 
 def shown_in_a_notebook(page: Page, path: Path) -> Path:

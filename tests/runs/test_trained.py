@@ -1,6 +1,7 @@
 """A table of answers in, predictions and mastery out, whoever the students are."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -173,3 +174,29 @@ def test_what_is_no_model_ends_in_one_line(tmp_path) -> None:
         load(tmp_path / "missing.gainkt")
     with pytest.raises(ConfigError, match="not the folder of a run"):
         load(tmp_path)
+
+
+def test_what_cannot_be_meant_is_one_line(tmp_path: Path) -> None:
+    model, trace = trained(), trained().start()
+    path = model.save(tmp_path / "m.gainkt")
+    wrong = {
+        "students=-1: a whole number, 1": lambda: model.start(-1),
+        "students=2.5": lambda: model.start(2.5),
+        "look_ahead=-1": lambda: model.mastery(TABLE, look_ahead=-1),
+        "look_ahead=1.5": lambda: model.explain(trace, skill="k1", look_ahead=1.5),
+        "threshold=1.5": lambda: model.explain(trace, skill="k1", threshold=1.5),
+        "correct is <NA>, not": lambda: model.observe(trace, skill="k1", correct=pd.NA),
+        "correct: 2 given for 1 students": lambda: model.observe(trace, skill="k1", correct=np.array([[1]] * 2)),
+        "a str is no trace": lambda: model.observe("anna", skill="k1", correct=True),
+        "a list is no trace": lambda: model.outlook([trace, trace]),
+        "items: name each with its skill": lambda: model.outlook(trace, items=["i1"]),
+        "items: name each": lambda: model.outlook(trace, items={}),
+        "a str is no bytes": lambda: model.restore("abc"),
+        "a int is no bytes": lambda: model.restore(10**12),
+        "a folder; give the name of the file too": lambda: model.save(tmp_path),
+        "phase=late: .*m.gainkt is no run's folder": lambda: load(path, phase="late"),
+    }
+    for said, use in wrong.items():
+        with pytest.raises((ConfigError, DataError), match=said) as caught:
+            use()
+        assert "\n" not in str(caught.value)

@@ -182,9 +182,12 @@ def write_bundle(content: Content, path: str | Path) -> Path:
     """Write a bundle, whole or not at all; the same model gives the same bytes.
 
     Raises:
+        ConfigError: the path is a folder.
         OSError: it cannot be written.
     """
     path = Path(path).expanduser()
+    if path.is_dir():
+        raise ConfigError(f"{path}: a folder; give the name of the file too, such as {path / content.name}.gainkt")
     members = {
         "model.json": _json(
             {key: getattr(content, key) for key in ("name", "model", "num_students", "windows", "reading")}

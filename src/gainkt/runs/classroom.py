@@ -22,7 +22,7 @@ from gainkt.model import GainKT
 from gainkt.model.readout import probability
 from gainkt.model.state import State
 from gainkt.names import joined, visible
-from gainkt.runs.tracer import ask, questions, step
+from gainkt.runs.tracer import ask, questions, require_number, require_threshold, step
 from gainkt.runs.vocabulary import UNKNOWN_SKILLS, Vocabulary
 from gainkt.runs.walk import CELLS, AtEnd, Walk, size_of, walk
 
@@ -195,8 +195,8 @@ def mastery_table(
         look_ahead: right answers in a row that are tried at most; 0 for none.
         unknown_skills: as for `numbered`.
     """
-    if not 0 < threshold < 1:
-        raise ConfigError(f"threshold={threshold}: a mastery between 0 and 1, such as .95")
+    require_threshold(threshold)
+    require_number("look_ahead", look_ahead, 0)
     stand: list[_Standing] = []
 
     def at_end(rows: Numbered) -> AtEnd:

@@ -22,7 +22,17 @@ from gainkt.model.curve import SigmoidCurve
 from gainkt.model.readout import probability
 from gainkt.model.state import State
 from gainkt.names import visible
-from gainkt.runs.tracer import Trace, ask, belief_now, padded, questions, started, step
+from gainkt.runs.tracer import (
+    Trace,
+    ask,
+    belief_now,
+    padded,
+    questions,
+    require_number,
+    require_threshold,
+    started,
+    step,
+)
 
 OFF = 1e-4
 """Difference from the model's own prediction that is rounding."""
@@ -69,8 +79,10 @@ def explain(
     """Take a student's mastery of a skill apart; see TrainedModel.explain.
 
     Raises:
-        ConfigError: several students, or a curve whose argument is not known to be a sum.
+        ConfigError: several students, a curve whose argument is not known to be a sum, or a number out of range.
     """
+    require_threshold(threshold)
+    require_number("look_ahead", look_ahead, 0)
     if len(trace) != 1:
         raise ConfigError(f"explain: {len(trace)} students; give the trace of one (trace.select([0]))")
     if not isinstance(network.curve, SigmoidCurve):

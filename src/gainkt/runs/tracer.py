@@ -9,7 +9,9 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -110,6 +112,8 @@ def restore(network: GainKT, model: str, data: bytes) -> Trace:
     Raises:
         ConfigError: the bytes are no trace, are damaged, or are another model's.
     """
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise ConfigError(f"a student's state: a {type(data).__name__} is no bytes, which Trace.to_bytes gives")
     mark, _, rest = bytes(data).partition(b"\n")
     digest, _, tensors = rest.partition(b"\n")
     if mark + b"\n" != _MARK:
@@ -160,6 +164,25 @@ def require_own(model: str, digest: str) -> None:
             f"a student's state: it belongs to model {digest}, this is model {model}; load the model that it was made "
             "with, or let this one observe the student's answers anew"
         )
+
+
+def require_trace(model: str, trace: Any) -> None:
+    """Check that something is a trace of a model; raises ConfigError where it is not."""
+    if not isinstance(trace, Trace):
+        raise ConfigError(f"a {type(trace).__name__} is no trace; model.start() gives one, of several students too")
+    require_own(model, trace.model)
+
+
+def require_number(name: str, value: Any, least: int) -> None:
+    """Check that an argument is a whole number, `least` or more; raises ConfigError where it is not."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ConfigError(f"{name}={value}: a whole number, {least} or more")
+
+
+def require_threshold(value: float) -> None:
+    """Check that an argument is a threshold of mastery; raises ConfigError where it is not."""
+    if not 0 < value < 1:
+        raise ConfigError(f"threshold={value}: a mastery between 0 and 1, such as .95")
 
 
 def questions(skills_BTS: Tensor, item_BT: Tensor, response_BT: Tensor) -> Batch:
@@ -386,6 +409,7 @@ def right(correct: Any) -> int:
     Raises:
         DataError: it is neither.
     """
-    if correct in (0, 1):  # True, False, 1.0 and NumPy's numbers too
-        return int(correct)
+    with suppress(TypeError, ValueError):  # of pd.NA and arrays, which are neither
+        if correct in (0, 1):  # True, False, 1.0 and NumPy's numbers too
+            return int(correct)
     raise DataError(f"correct is {correct!r}, not 0 or 1; what has no response yet is asked for by outlook or predict")

@@ -46,6 +46,10 @@ def load(path: str | Path, *, phase: str | None = None, trust: Iterable[str] = (
         ConfigError: there is no run or bundle, it is damaged, of an unknown version, or names code that it may not.
     """
     path = Path(path).expanduser()
+    if phase is not None and not path.is_dir():
+        raise ConfigError(
+            f"phase={phase}: {path} is no run's folder; a bundle has one model, of the phase it was saved of"
+        )
     content = content_of(load_run(path, trust), phase) if path.is_dir() else read_bundle(path, trust)
     return TrainedModel(content)
 
@@ -236,7 +240,11 @@ class TrainedModel:
 
         Args:
             students: how many, B; one is traced with its answers, so that `explain` can name them.
+
+        Raises:
+            ConfigError: it is not a whole number, 1 or more.
         """
+        tracer.require_number("students", students, 1)
         with torch.inference_mode():
             return Trace(self.digest, tracer.started(self.network, students))
 
@@ -269,6 +277,8 @@ class TrainedModel:
         if isinstance(trace, Trace) and len(trace) == 1 and (trace.journal or not _is_list(correct)):
             answer = self._answer(skill, item, correct, unknown_skills)
             return trace if answer is None else self._observed(trace, answer)
+        if not isinstance(trace, list | tuple):
+            tracer.require_trace(self.digest, trace)
         traces = None if isinstance(trace, Trace) else list(trace)
         size = len(trace)
         lists = [list(given) if _is_list(given) else [given] * size for given in (skill, correct, item)]
@@ -295,14 +305,14 @@ class TrainedModel:
         return tuple(dict.fromkeys(found)), -1 if item is None else self.items.number(item), response
 
     def _observed(self, trace: Trace, answer: tracer.Answer) -> Trace:
-        tracer.require_own(self.digest, trace.model)
+        tracer.require_trace(self.digest, trace)
         with torch.inference_mode():
             state = self._stepper(trace.state, answer)
         return tracer.noted(trace, state, answer)
 
     def _observed_together(self, trace: Trace | list[Trace], answers: list[tracer.Answer | None]) -> Any:
         for one in trace if isinstance(trace, list) else [trace]:
-            tracer.require_own(self.digest, one.model)
+            tracer.require_trace(self.digest, one)
         rows = [row for row, answer in enumerate(answers) if answer is not None]
         given = [answer for answer in answers if answer is not None]
         if not rows:
@@ -339,10 +349,12 @@ class TrainedModel:
             of several students, their place in the trace comes first in the index.
 
         Raises:
-            ConfigError: the trace is another model's.
+            ConfigError: the trace is another model's, or items are no such table.
             DataError: a skill is unknown.
         """
-        tracer.require_own(self.digest, trace.model)
+        tracer.require_trace(self.digest, trace)
+        if items is not None and not (isinstance(items, Mapping) and items):
+            raise ConfigError('items: name each with its skill or skills, {"q17": "fractions"}')
         asked = {name: name for name in self.skills.names} if items is None else dict(items)
         numbers = tracer.padded([[self.skills.require(name) for name in _names(s)] for s in asked.values()])
         item = torch.tensor([-1 if items is None else self.items.number(name) for name in asked])
@@ -381,7 +393,7 @@ class TrainedModel:
             ConfigError: the trace is another model's or of several students, or the model has a curve of another kind.
             DataError: the skill is unknown.
         """
-        tracer.require_own(self.digest, trace.model)
+        tracer.require_trace(self.digest, trace)
         number = -1 if item is None else self.items.number(item)
         return explain(
             self.network, trace, self.skills.names, self.skills.require(skill), number, threshold, look_ahead
@@ -389,7 +401,7 @@ class TrainedModel:
 
 
 def _is_list(given: Any) -> bool:
-    return isinstance(given, list | tuple | set | np.ndarray | pd.Series)
+    return isinstance(given, list | tuple | set | np.ndarray | pd.Series) and getattr(given, "ndim", 1) > 0
 
 
 def _names(skill: Skill) -> list[Any]:

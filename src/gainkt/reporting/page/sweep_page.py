@@ -175,9 +175,11 @@ def _levels(values: pd.Series) -> tuple[pd.Series, list[str]]:
     """The level of each run's value, in words, and all levels in order; many numbers are cut into intervals."""
     if not _is_numeric(values) or values.nunique() <= MOST_LEVELS:
         return values.astype(str), [str(value) for value in sorted(values.unique(), key=_order)]
-    cut = pd.qcut(pd.to_numeric(values), INTERVALS, duplicates="drop")
-    names = {one: f"{one.left:.3g} to {one.right:.3g}" for one in cut.cat.categories}
-    return cut.astype(object).map(names), list(names.values())
+    numbers = pd.to_numeric(values)
+    groups = numbers.groupby(pd.qcut(numbers, INTERVALS, labels=False, duplicates="drop"))
+    names = (groups.transform(end).map("{:.3g}".format) for end in ("min", "max"))
+    words = next(names) + " to " + next(names)
+    return words, list(words[numbers.sort_values().index].unique())
 
 
 def _is_numeric(values: pd.Series) -> bool:
