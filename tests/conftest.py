@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -14,16 +15,19 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 from quick_hydra import speed_up
 
 import gainkt.training.train
 from gainkt.config import build, conf_dir, register_resolvers
 from gainkt.data.batch import Batch
+from gainkt.data.datamodule import Sizes
 from gainkt.data.log import InteractionLog, offsets_of
 from gainkt.losses import Alignment, Loss
-from gainkt.model import Belief, Output
+from gainkt.model import Belief, GainKT, Output
 from gainkt.model.axis import all_skills
+from gainkt.runs.folder import build_model
 
 EXPERIMENTS = sorted(path.stem for path in Path(conf_dir(), "experiment").glob("*.yaml"))
 
@@ -78,11 +82,11 @@ def same_log_level() -> Iterator[None]:
 
 
 @contextmanager
-def drawing() -> Iterator[None]:
-    """Draw pictures, inside a test or fixture that looks at them."""
+def drawing(*names: str) -> Iterator[None]:
+    """Draw pictures, all or some, inside a test or fixture that looks at them."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, draw in PICTURES.items():
-            patch.setattr(gainkt.training.train, name, draw)
+        for name in names or PICTURES:
+            patch.setattr(gainkt.training.train, name, PICTURES[name])
         yield
 
 
@@ -110,18 +114,37 @@ def composed(name: str, *overrides: str) -> DictConfig:
     """
     register_resolvers()
     options = tuple(o for o in overrides if _is_option(o))
-    cfg = copy.deepcopy(_of_options(name, options))
-    values = OverridesParser.create().parse_overrides([o for o in overrides if not _is_option(o)])
-    ConfigLoaderImpl._apply_overrides_to_config(values, cfg)
+    cfg = pickle.loads(_of_options(name, options))  # several times as fast as a deep copy
+    ConfigLoaderImpl._apply_overrides_to_config([_parsed(o) for o in overrides if not _is_option(o)], cfg)
     return cfg
 
 
 @cache
-def _of_options(name: str, options: tuple[str, ...]) -> DictConfig:
+def _of_options(name: str, options: tuple[str, ...]) -> bytes:
     with initialize_config_dir(conf_dir(), version_base="1.3"):
-        return compose(name, list(options))
+        return pickle.dumps(compose(name, list(options)))
 
 
+@cache
+def _parsed(override: str) -> Override:
+    return OverridesParser.create().parse_override(override)
+
+
+def untrained(sizes: Sizes, *overrides: str) -> GainKT:
+    """Build the tiny model of a config, which is made and drawn at random once for all tests; each gets its own."""
+    model, state = _drawn(sizes, overrides)
+    torch.set_rng_state(state)  # whether it was made or copied, a test goes on with the same random numbers
+    return copy.deepcopy(model)
+
+
+@cache
+def _drawn(sizes: Sizes, overrides: tuple[str, ...]) -> tuple[GainKT, torch.Tensor]:
+    torch.manual_seed(0)
+    model = build_model(composed("train", *overrides[:1], *TINY, *overrides[1:]).model, sizes).eval()
+    return model, torch.get_rng_state()
+
+
+@cache
 def _is_option(override: str) -> bool:
     """Whether an override chooses among the files of a config group."""
     return Path(conf_dir(), override.lstrip("+~").partition("=")[0].partition("@")[0]).is_dir()

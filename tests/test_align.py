@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from omegaconf import DictConfig
 
-from conftest import composed
+from conftest import composed, drawing
 from gainkt.align import align_config
 from gainkt.console import make_console
 from gainkt.errors import ConfigError
@@ -28,8 +28,9 @@ def settings(*overrides: str) -> DictConfig:
 
 
 @pytest.fixture
-def result(config: Config, pictures: None) -> RunResult:
-    return train(config("l23_per_step", "schedule.warmup=1", "trainer.max_epochs=3", "gradient_every=1"))
+def result(config: Config) -> RunResult:
+    with drawing("save_alignment_figure"):
+        return train(config("l23_per_step", "schedule.warmup=1", "trainer.max_epochs=3", "gradient_every=1"))
 
 
 def test_training_leaves_the_agreement(result: RunResult, capsys: pytest.CaptureFixture[str]) -> None:

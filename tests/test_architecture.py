@@ -27,7 +27,7 @@ FLOORS = (
     ("losses",),
     ("training",),
 )
-"""From below; the others (recovery, sweeping and the doors) stand on top, where circles alone are forbidden."""
+"""From below; the others (recovery, sweeping, tutoring, the doors) stand on top, where circles alone are forbidden."""
 ONLY = {"model": {"data"}, "runs": {"data", "model", "evaluation", "reporting"}, "reporting": {"evaluation"}}
 """What these rooms may import besides the words, whatever else lies below them."""
 VOCABULARY = {"evaluation.check", "evaluation.schema"}

@@ -27,13 +27,17 @@ Config = Callable[..., DictConfig]
 QUIET = {**os.environ, "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}
 
 
+UNJUDGED = "trajectories.write=false"
+"""Leaves out the tables of a run and what judges them, where a test looks at neither."""
+
+
 def evaluation(*overrides: str) -> DictConfig:
     return composed("evaluate", *overrides)
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_trains(config: Config, experiment: str) -> None:
-    result = train(config(experiment))
+    result = train(config(experiment, UNJUDGED))
     folder = result.run.directory
     for path in (folder.config, folder.sizes, folder.provenance, folder.metrics, folder.results):
         assert path.is_file()
@@ -60,7 +64,7 @@ def test_every_experiment_trains(config: Config, experiment: str) -> None:
 
 
 def test_the_best_checkpoint_reproduces_its_figures(config: Config) -> None:
-    result = train(config("v3_inverse_warmup", "trainer.max_epochs=4"))
+    result = train(config("v3_inverse_warmup", "trainer.max_epochs=4", UNJUDGED))
     table = pd.read_csv(result.run.directory.metrics)
     assert result.run.phases == ["encoder2_first", "joint"]
     for phase in result.run.phases:
@@ -72,18 +76,17 @@ def test_the_best_checkpoint_reproduces_its_figures(config: Config) -> None:
         for name, value in entry["figures"]["val"].items():
             assert row[f"val/{name}"] == pytest.approx(value, abs=1e-12), name
         for part, key in (("test", "test"), ("valid", "val")):
-            again = evaluate(
-                evaluation(f"run={result.run.directory.path}", f"split={part}", f"phase={phase}", "device=cpu")
-            )
+            asked = (f"run={result.run.directory.path}", f"split={part}", f"phase={phase}", "device=cpu", UNJUDGED)
+            again = evaluate(evaluation(*asked))
             assert again.results["phases"][phase]["figures"][part] == entry["figures"][key]
 
 
 def test_a_phase_without_encoder1_leaves_it_alone(config: Config) -> None:
-    cfg = config("v3_inverse_warmup")
+    cfg = config("v3_inverse_warmup", UNJUDGED)
     result = train(cfg)
     first = read_checkpoint(result.run.directory.best("encoder2_first"))["state_dict"]
     torch.manual_seed(0)
-    fresh = train(config("v3_inverse_warmup", "trainer.max_epochs=2", "optimizer.lr=1e-12"))
+    fresh = train(config("v3_inverse_warmup", "trainer.max_epochs=2", "optimizer.lr=1e-12", UNJUDGED))
     start = read_checkpoint(fresh.run.directory.best("encoder2_first"))["state_dict"]
     for name in first:
         if name.startswith(("model.encoder1", "model.response_head")):
@@ -92,7 +95,7 @@ def test_a_phase_without_encoder1_leaves_it_alone(config: Config) -> None:
 
 
 def test_a_seed_means_a_run(config: Config) -> None:
-    one, two, other = (train(config("v1_per_skill", f"seed={seed}")) for seed in (0, 0, 1))
+    one, two, other = (train(config("v1_per_skill", f"seed={seed}", UNJUDGED)) for seed in (0, 0, 1))
     assert one.metrics == two.metrics
     assert one.metrics != other.metrics
     assert one.run.directory.path != two.run.directory.path
@@ -107,7 +110,7 @@ def test_resumed_equals_uninterrupted(
         "experiment=v3_inverse_warmup",
         "trainer.max_epochs=6",
         "dataset.read.num_students=500",
-        "trajectories.write=false",
+        UNJUDGED,
     ]
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     command = [sys.executable, "-m", "gainkt.train", *settings]
@@ -142,7 +145,8 @@ def test_resumed_equals_uninterrupted(
 
 
 def test_early_stopping_counts_within_a_phase(config: Config) -> None:
-    cfg = config("v3_inverse_warmup", "trainer.max_epochs=12", "optimizer.lr=1e-12", "callbacks.stop.patience=2")
+    still = ("optimizer.lr=1e-12", "callbacks.stop.patience=2", UNJUDGED)
+    cfg = config("v3_inverse_warmup", "trainer.max_epochs=12", *still)
     table = pd.read_csv(train(cfg).run.directory.metrics)
     assert (table.phase == "encoder2_first").sum() == 6, "a phase that another follows runs its length"
     assert (table.phase == "joint").sum() == 3, "the first epoch of a phase is its first best"
@@ -151,7 +155,8 @@ def test_early_stopping_counts_within_a_phase(config: Config) -> None:
 
 
 def test_a_run_that_stopped_early_stays_stopped(config: Config) -> None:
-    cfg = config("v1_per_skill", "trainer.max_epochs=9", "optimizer.lr=1e-12", "callbacks.stop.patience=1")
+    still = ("optimizer.lr=1e-12", "callbacks.stop.patience=1", UNJUDGED)
+    cfg = config("v1_per_skill", "trainer.max_epochs=9", *still)
     first = train(cfg)
     last = first.run.directory.checkpoints / "last.ckpt"
     before, epochs = last.read_bytes(), len(pd.read_csv(first.run.directory.metrics))
@@ -167,7 +172,7 @@ def test_moved_data_is_found_and_changed_data_is_not_scored_by_mistake(config: C
     path = tmp_path / "data.csv"
     path.write_text("student,skill,correct\n" + rows)
     small = [o for o in TINY if not o.startswith("dataset.read")]
-    data = ["dataset=csv", f"dataset.path={path}", "trajectories.write=false"]
+    data = ["dataset=csv", f"dataset.path={path}", UNJUDGED]
     result = train(config("v1_per_skill", *small, *data, tiny=False))
     folder, moved = result.run.directory.path, tmp_path / "elsewhere (1)" / "data.csv"
     moved.parent.mkdir()
@@ -176,7 +181,7 @@ def test_moved_data_is_found_and_changed_data_is_not_scored_by_mistake(config: C
         train(config("v1_per_skill", f"run.resume={folder}"))
     again = train(config("v1_per_skill", f"run.resume={folder}", f"dataset.path='{moved}'"))
     assert again.metrics == result.metrics
-    scored = evaluate(evaluation(f"run={folder}", f"path='{moved}'", "trajectories.write=false"))
+    scored = evaluate(evaluation(f"run={folder}", f"path='{moved}'", UNJUDGED))
     assert scored.results["phases"]["train"]["figures"]["test"] == result.results["phases"]["train"]["figures"]["test"]
     moved.write_text("student,skill,correct\n" + rows.replace(",a,", ",z,"))
     for action in (
@@ -218,13 +223,13 @@ def test_unknown_monitor_names_the_nearest(config: Config) -> None:
 
 
 def test_checkpoints_hold_plain_containers(config: Config) -> None:
-    result = train(config("v1_per_skill"))
+    result = train(config("v1_per_skill", UNJUDGED))
     for path in result.run.directory.checkpoints.iterdir():
         torch.load(path, weights_only=True)
 
 
 def test_provenance_tells_how_to_make_the_run_again(config: Config) -> None:
-    result = train(config("v1_per_skill", "seed=4"))
+    result = train(config("v1_per_skill", "seed=4", UNJUDGED))
     told = json.loads(result.run.directory.provenance.read_text())
     assert told["seed"] == 4
     assert told["data"]["digest"] == result.datamodule.log_.digest
@@ -233,7 +238,7 @@ def test_provenance_tells_how_to_make_the_run_again(config: Config) -> None:
 
 
 def test_a_full_disk_leaves_the_last_checkpoint(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    cfg = config("v1_per_skill", "trainer.max_epochs=4")
+    cfg = config("v1_per_skill", "trainer.max_epochs=4", UNJUDGED)
     save, calls = torch.save, []
 
     def failing_save(content: object, path: Path) -> None:
@@ -254,7 +259,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(config: Config, monkeypatch: pyt
 
 def test_tensorboard_and_wandb_together(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_SILENT", "true")
-    result = train(config("v1_per_skill", "logger=[wandb,tensorboard]", "logger.wandb.offline=true"))
+    result = train(config("v1_per_skill", "logger=[wandb,tensorboard]", "logger.wandb.offline=true", UNJUDGED))
     folder = result.run.directory.path
     assert list((folder / "tensorboard").glob("events.*"))
     assert list((folder / "wandb").glob("offline-run-*/*.wandb"))

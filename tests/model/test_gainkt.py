@@ -7,7 +7,7 @@ import pytest
 import torch
 from omegaconf import DictConfig
 
-from conftest import EXPERIMENTS, random_batch
+from conftest import EXPERIMENTS, random_batch, untrained
 from gainkt.data.batch import Batch
 from gainkt.data.datamodule import Sizes
 from gainkt.errors import ConfigError
@@ -22,9 +22,8 @@ Config = Callable[..., DictConfig]
 
 
 @pytest.fixture(params=EXPERIMENTS)
-def model(request: pytest.FixtureRequest, config: Config) -> GainKT:
-    torch.manual_seed(0)
-    made = build_model(config(request.param).model, SIZES).eval()
+def model(request: pytest.FixtureRequest) -> GainKT:
+    made = untrained(SIZES, f"experiment={request.param}")
     for parameter in made.readiness.parameters():
         torch.nn.init.normal_(parameter, std=0.1)  # it starts at 0, where no response could move it
     return made

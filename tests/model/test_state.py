@@ -1,25 +1,21 @@
 """A history in pieces is the whole history, on every experiment: what the model keeps is all that it needs."""
 
-from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 import torch
-from omegaconf import DictConfig
 
-from conftest import EXPERIMENTS, random_batch
+from conftest import EXPERIMENTS, random_batch, untrained
 from gainkt.config import conf_dir
 from gainkt.data.batch import Batch
 from gainkt.data.datamodule import Sizes
 from gainkt.model import GainKT, Moments, Output, Size
 from gainkt.model.state import SPARE, State
-from gainkt.runs.folder import build_model
 
 SIZES = Sizes(num_skills=7, num_students=3, num_items=5, skill_names=tuple("abcdefg"), item_names=tuple("vwxyz"))
 CLOSE = {"rtol": 0, "atol": 1e-6}
 BLOCKS = "model.size.num_blocks=2"
-Config = Callable[..., DictConfig]
 
 
 def options() -> list[tuple[str, ...]]:
@@ -30,10 +26,10 @@ def options() -> list[tuple[str, ...]]:
     return [("v4_belief", option) for option in [*found, "model/gain_head=own_matrix", "model/curve=power"]]
 
 
-def built(config: Config, *settings: str) -> GainKT:
+def built(*settings: str) -> GainKT:
     """A small model with all parts stirred, so that those that start at 0 say something."""
-    torch.manual_seed(0)
-    model = build_model(config(*settings, BLOCKS).model, SIZES).eval()
+    experiment, *more = settings
+    model = untrained(SIZES, f"experiment={experiment}", *more, BLOCKS)
     for part in (model.velocity, model.readiness, model.items1, model.items2):
         for parameter in part.parameters():
             torch.nn.init.normal_(parameter, std=0.3)
@@ -80,22 +76,22 @@ def assert_same(model: GainKT, batch: Batch, length: int) -> None:
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_pieces_are_the_whole(config: Config, experiment: str) -> None:
-    model = built(config, experiment)
+def test_pieces_are_the_whole(experiment: str) -> None:
+    model = built(experiment)
     for length in (1, 2, 7):
         with torch.no_grad():
             assert_same(model, random_batch(t=16), length)
 
 
 @pytest.mark.parametrize("settings", options(), ids=lambda settings: settings[1])
-def test_pieces_are_the_whole_with_every_part(config: Config, settings: tuple[str, ...]) -> None:
+def test_pieces_are_the_whole_with_every_part(settings: tuple[str, ...]) -> None:
     with torch.no_grad():
-        assert_same(built(config, *settings), random_batch(t=16), 5)
+        assert_same(built(*settings), random_batch(t=16), 5)
 
 
 @pytest.mark.parametrize("experiment", ["v4_belief", "v1_per_skill", "v4_monotone"])
-def test_nothing_came_before_the_start_to_the_bit(config: Config, experiment: str) -> None:
-    model, batch = built(config, experiment), random_batch()
+def test_nothing_came_before_the_start_to_the_bit(experiment: str) -> None:
+    model, batch = built(experiment), random_batch()
     alone, started = model(batch, every_skill=True), model(batch, model.start(len(batch)))
     assert alone.state is None
     for name in ("logit1_BT", "logit2_BT", "gains_BTC", "practice_BTC"):
@@ -103,8 +99,8 @@ def test_nothing_came_before_the_start_to_the_bit(config: Config, experiment: st
 
 
 @pytest.mark.parametrize("experiment", ["v4_belief", "v1_per_skill"])
-def test_the_first_prediction_of_a_piece_is_read_from_the_state_alone(config: Config, experiment: str) -> None:
-    model, batch = built(config, experiment), random_batch()
+def test_the_first_prediction_of_a_piece_is_read_from_the_state_alone(experiment: str) -> None:
+    model, batch = built(experiment), random_batch()
     state = in_pieces(model, piece(batch, 0, 5), 5)[1]
     rest = piece(batch, 5, 9)
     other = replace(rest, response_BT=1 - rest.response_BT)
@@ -114,9 +110,9 @@ def test_the_first_prediction_of_a_piece_is_read_from_the_state_alone(config: Co
         assert not torch.allclose(getattr(asked, name)[:, 0], getattr(anew, name)[:, 0]), "the state says something"
 
 
-def test_no_response_moves_earlier_predictions_over_a_cut(config: Config) -> None:
+def test_no_response_moves_earlier_predictions_over_a_cut() -> None:
     for experiment in ("v4_belief", "v4_monotone", "v1_per_skill"):
-        model, batch = built(config, experiment), random_batch(b=1, t=9)
+        model, batch = built(experiment), random_batch(b=1, t=9)
         before = torch.cat([output.logit2_BT for output in in_pieces(model, batch, 4)[0]], 1)
         for step in range(9):
             response = batch.response_BT.clone()
@@ -127,8 +123,8 @@ def test_no_response_moves_earlier_predictions_over_a_cut(config: Config) -> Non
             assert step == 8 or (after != before)[:, step + 1 :].any()
 
 
-def test_attention_sees_a_bounded_context(config: Config) -> None:
-    model, batch = built(config, "v1_per_skill"), random_batch(b=2, t=12)
+def test_attention_sees_a_bounded_context() -> None:
+    model, batch = built("v1_per_skill"), random_batch(b=2, t=12)
     batch.valid_BT[:] = True
     whole = model(batch).logit1_BT
     for stream in (model.encoder1, model.encoder2):
@@ -141,8 +137,8 @@ def test_attention_sees_a_bounded_context(config: Config) -> None:
 
 
 @pytest.mark.parametrize("experiment", ["v4_belief", "v1_per_skill", "v4_monotone"])
-def test_states_are_told_apart_and_put_together(config: Config, experiment: str) -> None:
-    model, batch = built(config, experiment), random_batch()
+def test_states_are_told_apart_and_put_together(experiment: str) -> None:
+    model, batch = built(experiment), random_batch()
     state = in_pieces(model, piece(batch, 0, 6), 6)[1]
     early = in_pieces(model, piece(batch, 0, 2), 2)[1]  # less context
     mixed = State.stack([state.select(torch.tensor([2, 0])), model.start(1), early.select(torch.tensor([3]))])
@@ -160,8 +156,8 @@ def test_states_are_told_apart_and_put_together(config: Config, experiment: str)
 
 
 @pytest.mark.parametrize("receivers", ["practised", "all"])
-def test_a_state_may_speak_of_the_skills_to_come_alone(config: Config, receivers: str) -> None:
-    model = built(config, "v4_monotone", f"model/receivers={receivers}")
+def test_a_state_may_speak_of_the_skills_to_come_alone(receivers: str) -> None:
+    model = built("v4_monotone", f"model/receivers={receivers}")
     batch = random_batch(t=90, s=1, num_skills=3)
     batch.skills_BTS[:, 60:] = torch.where(batch.has_skill_BTS[:, 60:], batch.skills_BTS[:, 60:] + 1, 0)
     whole = model(batch, every_skill=True)
@@ -178,8 +174,8 @@ def test_a_state_may_speak_of_the_skills_to_come_alone(config: Config, receivers
         assert not torch.allclose(off[rest.valid_BT], output.logit2_BT[rest.valid_BT], **CLOSE), "gains would be lost"
 
 
-def test_spare_columns_hold_nothing(config: Config) -> None:
-    model, batch = built(config, "v4_monotone"), random_batch(t=90, s=1, num_skills=3)
+def test_spare_columns_hold_nothing() -> None:
+    model, batch = built("v4_monotone"), random_batch(t=90, s=1, num_skills=3)
     batch.skills_BTS[0] = 2
     state = model(replace(batch, ahead_BL=torch.full((4, 1), -1))).state
     assert state is not None
@@ -199,8 +195,8 @@ class Forgetful(torch.nn.Module):
         return value, value
 
 
-def test_a_stream_without_state_is_named(config: Config) -> None:
-    model, batch = built(config, "v4_belief"), random_batch()
+def test_a_stream_without_state_is_named() -> None:
+    model, batch = built("v4_belief"), random_batch()
     model.encoder2 = Forgetful(7, Size(16, 2, 1, 16, 0.0), has_items=False)
     with pytest.warns(UserWarning, match="encoder2: Forgetful keeps no state"):
         assert_same(model, batch, 4)  # it looks back one step, which is kept for it

@@ -124,6 +124,23 @@ def test_an_alias_bomb_is_refused_at_once(received: Path) -> None:
     assert time.monotonic() - begun < 1
 
 
+def test_any_depth_is_refused_and_ends_no_process(received: Path) -> None:
+    for text in ("[" * 300_000, "[" * 101 + "]" * 101):
+        (received / "config.yaml").write_text(text)
+        with pytest.raises(ConfigError, match="more than 100 levels deep"):
+            read_config(received / "config.yaml")
+
+
+def test_it_reads_what_omegaconf_does(received: Path) -> None:
+    edit(received, "seed", 3)
+    extra = "\nextra: {small: 1e-05, dated: 2026-11-27, off: off, none: null, 7: [1, .5, 0x1f, '1', ~, -.inf]}\n"
+    text = OmegaConf.to_yaml(OmegaConf.load(received / "config.yaml")) + extra
+    (received / "config.yaml").write_text(text)
+    expected = OmegaConf.load(received / "config.yaml").extra
+    assert read_config(received / "config.yaml").extra == expected
+    assert (expected.small, expected.dated) == (1e-5, "2026-11-27")
+
+
 @pytest.mark.parametrize(
     "text", ["", "[1, 2]", "a: [", "\x00", "!!python/object/apply:os.system [id]", "a: 1\na: 2", "7"]
 )

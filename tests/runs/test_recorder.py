@@ -1,6 +1,5 @@
 """What is written is what the model computes: the identity of gain and practice, on every variant."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +7,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import torch
-from omegaconf import DictConfig
 
-from conftest import EXPERIMENTS, random_log
+from conftest import EXPERIMENTS, random_log, untrained
 from gainkt.data.datamodule import KTDataModule
 from gainkt.data.log import InteractionLog
 from gainkt.data.splits import SeededFolds
@@ -18,12 +16,10 @@ from gainkt.model import GainKT
 from gainkt.model.axis import met_skills
 from gainkt.model.gain_head.scalar import NoGain
 from gainkt.runs.course import course
-from gainkt.runs.folder import build_model
 from gainkt.runs.pass_ import EverySkill, Seen
 from gainkt.runs.predict import metrics_of, predict
 from gainkt.runs.recorder import TABLES, pick_students, record
 
-Config = Callable[..., DictConfig]
 LOG = random_log(num_students=60, longest=30)
 
 
@@ -35,15 +31,14 @@ def data(log: InteractionLog = LOG, length: int = 100, context: int = 0) -> KTDa
     return module
 
 
-def fresh_model(config: Config, experiment: str, module: KTDataModule) -> GainKT:
-    torch.manual_seed(0)
-    return build_model(config(experiment).model, module.sizes).eval()
+def fresh_model(experiment: str, module: KTDataModule) -> GainKT:
+    return untrained(module.sizes, f"experiment={experiment}")
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_the_reported_gain_is_what_practice_sums(config: Config, tmp_path: Path, experiment: str) -> None:
+def test_the_reported_gain_is_what_practice_sums(tmp_path: Path, experiment: str) -> None:
     module = data()
-    model = fresh_model(config, experiment, module)
+    model = fresh_model(experiment, module)
     paths = record(model, module, "test", tmp_path)
     table = whole_courses(model, module)
     before = table.groupby(["student", "skill"]).practice.shift(fill_value=0.0)
@@ -73,9 +68,9 @@ def whole_courses(model: GainKT, module: KTDataModule) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("experiment", ["v1_per_skill", "v4_belief_skill", "v3_skill_attention", "try_gain_floor"])
-def test_pieces_of_any_size_say_the_same(config: Config, monkeypatch: pytest.MonkeyPatch, experiment: str) -> None:
+def test_pieces_of_any_size_say_the_same(monkeypatch: pytest.MonkeyPatch, experiment: str) -> None:
     module = data(random_log(num_students=60, num_skills=40, longest=30), length=10, context=4)
-    model, batch = fresh_model(config, experiment, module), next(iter(module.loader("test")))
+    model, batch = fresh_model(experiment, module), next(iter(module.loader("test")))
     seen: dict[int, EverySkill] = {}
     for size in (1 << 18, 1000, 100):
         monkeypatch.setattr("gainkt.runs.pass_.PIECE", size)
@@ -95,9 +90,9 @@ def test_pieces_of_any_size_say_the_same(config: Config, monkeypatch: pytest.Mon
         torch.testing.assert_close(found.gain_K, whole.gain_K, rtol=1e-4, atol=1e-6)
 
 
-def test_a_fall_of_an_unpractised_skill_is_seen(config: Config, tmp_path: Path) -> None:
+def test_a_fall_of_an_unpractised_skill_is_seen(tmp_path: Path) -> None:
     module = data()
-    model = fresh_model(config, "v1_per_skill", module)
+    model = fresh_model("v1_per_skill", module)
     assert pd.read_parquet(record(model, module, "test", tmp_path)["predictions"]).mastery_falls.sum() == 0
     forward = model.curve.forward
     unlearns = torch.arange(LOG.num_skills) == 3
@@ -111,9 +106,9 @@ def test_a_fall_of_an_unpractised_skill_is_seen(config: Config, tmp_path: Path) 
     assert (predictions[~predictions.skills.str.contains(LOG.skill_names[3])].mastery_falls == 1).mean() > 0.5
 
 
-def test_tables_hold_each_step_once_and_the_log_s_own_data(config: Config, tmp_path: Path) -> None:
+def test_tables_hold_each_step_once_and_the_log_s_own_data(tmp_path: Path) -> None:
     module = data(length=10, context=4)
-    paths = record(fresh_model(config, "v1_per_skill", module), module, "test", tmp_path)
+    paths = record(fresh_model("v1_per_skill", module), module, "test", tmp_path)
     table = pd.read_parquet(paths["predictions"])
     students = module.students("test")
     assert len(table) == LOG.lengths[students].sum()
@@ -128,9 +123,9 @@ def test_tables_hold_each_step_once_and_the_log_s_own_data(config: Config, tmp_p
         assert row["item"] == LOG.item_names[LOG.items[flat]]
 
 
-def test_predictions_are_those_that_are_scored(config: Config, tmp_path: Path) -> None:
+def test_predictions_are_those_that_are_scored(tmp_path: Path) -> None:
     module = data()
-    model = fresh_model(config, "v3_mlp", module)
+    model = fresh_model("v3_mlp", module)
     table = pd.read_parquet(record(model, module, "test", tmp_path)["predictions"])
     scored = predict(model, module.loader("test"))
     assert metrics_of(table[table.scored].reset_index())["encoder2_auc"] == pytest.approx(
@@ -139,9 +134,9 @@ def test_predictions_are_those_that_are_scored(config: Config, tmp_path: Path) -
     assert sorted(table[table.scored].p1) == pytest.approx(sorted(scored.p1), abs=1e-6)
 
 
-def test_summary_columns_agree_with_the_trajectories(config: Config, tmp_path: Path) -> None:
+def test_summary_columns_agree_with_the_trajectories(tmp_path: Path) -> None:
     module = data()
-    model = fresh_model(config, "v0_scalar", module)
+    model = fresh_model("v0_scalar", module)
     paths = record(model, module, "test", tmp_path)
     predictions, rows = pd.read_parquet(paths["predictions"]), whole_courses(model, module)
     own = rows[rows.relevant].groupby(["student", "step"]).gain
@@ -161,9 +156,9 @@ def test_summary_columns_agree_with_the_trajectories(config: Config, tmp_path: P
     assert (skills.practised_steps.reindex(per_skill.size().index) == per_skill.size()).all()
 
 
-def test_counterfactuals_do_what_they_say(config: Config, tmp_path: Path) -> None:
+def test_counterfactuals_do_what_they_say(tmp_path: Path) -> None:
     module = data(random_log(num_students=60, longest=30, slots=1))
-    model = fresh_model(config, "v1_per_skill", module)
+    model = fresh_model("v1_per_skill", module)
     table = pd.read_parquet(record(model, module, "test", tmp_path)["predictions"]).sort_values(["student", "step"])
     assert (table.p2_gains_permuted != table.p2).any()
     assert (table.p2_gains_mean != table.p2).any()
@@ -178,9 +173,9 @@ def test_counterfactuals_do_what_they_say(config: Config, tmp_path: Path) -> Non
     np.testing.assert_allclose(table.p2_gains_mean, table.p2, atol=1e-6)
 
 
-def test_ten_students_over_the_range_of_lengths(config: Config, tmp_path: Path) -> None:
+def test_ten_students_over_the_range_of_lengths(tmp_path: Path) -> None:
     module = data(random_log(num_students=300, longest=60))
-    model = fresh_model(config, "v1_per_skill", module)
+    model = fresh_model("v1_per_skill", module)
     paths = record(model, module, "test", tmp_path, num_students=10, seed=1)
     rows, predictions = pd.read_parquet(paths["trajectories"]), pd.read_parquet(paths["predictions"])
     assert rows.student.nunique() == 10

@@ -105,6 +105,12 @@ class Particles:
             self.num_gains_n[rows] += 1
         self.world.advance(self.practice_nKQ[:n], skills_nS, gains)
 
+    def keep(self, rows: Ints) -> None:
+        """Go on with some of the students alone, in the given order."""
+        for name in ("practice_nKQ", "initial_nKQ", "weight_nQ", "met_nK", "sum_readiness_nQ", "num_gains_n"):
+            setattr(self, name, getattr(self, name)[rows])
+        self.sum_log_gain_nQ = self.sum_log_gain_nQ[rows]
+
     def _normal(self, shape: tuple[int, ...]) -> Floats:
         return self.rng.standard_normal(shape, dtype=np.float32)
 

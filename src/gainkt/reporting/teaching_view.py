@@ -1,0 +1,215 @@
+"""What tutors decided by estimates of mastery, for the terminal and as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from rich.console import RenderableType
+
+from gainkt.names import pictured, visible
+from gainkt.reporting.figures import MARKERS, STYLES
+from gainkt.reporting.palette import SERIES
+from gainkt.reporting.terminal import interval, number, right, share, spaced, table
+
+NAMES = {
+    "true_state": "true state",
+    "bayes_filter": "Bayes filter",
+    "bkt": "BKT",
+    "pfa": "PFA",
+    "moving_average": "moving average",
+    "in_a_row": "right in a row",
+    "fixed": "fixed number",
+}
+"""How the estimators of conf/estimator are called in print."""
+TRUTH = (("calibration", "bias"), ("calibration", "rmse"), ("separation", "earlier"), ("separation", "new"))
+"""Where the steadiness of an estimator holds what the truth alone tells."""
+
+
+def teaching_view(content: Mapping[str, Any]) -> RenderableType:
+    """Return the tables of what `gainkt.tutoring.command.teach_config` returns."""
+    shown = _simulated(content) if content["mode"] == "simulated" else _logs(content)
+    shown.append(_steadiness(content))
+    notes = [visible(note, 200) for note in content["notes"]]
+    return spaced(*shown, *notes)
+
+
+def title_of(name: str) -> str:
+    """Name of an estimator in print."""
+    return NAMES.get(name, visible(name, 50))
+
+
+def _told(found: Mapping[str, Any] | None, digits: int = 2) -> str:
+    if found is None or found["value"] is None:
+        return "not reached"
+    ends = found["interval"]
+    return f"{found['value']:.{digits}f}" + ("" if ends is None else f" [{ends[0]:.{digits}f}, {ends[1]:.{digits}f}]")
+
+
+def _simulated(content: Mapping[str, Any]) -> list[RenderableType]:
+    against = list(content["estimators"][0]["against"])
+    rows = [
+        [
+            title_of(row["name"]),
+            _told(row["opportunities"]),
+            *(_told(row["against"][other]) for other in against),
+            _told(row["over"]),
+            share(row["limit"]["value"]),
+            number(row["level"]),
+        ]
+        for row in content["estimators"]
+    ]
+    courses = content["students"] * content["skills"]
+    main = table(
+        f"At {share(content['target'])} false mastery: {courses:,} courses (a student and a skill) in each of "
+        f"{len(content['schools'])} simulations",
+        [
+            "estimator",
+            right("opportunities [95 %]"),
+            *(right(f"x {title_of(other)}") for other in against),
+            right("over-practice"),
+            right("limit"),
+            right("level"),
+        ],
+        rows,
+        f"Opportunities and over-practice (those after true mastery {content['mastered']:g} was there) a course. False "
+        f"mastery: of the courses that the tutor ended as mastered, those that were not. limit: courses that used all "
+        f"{content['limit']} opportunities. Stopping: {content['policy']['stopping']}; sequencing: "
+        f"{content['policy']['sequencing']}. Intervals: students and simulations resampled.",
+    )
+    tuned = [
+        [
+            title_of(row["name"]),
+            number(_mean(row, "level")),
+            share(_mean(row, "false")),
+            number(_mean(row, "opportunities")),
+        ]
+        for row in content["estimators"]
+        if any(row["tuned"])
+    ]
+    caption = "The level is the lowest at which courses of the earlier students have the target's false mastery."
+    shift = table(
+        "With the level tuned on the earlier students, who practised under another policy",
+        ["estimator", right("level"), right("false mastery"), right("opportunities")],
+        tuned,
+        caption,
+    )
+    return [main, shift] if tuned else [main]
+
+
+def _steadiness(content: Mapping[str, Any]) -> RenderableType:
+    def mean(row: Mapping[str, Any], *path: str) -> float | None:
+        values: list[Any] = row["steadiness"]
+        for key in path:
+            values = [None if value is None else value[key] for value in values]
+        known = [value for value in values if value is not None]
+        return float(np.mean(known)) if known else None
+
+    movement = [("mean", number), ("p95", number), ("drops", share)]
+    rows = [
+        [
+            title_of(row["name"]),
+            *(say(mean(row, "movement", "met", key)) for key, say in movement),
+            number(mean(row, "movement", "unmet", "mean")),
+            share(mean(row, "direction", "rises_after_wrong")),
+            share(mean(row, "direction", "falls_after_right")),
+            *([number(mean(row, *path)) for path in TRUTH] if simulated else []),
+        ]
+        for simulated in [content["mode"] == "simulated"]
+        for row in content["estimators"]
+        if any(row["steadiness"])
+    ]
+    titles = [
+        "mean move",
+        "95th percentile",
+        "falls > .05",
+        "mean move, unmet",
+        "rises after wrong",
+        "falls after right",
+    ]
+    if content["mode"] == "simulated":
+        titles += ["bias", "RMSE", "AUC, earlier", "AUC, new"]
+    return table(
+        "How steady the estimates are",
+        ["estimator", *map(right, titles)],
+        rows,
+        "Moves: of the estimate of a skill at steps that do not practise it, skills met before unless said otherwise. "
+        "Rises and falls: of the skill that was answered. Bias, RMSE: against true mastery of the earlier "
+        "students who were not fitted on. AUC: of the estimate for being mastered, of these, and of new students whom "
+        "nobody stops.",
+    )
+
+
+def _mean(row: Mapping[str, Any], key: str) -> float | None:
+    values = [one[key] for one in row["tuned"] if one is not None]
+    return float(np.mean(values)) if values else None
+
+
+def _logs(content: Mapping[str, Any]) -> list[RenderableType]:
+    rows = [
+        [
+            title_of(row["name"]),
+            number(row["level"]),
+            f"{share(row['left_out']['value'])}",
+            f"{number(row['right_when_left_out']['value'])} {interval(row['right_when_left_out']['interval'])}",
+            number(row["right_when_kept"]),
+            share(row["declared"]),
+            share(row["wheel_spinning"]["recall"]),
+            share(row["wheel_spinning"]["others"]),
+        ]
+        for row in content["estimators"]
+    ]
+    spinning = content["estimators"][0]["wheel_spinning"]
+    main = table(
+        f"{visible(content['data'])}: {content['students']:,} students, {content['courses']:,} courses, "
+        f"{content['opportunities']:,} opportunities, {content['right']:.3f} right",
+        [
+            "estimator",
+            right("level"),
+            right("left out"),
+            right("right when left out [95 %]"),
+            right("right when kept"),
+            right("declared"),
+            right("wheel-spinning recall"),
+            right("others undeclared"),
+        ],
+        rows,
+        f"left out: opportunities after the estimate reached the level, which leaves out {share(content['left_out'])} "
+        "of those of earlier students; right when left out is evidence against false mastery. Wheel-spinning: "
+        f"{spinning['spinning']:,} of {spinning['courses']:,} courses with 10 opportunities had no 3 right in a row "
+        f"within them; recall: those not declared mastered. {visible(content['protocol'], 200)}",
+    )
+    names = [title_of(row["name"]) for row in content["agreement"]]
+    agreement = table(
+        "Agreement on which courses end as mastered (Cohen's kappa)",
+        ["", *map(right, names)],
+        ([name, *map(number, row["values"])] for name, row in zip(names, content["agreement"], strict=True)),
+    )
+    return [main, agreement]
+
+
+def teaching_figure(content: Mapping[str, Any]) -> Figure:
+    """Opportunities by false mastery over all levels; of real histories, share right by the share left out."""
+    figure = Figure(figsize=(8, 5.5), layout="constrained")
+    axes = figure.subplots()
+    simulated = content["mode"] == "simulated"
+    x, y = ("false", "opportunities") if simulated else ("left_out", "right")
+    seen: dict[str, int] = {}
+    for curve in content["curves"]:
+        new = curve["name"] not in seen
+        place = seen.setdefault(curve["name"], len(seen))
+        label = pictured(title_of(curve["name"])) if new else None
+        style, marker = STYLES[place // len(SERIES) % 4], MARKERS[place % 6]
+        colour = SERIES[place % len(SERIES)]
+        axes.plot(curve[x], curve[y], style, marker=marker, markersize=3, color=colour, label=label, linewidth=1)
+    if simulated:
+        axes.axvline(content["target"], color="0.4", linewidth=0.8)
+        axes.set(xlabel="false mastery", ylabel="opportunities a course", xlim=(0, 0.4), ylim=(0, content["limit"]))
+    else:
+        axes.axhline(content["right"], color="0.4", linewidth=0.8)
+        axes.set(xlabel="share of opportunities left out", ylabel="share right of those left out")
+    axes.legend(fontsize=8)
+    axes.grid(alpha=0.3)
+    return figure

@@ -1,0 +1,1 @@
+"""A tutor that decides by estimates of mastery, and what its decisions are worth."""

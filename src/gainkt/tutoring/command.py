@@ -1,0 +1,138 @@
+"""What `gainkt teach` does: who is taught or told, by which estimators, and what is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig, ListConfig
+
+from gainkt.config import build, check_keys
+from gainkt.data.datamodule import KTDataModule
+from gainkt.errors import ConfigError
+from gainkt.files import plain, write_json, write_whole
+from gainkt.names import visible
+from gainkt.runs.folder import Run, build_datamodule, load_run
+from gainkt.runs.trained import TrainedModel, load
+from gainkt.tutoring.estimator.base import Earlier
+from gainkt.tutoring.experiment import Plan, estimators_of, is_simulated, school_of, teach_schools
+from gainkt.tutoring.logs import left_out
+from gainkt.tutoring.stopping import Chance
+
+
+def teach_config(cfg: DictConfig) -> tuple[dict[str, Any], Path | None]:
+    """Teach, or tell real histories, as a config composed from conf/teach.yaml says.
+
+    Returns:
+        What was found, as plain data, and the folder it was written to, None where nothing is written.
+
+    Raises:
+        ConfigError: nobody is to be taught, a setting is out of range, or runs do not go together.
+        DataError: the data cannot be used, or has skills that a model does not know.
+    """
+    _check(cfg)
+    check_keys(cfg)
+    runs = [load_run(hydra.utils.to_absolute_path(str(one)), cfg.trust or ()) for one in _listed(cfg.run)]
+    dataset = cfg.get("dataset")
+    if not runs and dataset is None:
+        raise ConfigError("teach: nobody to teach; give run=<folder>, or dataset=simulated")
+    models = {run.directory.path: load(run.directory.path, phase=cfg.phase, trust=cfg.trust or ()) for run in runs}
+    data = {run.directory.path: _own_data(run) for run in runs}
+    other = None if dataset is None else build_datamodule(dataset)
+    simulated = [is_simulated(one) for one in ([other] if other is not None else list(data.values()))]
+    if all(simulated) and not (runs and other is not None):
+        content = _taught(cfg, runs, models, data, other)
+    else:
+        content = _told(cfg, runs, models, data, other)
+    courses = content.pop("courses_table", None)
+    content = plain(content)
+    if cfg.output is None:
+        return content, None
+    folder = Path(hydra.utils.to_absolute_path(cfg.output))
+    write_json(folder / "teach.json", content)
+    if courses is not None:
+        write_whole(folder / "teach.parquet", lambda building: courses.to_parquet(building, index=False))
+    return content, folder
+
+
+def _check(cfg: DictConfig) -> None:
+    for key, low in (("students", 2), ("limit", 2), ("resamples", 1)):
+        if not isinstance(cfg[key], int) or cfg[key] < low:
+            raise ConfigError(f"{key}={cfg[key]}: give a whole number, at least {low}")
+    for key in ("mastered", "target", "left_out"):
+        if not isinstance(cfg[key], float) or not 0 < cfg[key] < 1:
+            raise ConfigError(f"{key}={cfg[key]}: must lie in (0, 1)")
+
+
+def _listed(given: Any) -> list[Any]:
+    return [] if given is None else list(given) if isinstance(given, ListConfig | list) else [given]
+
+
+def _own_data(run: Run) -> KTDataModule:
+    datamodule = build_datamodule(run.config.dataset)
+    run.require_same_data(datamodule)
+    return datamodule
+
+
+def _taught(
+    cfg: DictConfig,
+    runs: Sequence[Run],
+    models: Mapping[Path, TrainedModel],
+    data: Mapping[Path, KTDataModule],
+    other: KTDataModule | None,
+) -> dict[str, Any]:
+    if other is not None:
+        schools = [school_of(other, {})]
+    else:
+        by_data: dict[str, list[Run]] = {}
+        for run in runs:
+            by_data.setdefault(data[run.directory.path].log_.digest, []).append(run)
+        schools = [school_of(data[some[0].directory.path], _named(some, models)) for some in by_data.values()]
+    plan = Plan(
+        stopping=build(cfg.stopping),
+        sequencing=build(cfg.sequencing),
+        **{key: cfg[key] for key in ("students", "limit", "mastered", "target", "seed", "resamples")},
+    )
+    return teach_schools(schools, cfg.estimators, plan, tuple(cfg.reads), cfg.controls)
+
+
+def _told(
+    cfg: DictConfig,
+    runs: Sequence[Run],
+    models: Mapping[Path, TrainedModel],
+    data: Mapping[Path, KTDataModule],
+    other: KTDataModule | None,
+) -> dict[str, Any]:
+    if not runs:
+        raise ConfigError("teach: real histories are told to estimators fitted on a run's training students; give run=")
+    first = data[runs[0].directory.path]
+    for run in runs[1:]:
+        if data[run.directory.path].log_.digest != first.log_.digest:
+            raise ConfigError(f"run={visible(run.directory.path, 200)}: trained on other data than the first run")
+    told = first
+    if other is not None:
+        other.conform(runs[0].sizes.skill_names, runs[0].sizes.item_names)
+        told = other
+    estimators = estimators_of(cfg.estimators, _named(runs, models), tuple(cfg.reads), cfg.controls)
+    found = left_out(
+        Earlier(first.log_, first.students("train")),
+        told.log_,
+        told.students(cfg.split),
+        estimators,
+        share=cfg.left_out,
+        chance=isinstance(build(cfg.stopping), Chance),
+        seed=cfg.seed,
+        resamples=cfg.resamples,
+    )
+    return {**found, "protocol": told.protocol, "split": cfg.split}
+
+
+def _named(runs: Sequence[Run], models: Mapping[Path, TrainedModel]) -> dict[str, TrainedModel]:
+    """Models by the names of their runs; by name and folder where runs on the same data share one."""
+    names = [str(run.config.name) for run in runs]
+    return {
+        name if names.count(name) == 1 else f"{name} {run.directory.path.name}": models[run.directory.path]
+        for name, run in zip(names, runs, strict=True)
+    }

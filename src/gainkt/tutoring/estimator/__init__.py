@@ -1,0 +1,1 @@
+"""Estimators of mastery, one protocol: fit on earlier students, start, observe answers, estimate."""
