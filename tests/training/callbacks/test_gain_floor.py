@@ -22,11 +22,13 @@ def epoch(floor: GainFloor, number: int, gains: torch.Tensor) -> dict[str, float
     output = output_for(batch)
     output.gains_BTC = gains
     module = SimpleNamespace(
+        device="cpu",
         model=lambda batch, state, every_skill: output,
         state_before=None,
         log=lambda name, value: logged.update({name: value}),
     )
-    trainer = SimpleNamespace(current_epoch=number, sanity_checking=False)
+    alone = SimpleNamespace(reduce=lambda sums, reduce_op: sums)
+    trainer = SimpleNamespace(current_epoch=number, sanity_checking=False, strategy=alone)
     for index in range(2):
         floor.on_validation_batch_end(trainer, module, None, batch, index)
     floor.on_validation_epoch_end(trainer, module)
