@@ -153,15 +153,12 @@ def read_table(
         ConfigError: it is missing or changed, is no table, has no rows, or lacks a column.
     """
     import pandas as pd
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     with opened(path, way) as file, held_to(path, way, Exception):  # Arrow has errors of its own
         if path.suffix == ".parquet":
             read = pq.read_table(file, columns=list(columns) or None, read_dictionary=list(categories), **options)
             table = read.to_pandas(split_blocks=True, self_destruct=True)
-            del read
-            pa.default_memory_pool().release_unused()
         else:
             table = pd.read_csv(file, **options)
         if lacking := [name for name in columns if name not in table]:

@@ -84,7 +84,7 @@ def no(*conditions: Condition) -> Condition:
     return lambda run: not any(condition(run) for condition in conditions)
 
 
-is_v4 = has("gain_head", "OwnAndTransferGain", "OwnAndMatrixGain", "OwnTableGain")
+is_v4 = has("gain_head", "OwnAndTransferGain", "OwnAndTopicGain", "OwnAndMatrixGain", "OwnTableGain")
 is_v1_to_v3 = every(
     lambda run: str(run.setting("model.gain_head._target_")).startswith("gainkt."),
     no(is_v4, has("gain_head", "ScalarGain")),
