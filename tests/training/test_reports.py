@@ -44,7 +44,7 @@ def test_results_come_first(
     with monkeypatch.context() as patched:
         patched.setattr("gainkt.training.train.save_figure", fail)
         patched.setattr("gainkt.training.train.diagnose_run", fail)
-        patched.setattr("gainkt.training.train._config_of", lambda cfg: (diagnosing(run), True, False))
+        patched.setattr("gainkt.training.train._config_of", lambda cfg, overrides: (diagnosing(run), True, False))
         with pytest.raises(ReportError, match=r"the pictures failed .* the diagnosis failed"):
             train(config("v1_per_skill", f"run.resume={run}"))
     assert (run / "scorecard.json").is_file()
