@@ -532,17 +532,19 @@ class Settings(Attack):
         keys = [
             key for key in known_keys() if not key.startswith(("hydra", "run.", "trainer.max_epochs", "dataset.read"))
         ]
-        setting = f"{self.draw.choice(keys)}={json.dumps(self.draw.choice(VALUES))}"
+        key, text = self.draw.choice(keys), self.draw.choice(VALUES)
+        value = text
+        with suppress(yaml.YAMLError):  # what is no YAML stays text
+            value = text if "$" in text else yaml.safe_load(text)
 
         def work() -> None:
             cfg = composed("train", f"experiment={experiment}", *TINY, "trainer.max_epochs=1", f"run.root={self.place}")
-            key, _, value = setting.partition("=")
-            OmegaConf.update(cfg, key, yaml.safe_load(json.loads(value)) if "$" not in value else json.loads(value))
+            OmegaConf.update(cfg, key, value)
             cfg.run.dir = str(run)
             train(cfg)
 
         end = forked(work, self.place)
-        return end.verdict, f"{experiment} {setting}: {end.said}"
+        return end.verdict, f"{experiment} {key}={text!r}: {end.said}"
 
 
 class Names(Attack):

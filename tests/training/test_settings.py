@@ -13,6 +13,8 @@ from gainkt.training.train import train
 Config = Callable[..., DictConfig]
 REFUSED = (
     "seed=1.5",
+    "callbacks.stop=1.5",
+    "callbacks.stop=null",
     "seed=-1",
     "seed=true",
     "gradient_every=-1",

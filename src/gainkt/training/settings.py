@@ -71,7 +71,17 @@ def check_settings(cfg: DictConfig) -> None:
         if not fits(parent[name]):
             kind = "int: " if words.startswith("a whole") else ""
             raise ConfigError(f"{key}={parent[name]}: must be {kind}{words}, found {type(parent[name]).__name__}")
+    for group in ("callbacks", "logger"):
+        if not isinstance(cfg.get(group) or cfg, DictConfig):
+            raise ConfigError(
+                f"{group}={cfg[group]}: holds parts by name; choose an option of the group, or set one of them"
+            )
     more = [f"{group}.{name}" for group in ("callbacks", "logger") for name in cfg.get(group) or {}]
+    for key in (*WHOLE, "optimizer", *more):
+        node = OmegaConf.select(cfg, key)
+        if not isinstance(node, DictConfig) or "_target_" not in node:
+            way = f"leave it out with ~{key}" if key in more else "choose an option of its group"
+            raise ConfigError(f"{key}={node}: is no part, which has a _target_; {way}")
     if OmegaConf.select(cfg, "dataset.read._partial_") is False:  # a reader is a class, or a function to be completed
         raise ConfigError("dataset.read._partial_=false: must be true here")
     for keys, wanted in ((COMPLETED, True), ((*WHOLE, *more), False)):

@@ -26,7 +26,7 @@ __all__ = ["KEY", "Columns", "Options", "RowLog", "build_log", "build_rows", "na
 _logger = logging.getLogger(__name__)
 ROLES = ("student", "skill", "correct", "item")
 """Roles whose cells are names."""
-PART_ROWS = 1 << 21
+PART_ROWS = 1 << 20
 """Rows that are put into order at once: those of some students."""
 _UNSEEN = np.iinfo(np.int64).max
 

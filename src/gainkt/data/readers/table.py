@@ -308,7 +308,7 @@ def _of_frame(frame: pd.DataFrame) -> pa.Table:
 
 
 _LOADERS = {
-    ".parquet": lambda path, sheet: pa.parquet.ParquetFile(path),
+    ".parquet": lambda path, sheet: pa.parquet.ParquetFile(path, pre_buffer=False),  # not the whole file at once
     ".feather": lambda path, sheet: pa.feather.read_table(path),
     ".arrow": lambda path, sheet: pa.feather.read_table(path),
     ".xlsx": lambda path, sheet: _sheet_of(path, sheet),
