@@ -595,7 +595,7 @@ def attack(minutes: float, seed: int, chosen: Sequence[type[Attack]]) -> tuple[p
                     break
                 row[verdict] += 1
                 if verdict not in ("exact", "accepted", "clean"):
-                    worst.append(f"{kind.__name__}: {verdict}: {said.strip()[-1500:]}")
+                    worst.append(f"{kind.__name__}: {verdict}: {said.strip()[:200]} ... {said.strip()[-1000:]}")
                     print(worst[-1], file=sys.stderr, flush=True)
     table = pd.DataFrame(counts).T.reindex(columns=VERDICTS).fillna(0).astype(int)
     table.insert(0, "trials", table.sum(axis=1))

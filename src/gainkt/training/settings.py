@@ -18,6 +18,9 @@ COMPLETED = ("optimizer", *(f"model.{part}" for part in (*PARTS, "readout")))
 """Nodes that gainkt completes with what it alone knows, so that they are `_partial_`."""
 WHOLE = ("dataset", "dataset.split", "model", "loss", "schedule", "trainer")
 """Nodes that must not be; each callback and logger beside them."""
+EMPTY = ("callbacks", "logger", "reference", "scorecard")
+GROUPS = ("dataset", "model", "loss", "schedule", "optimizer", "trainer", "trajectories", "sweep", "run", *EMPTY)
+"""Keys that hold settings or parts by name; some may hold none."""
 PRECISIONS = ("32-true", "32", 32, "bf16-mixed")
 
 Fits = Callable[[Any], bool]
@@ -52,6 +55,18 @@ LIMITS: tuple[tuple[str, Fits, str], ...] = (
 """Key, what its value must be, and that in words; a key that a config lacks is not asked for."""
 
 
+def check_groups(cfg: DictConfig) -> None:
+    """Check that what holds settings or parts by name does so.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    for key in GROUPS:
+        value = OmegaConf.select(cfg, key)
+        if key in cfg and not (isinstance(value, DictConfig) or (value is None and key in EMPTY)):
+            raise ConfigError(f"{key}={value}: holds settings by name ({key}.<name>=...), found {type(value).__name__}")
+
+
 def check_settings(cfg: DictConfig) -> None:
     """Check the settings of a training run that no constructor checks before it is too late.
 
@@ -71,15 +86,11 @@ def check_settings(cfg: DictConfig) -> None:
         if not fits(parent[name]):
             kind = "int: " if words.startswith("a whole") else ""
             raise ConfigError(f"{key}={parent[name]}: must be {kind}{words}, found {type(parent[name]).__name__}")
-    for group in ("callbacks", "logger"):
-        if not isinstance(cfg.get(group) or cfg, DictConfig):
-            raise ConfigError(
-                f"{group}={cfg[group]}: holds parts by name; choose an option of the group, or set one of them"
-            )
     more = [f"{group}.{name}" for group in ("callbacks", "logger") for name in cfg.get(group) or {}]
-    for key in (*WHOLE, "optimizer", *more):
+    for key in (*WHOLE, *COMPLETED, "dataset.read", "reference", *more):
         node = OmegaConf.select(cfg, key)
-        if not isinstance(node, DictConfig) or "_target_" not in node:
+        may_lack = key == "reference" or key.startswith("model.")
+        if not ((isinstance(node, DictConfig) and "_target_" in node) or (may_lack and not node)):
             way = f"leave it out with ~{key}" if key in more else "choose an option of its group"
             raise ConfigError(f"{key}={node}: is no part, which has a _target_; {way}")
     if OmegaConf.select(cfg, "dataset.read._partial_") is False:  # a reader is a class, or a function to be completed

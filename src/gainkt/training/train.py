@@ -69,7 +69,7 @@ from gainkt.training.loggers import build_loggers, close_loggers, number_runs
 from gainkt.training.module import GainKTModule
 from gainkt.training.page import run_page, write_page
 from gainkt.training.processes import SETTINGS, follows, num_processes, part_ways, require_strategy, strategy_of
-from gainkt.training.settings import check_settings
+from gainkt.training.settings import check_groups, check_settings
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +116,7 @@ def train(cfg: DictConfig, overrides: Sequence[str] | None = None) -> RunResult:
         ReportError: the run is trained and its metrics are in results.json, but a report on it failed.
         SystemExit: where several processes train, of all but the first; it writes and scores.
     """
+    check_groups(cfg)
     cfg, resumes, restarts = _config_of(cfg, overrides or ())
     check_settings(cfg)
     check_keys(cfg)
