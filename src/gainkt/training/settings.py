@@ -18,7 +18,7 @@ COMPLETED = ("optimizer", *(f"model.{part}" for part in (*PARTS, "readout")))
 """Nodes that gainkt completes with what it alone knows, so that they are `_partial_`."""
 WHOLE = ("dataset", "dataset.split", "model", "loss", "schedule", "trainer")
 """Nodes that must not be; each callback and logger beside them."""
-EMPTY = ("callbacks", "logger", "reference", "scorecard")
+EMPTY = ("callbacks", "logger", "reference", "scorecard", "scorecard.checks")
 GROUPS = ("dataset", "model", "loss", "schedule", "optimizer", "trainer", "trajectories", "sweep", "run", *EMPTY)
 """Keys that hold settings or parts by name; some may hold none."""
 PRECISIONS = ("32-true", "32", 32, "bf16-mixed")
@@ -62,8 +62,8 @@ def check_groups(cfg: DictConfig) -> None:
         ConfigError: it is something else.
     """
     for key in GROUPS:
-        value = OmegaConf.select(cfg, key)
-        if key in cfg and not (isinstance(value, DictConfig) or (value is None and key in EMPTY)):
+        value = OmegaConf.select(cfg, key, default={})  # a run of an earlier version lacks some
+        if not (isinstance(value, DictConfig | dict) or (value is None and key in EMPTY)):
             raise ConfigError(f"{key}={value}: holds settings by name ({key}.<name>=...), found {type(value).__name__}")
 
 
@@ -87,9 +87,9 @@ def check_settings(cfg: DictConfig) -> None:
             kind = "int: " if words.startswith("a whole") else ""
             raise ConfigError(f"{key}={parent[name]}: must be {kind}{words}, found {type(parent[name]).__name__}")
     more = [f"{group}.{name}" for group in ("callbacks", "logger") for name in cfg.get(group) or {}]
-    for key in (*WHOLE, *COMPLETED, "dataset.read", "reference", *more):
+    for key in (*WHOLE, *COMPLETED, "model.receivers", "dataset.read", "reference", *more):
         node = OmegaConf.select(cfg, key)
-        may_lack = key == "reference" or key.startswith("model.")
+        may_lack = key == "reference" or key in COMPLETED
         if not ((isinstance(node, DictConfig) and "_target_" in node) or (may_lack and not node)):
             way = f"leave it out with ~{key}" if key in more else "choose an option of its group"
             raise ConfigError(f"{key}={node}: is no part, which has a _target_; {way}")
