@@ -25,14 +25,14 @@ def check_bce_weights(settings: Mapping[str, Any], overrides: Iterable[str]) -> 
         overrides: as typed.
 
     Raises:
-        ConfigError: `loss.bce_loss_weight` is no number in [0, 1], or it is set, and `loss.bce1` or `loss.bce2` to
+        ConfigError: `loss.bce_loss_weight` is no number, or it is set, and `loss.bce1` or `loss.bce2` to
             something else than it says.
     """
     share = settings.get("bce_loss_weight")
     if share is None:
         return
-    if type(share) not in (int, float) or not 0 <= share <= 1:
-        raise ConfigError(f"loss.bce_loss_weight={share}: a share, 0 to 1, or null")
+    if type(share) not in (int, float):
+        raise ConfigError(f"loss.bce_loss_weight={share}: Encoder 1's share, 0 to 1, or null")
     said = {"loss.bce1": share, "loss.bce2": 1 - share}
     for override in overrides:
         key = override.lstrip("+").partition("=")[0]
