@@ -26,13 +26,13 @@ from hydra import compose, initialize_config_dir
 from rich.console import Console
 from rich.table import Table
 
-from gainkt.config import build, conf_dir
+from gainkt.config import conf_dir
 from gainkt.data.datamodule import KTDataModule
 from gainkt.data.log import InteractionLog, offsets_of
 from gainkt.data.readers import read_log
 from gainkt.data.splits import SeededFolds
-from gainkt.runs.folder import build_model
 from gainkt.train import train
+from trainee import Trainee
 
 Record = dict[str, Any]
 CUDA = torch.cuda.is_available()
@@ -87,10 +87,7 @@ def train_for(module: KTDataModule, seconds: float, precision: str, *settings: s
     """Train for some seconds after five batches: interactions a second, batches, peak of the device's memory."""
     with initialize_config_dir(conf_dir(), version_base="1.3"):
         cfg = compose("train", ["experiment=v4_belief", *settings])
-    model, loss = build_model(cfg.model, module.sizes).to(DEVICE), build(cfg.loss)
-    loss.start(model, module.skill_rates, None)
-    optimizer = build(cfg.optimizer)(torch.nn.ModuleDict(dict(model.named_children())), 1000)["optimizer"]
-    every = loss.needs_every_skill(loss.weights, model.knows_others)
+    trainee = Trainee(cfg, module, DEVICE)
     if CUDA:
         torch.cuda.reset_peak_memory_stats()
     counted, batches, begun, end = torch.zeros((), dtype=torch.long, device=DEVICE), 0, 0.0, float("inf")
@@ -104,13 +101,7 @@ def train_for(module: KTDataModule, seconds: float, precision: str, *settings: s
                 end = begun + seconds
             batches += 1
             batch = batch.to(DEVICE, non_blocking=True)
-            with torch.autocast(DEVICE.type, torch.bfloat16, enabled=precision == "bf16"):
-                terms = loss(model(batch, every_skill=every or None), batch, loss.weights)
-            total = torch.stack([loss.weights[name] * x for name, x in terms.items()]).sum()
-            optimizer.zero_grad()
-            total.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
+            trainee.step(batch, half=precision == "bf16")
             counted += batch.valid_BT.sum()
             if time.perf_counter() >= end:
                 _wait()

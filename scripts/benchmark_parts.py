@@ -22,6 +22,7 @@ from gainkt.data.loader import TokenBudgetSampler, WindowDataset
 from gainkt.model import GainKT
 from gainkt.runs.folder import build_datamodule, build_model
 from naive_baseline import NaiveGainKT, pad_to
+from trainee import descend, total_of
 
 PADDED_LENGTH, PADDED_BATCH = 200, 64
 
@@ -127,12 +128,7 @@ class Run:
         half = self.case.precision == "bf16-mixed"
         with torch.autocast(self.case.device, torch.bfloat16) if half else nullcontext():
             output = self.forward(batch)
-        raw = self.loss(output, batch, self.loss.weights)
-        loss = torch.stack([self.loss.weights[name] * value for name, value in raw.items()]).sum()
-        self.optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.forward.parameters(), self.clip)
-        self.optimizer.step()
+        descend(total_of(output, batch, self.loss), self.optimizer, self.clip)
         if self.case.device != "cpu":
             torch.cuda.synchronize()
         return time.perf_counter() - start

@@ -18,10 +18,10 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from benchmark_end import made_log
-from gainkt.config import build, conf_dir
+from gainkt.config import conf_dir
 from gainkt.data.datamodule import KTDataModule
 from gainkt.data.splits import AllStudents
-from gainkt.runs.folder import build_model
+from trainee import Trainee
 
 WARM = 10
 
@@ -32,11 +32,7 @@ def measure(num_skills: int, head: str, steps: int, tokens: int, batches: int, f
         cfg = compose("train", ["experiment=v4_belief", f"model/gain_head={head}", f"optimizer.fused={fused}"])
     module = KTDataModule(read=lambda: made_log(steps, num_skills), split=AllStudents(), tokens_per_batch=tokens)
     module.setup()
-    model, loss = build_model(cfg.model, module.sizes), build(cfg.loss)
-    loss.start(model, module.skill_rates, None)
-    chosen = build(cfg.optimizer)(torch.nn.ModuleDict(dict(model.named_children())), 1000)
-    optimizer = chosen["optimizer"] if isinstance(chosen, dict) else chosen
-    every = loss.needs_every_skill(loss.weights, model.knows_others)
+    trainee = Trainee(cfg, module)
     loader = module.loader("test", shuffle=True)
     begun = (0.0, 0.0)
     for number, batch in enumerate(loader):
@@ -44,12 +40,7 @@ def measure(num_skills: int, head: str, steps: int, tokens: int, batches: int, f
             begun = time.perf_counter(), time.process_time()
         if number == WARM + batches:
             break
-        terms = loss(model(batch, every_skill=every or None), batch, loss.weights)
-        total = torch.stack([loss.weights[name] * x for name, x in terms.items()]).sum()
-        optimizer.zero_grad()
-        total.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        trainee.step(batch)
     wall, cpu = time.perf_counter() - begun[0], time.process_time() - begun[1]
     return {
         "head": head,
@@ -57,7 +48,7 @@ def measure(num_skills: int, head: str, steps: int, tokens: int, batches: int, f
         "seconds_a_batch": round(wall / batches, 4),
         "cpu_seconds_a_batch": round(cpu / batches, 4),
         "cpu_seconds_an_epoch": round(cpu / batches * len(loader)),
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "parameters": sum(p.numel() for p in trainee.model.parameters()),
         "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
 

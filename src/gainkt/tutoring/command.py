@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,24 @@ from gainkt.tutoring.logs import left_out
 from gainkt.tutoring.stopping import Chance
 
 
+@dataclass(frozen=True)
+class _Given:
+    """Runs, each with its model and its own data, and other data, None where only the runs' are asked for."""
+
+    runs: Sequence[Run]
+    models: Sequence[TrainedModel]
+    data: Sequence[KTDataModule]
+    other: KTDataModule | None
+
+    def named(self, places: Sequence[int]) -> dict[str, TrainedModel]:
+        """Models of some runs by name; by name and folder where several of these share one."""
+        names = [str(self.runs[place].config.name) for place in places]
+        return {
+            name if names.count(name) == 1 else f"{name} {self.runs[place].directory.path.name}": self.models[place]
+            for name, place in zip(names, places, strict=True)
+        }
+
+
 def teach_config(cfg: DictConfig) -> tuple[dict[str, Any], Path | None]:
     """Teach, or tell real histories, as a config composed from conf/teach.yaml says.
 
@@ -38,14 +57,11 @@ def teach_config(cfg: DictConfig) -> tuple[dict[str, Any], Path | None]:
     dataset = cfg.get("dataset")
     if not runs and dataset is None:
         raise ConfigError("teach: nobody to teach; give run=<folder>, or dataset=simulated")
-    models = {run.directory.path: load(run.directory.path, phase=cfg.phase, trust=cfg.trust or ()) for run in runs}
-    data = {run.directory.path: _own_data(run) for run in runs}
+    models = [load(run.directory.path, phase=cfg.phase, trust=cfg.trust or ()) for run in runs]
     other = None if dataset is None else build_datamodule(dataset)
-    simulated = [is_simulated(one) for one in ([other] if other is not None else list(data.values()))]
-    if all(simulated) and not (runs and other is not None):
-        content = _taught(cfg, runs, models, data, other)
-    else:
-        content = _told(cfg, runs, models, data, other)
+    given = _Given(runs, models, [_own_data(run) for run in runs], other)
+    simulated = all(is_simulated(one) for one in ([other] if other is not None else given.data))
+    content = (_taught if simulated and not (runs and other is not None) else _told)(cfg, given)
     courses = content.pop("courses_table", None)
     content = plain(content)
     if cfg.output is None:
@@ -76,20 +92,14 @@ def _own_data(run: Run) -> KTDataModule:
     return datamodule
 
 
-def _taught(
-    cfg: DictConfig,
-    runs: Sequence[Run],
-    models: Mapping[Path, TrainedModel],
-    data: Mapping[Path, KTDataModule],
-    other: KTDataModule | None,
-) -> dict[str, Any]:
-    if other is not None:
-        schools = [school_of(other, {})]
+def _taught(cfg: DictConfig, given: _Given) -> dict[str, Any]:
+    if given.other is not None:
+        schools = [school_of(given.other, {})]
     else:
-        by_data: dict[str, list[Run]] = {}
-        for run in runs:
-            by_data.setdefault(data[run.directory.path].log_.digest, []).append(run)
-        schools = [school_of(data[some[0].directory.path], _named(some, models)) for some in by_data.values()]
+        by_data: dict[str, list[int]] = {}
+        for place, datamodule in enumerate(given.data):
+            by_data.setdefault(datamodule.log_.digest, []).append(place)
+        schools = [school_of(given.data[some[0]], given.named(some)) for some in by_data.values()]
     plan = Plan(
         stopping=build(cfg.stopping),
         sequencing=build(cfg.sequencing),
@@ -98,24 +108,18 @@ def _taught(
     return teach_schools(schools, cfg.estimators, plan, tuple(cfg.reads), cfg.controls)
 
 
-def _told(
-    cfg: DictConfig,
-    runs: Sequence[Run],
-    models: Mapping[Path, TrainedModel],
-    data: Mapping[Path, KTDataModule],
-    other: KTDataModule | None,
-) -> dict[str, Any]:
-    if not runs:
+def _told(cfg: DictConfig, given: _Given) -> dict[str, Any]:
+    if not given.runs:
         raise ConfigError("teach: real histories are told to estimators fitted on a run's training students; give run=")
-    first = data[runs[0].directory.path]
-    for run in runs[1:]:
-        if data[run.directory.path].log_.digest != first.log_.digest:
+    first = given.data[0]
+    for run, datamodule in zip(given.runs, given.data, strict=True):
+        if datamodule.log_.digest != first.log_.digest:
             raise ConfigError(f"run={visible(run.directory.path, 200)}: trained on other data than the first run")
-    told = first
-    if other is not None:
-        other.conform(runs[0].sizes.skill_names, runs[0].sizes.item_names)
-        told = other
-    estimators = estimators_of(cfg.estimators, _named(runs, models), tuple(cfg.reads), cfg.controls)
+    told = first if given.other is None else given.other
+    if told is not first:
+        told.conform(given.runs[0].sizes.skill_names, given.runs[0].sizes.item_names)
+    named = given.named(range(len(given.runs)))
+    estimators = estimators_of(cfg.estimators, named, tuple(cfg.reads), cfg.controls)
     found = left_out(
         Earlier(first.log_, first.students("train")),
         told.log_,
@@ -127,12 +131,3 @@ def _told(
         resamples=cfg.resamples,
     )
     return {**found, "protocol": told.protocol, "split": cfg.split}
-
-
-def _named(runs: Sequence[Run], models: Mapping[Path, TrainedModel]) -> dict[str, TrainedModel]:
-    """Models by the names of their runs; by name and folder where runs on the same data share one."""
-    names = [str(run.config.name) for run in runs]
-    return {
-        name if names.count(name) == 1 else f"{name} {run.directory.path.name}": models[run.directory.path]
-        for name, run in zip(names, runs, strict=True)
-    }
