@@ -34,6 +34,8 @@ def measure(num_skills: int, head: str, steps: int, tokens: int, batches: int, f
     module.setup()
     trainee = Trainee(cfg, module)
     loader = module.loader("test", shuffle=True)
+    if len(loader) < WARM + batches:
+        raise SystemExit(f"--steps {steps}: {len(loader)} batches, {WARM} to warm up and {batches} to time are asked")
     begun = (0.0, 0.0)
     for number, batch in enumerate(loader):
         if number == WARM:
