@@ -157,8 +157,26 @@ def test_sorting_students_and_skills(running: Any, path: Path) -> None:
         page.click("#student-table [data-key=mastery]")
         final = [float(text) for text in texts(page, "#student-table tbody td:nth-child(4)")]
         assert final == sorted(final, reverse=True)
+        page.click("#student-table [data-key=auc2]")
+        known = [text for text in texts(page, "#student-table tbody td:nth-child(3)") if text != "-"]
+        assert known == sorted(known, key=float, reverse=True)
+        assert len(known) > 5
         page.click("#student-table [data-key=name]")
         assert texts(page, "#student-table tbody button")[:3] == ["s0", "s1", "s2"]
+
+
+def test_the_table_of_steps_is_copied(running: Any, path: Path, cells: pd.DataFrame) -> None:
+    with opened(running, path) as page:
+        page.click("nav a[data-view=students]")
+        choose(page, "s3")
+        note = "window.copied = document.querySelector('body > textarea').value"
+        page.evaluate(f"document.addEventListener('copy', () => {{ {note} }})")
+        page.click("[data-copy-table=step-table]")
+        assert page.inner_text("[data-copy-table=step-table]") == "Copied"
+        head, *rows = [line.split("\t") for line in page.evaluate("window.copied").splitlines()]
+        assert len(rows) == (cells.student == "s3").sum()
+        assert {len(row) for row in rows} == {len(head)}
+        assert {"step", "skill"} <= set(head)
 
 
 def test_switching_to_what_is_believed_at_the_end(running: Any, path: Path, cells: pd.DataFrame) -> None:
