@@ -27,13 +27,14 @@ WIDTH = 60
 def fingerprint(folder: Path) -> Prints:
     """Fingerprint the files of a run.
 
-    Left out: config.yaml (modules may move) and provenance.json (commit, time, command), logs and pictures, and in a
-    checkpoint what is not weights or optimizer.
+    Left out: config.yaml (modules may move), provenance.json (commit, time, command), digests.json (of these two, too),
+    logs and pictures, and in a checkpoint what is not weights or optimizer.
     """
-    readers = {".ckpt": of_checkpoint, ".csv": of_csv, ".parquet": of_parquet, ".json": of_json}
+    readers = {".ckpt": of_checkpoint, ".csv": of_csv, ".parquet": of_parquet}
+    readers[".json"] = lambda path: of_node(json.loads(plain(path.read_text(), folder)), "")
     prints: Prints = {}
     for path in sorted(folder.rglob("*")):
-        if path.suffix in readers and path.name != "provenance.json":
+        if path.suffix in readers and path.name not in ("provenance.json", "digests.json"):
             name = path.relative_to(folder).as_posix()
             try:
                 parts = list(readers[path.suffix](path))
@@ -92,13 +93,8 @@ def of_parquet(path: Path) -> Iterator[tuple[str, str]]:
         yield name, f"{kind}[{len(column)}]{mean} {digest(str(kind).encode() + content)}"
 
 
-def of_json(path: Path) -> Iterator[tuple[str, str]]:
-    """Every number and text of a JSON file; long lists by a digest."""
-    return of_node(json.loads(path.read_text()), "")
-
-
 def of_node(node: Any, at: str) -> Iterator[tuple[str, str]]:
-    """What is at a place of a JSON file, and below it."""
+    """Every number and text at a place of a JSON file and below it; long lists by a digest."""
     inner = node if isinstance(node, dict) else None
     if isinstance(node, list):
         if node and all(isinstance(entry, dict) and "name" in entry for entry in node):

@@ -70,6 +70,18 @@ def test_json_is_told_leaf_by_leaf_and_without_places(tmp_path: Path) -> None:
     assert "provenance.json" not in prints
 
 
+def test_a_long_list_is_told_without_places(tmp_path: Path) -> None:
+    """Its digest is of what it says, wherever the run lies."""
+    told = []
+    for name in ("one", "other"):
+        (run := tmp_path / name / "run").mkdir(parents=True)
+        advice = [{"command": f"train run={run} run.root={run.parent}"}] * 9
+        (run / "advice.json").write_text(json.dumps({"advice": advice}))
+        told.append(fingerprint(run)["advice.json"]["advice"])
+    assert told[0].startswith("list of 9 ")
+    assert told[0] == told[1]
+
+
 @pytest.mark.slow
 def test_a_moved_number_is_found_and_nothing_else(tmp_path: Path) -> None:
     """One experiment learns faster than at the last commit: it differs, resumed or not, and another does not."""
