@@ -47,7 +47,7 @@ from omegaconf.errors import OmegaConfBaseException
 import gainkt.training.train
 from gainkt.advise import advise_config
 from gainkt.align import align_config
-from gainkt.config import build, conf_dir, known_keys, one_line, register_resolvers
+from gainkt.config import build, conf_dir, one_line, register_resolvers
 from gainkt.data.log import InteractionLog
 from gainkt.data.readers import read_csv, read_log
 from gainkt.diagnose import diagnose_config
@@ -94,8 +94,9 @@ VALUES = (
     *HOSTILE,
     "-1",
     "0",
-    "1e9",
-    "nan",
+    "1.0e+9",
+    ".nan",
+    ".inf",
     "null",
     "true",
     "[]",
@@ -523,24 +524,32 @@ class MutatedInput(Attack):
         return end.verdict, f"{way}: {end.said}"
 
 
+def settings_of(node: Any, path: str = "") -> Iterator[str]:
+    """Every key of a config, dotted, those of its groups too."""
+    for key in map(str, node if isinstance(node, DictConfig) else ()):
+        yield (name := f"{path}{key}")
+        yield from settings_of(node._get_node(key), f"{name}.")
+
+
 class Settings(Attack):
-    """A setting gets a value that it was not made for."""
+    """A setting of any experiment, or a whole group, gets a value that it was not made for."""
+
+    left_alone = ("run.", "trainer.max_epochs", "trainer.min_epochs", "dataset.read.")
+    """Where a run goes, and what makes it long."""
 
     def trial(self) -> tuple[str, str]:
         """Set and train."""
         run, experiment = self.fresh() / "run", self.draw.choice(self.stage.experiments)
-        keys = [
-            key for key in known_keys() if not key.startswith(("hydra", "run.", "trainer.max_epochs", "dataset.read"))
-        ]
+        own = (f"experiment={experiment}", *TINY, "trainer.max_epochs=1", f"run.root={self.place}", f"run.dir={run}")
+        keys = [key for key in settings_of(composed("train", *own)) if not key.startswith(self.left_alone)]
         key, text = self.draw.choice(keys), self.draw.choice(VALUES)
         value = text
         with suppress(yaml.YAMLError):  # what is no YAML stays text
             value = text if "$" in text else yaml.safe_load(text)
 
         def work() -> None:
-            cfg = composed("train", f"experiment={experiment}", *TINY, "trainer.max_epochs=1", f"run.root={self.place}")
+            cfg = composed("train", *own)
             OmegaConf.update(cfg, key, value)
-            cfg.run.dir = str(run)
             train(cfg)
 
         end = forked(work, self.place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -75,7 +76,7 @@ class KTDataModule(LightningDataModule):
                 `skip` them, or `prior`: each is a skill of its own that starts as the mean of those known.
 
         Raises:
-            ConfigError: unknown_skills is none of these.
+            ConfigError: unknown_skills is none of these, or a path is missing or given to a reader of no file.
         """
         super().__init__()
         self.read, self.rule, self.fold, self.seed = read, split, fold, seed
@@ -87,18 +88,28 @@ class KTDataModule(LightningDataModule):
             raise ConfigError(f"dataset.unknown_skills={unknown_skills}: no such choice{listed}")
         self.unknown_skills = unknown_skills
         self._log: InteractionLog | None = None
+        try:
+            inspect.signature(read).bind(*self._place)
+        except TypeError as error:
+            told = "the reader reads no file; leave it out" if self._place else "give file or folder of the data"
+            raise ConfigError(f"path={path}: {told} ({error})") from error
 
     def setup(self, stage: str | None = None) -> None:
         """Read and split the data, once."""
         if self._log is not None:
             return
-        log = self.read() if self.path is None else self.read(self.path)
+        log = self.read(*self._place)
         log.check()
         self.split = self.rule.split(log, self.fold)
         self.trained_student = _rank_of(self.split.train, log.num_students)
         seen = np.unique(log.items[log.steps_of(self.split.train)]) if log.num_items else np.empty(0, np.int64)
         self.trained_item = _rank_of(seen, log.num_items)
         self._log = log
+
+    @property
+    def _place(self) -> tuple[Path, ...]:
+        """What the reader is called with."""
+        return () if self.path is None else (self.path,)
 
     @property
     def log_(self) -> InteractionLog:
