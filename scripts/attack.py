@@ -451,7 +451,7 @@ class HostileRun(Attack):
         config = yaml.safe_load((run / "config.yaml").read_text())
         target = self.draw.choice(["torch.utils.collect_env.run", "os.system", "payload.Part", "pandas.read_pickle"])
         node = {"_target_": target, "command": f"touch {mark}"}
-        way = self.draw.choice(["target", "interpolation", "sweep", "logger"])
+        way = self.draw.choice(["target", "interpolation", "sweep", "writer"])
         if way == "target":
             parent = config
             while (keys := [k for k, v in parent.items() if isinstance(v, dict)]) and self.draw.random() < 0.7:
@@ -459,19 +459,42 @@ class HostileRun(Attack):
             parent[self.draw.choice([*parent, "new"])] = node
         elif way == "interpolation":
             config["name"] = "${oc.env:HOME}"
-        elif way == "logger":
-            config["logger"] = {"tensorboard": {"_target_": "lightning.pytorch.loggers.TensorBoardLogger"}}
-            config["logger"]["tensorboard"] |= {"save_dir": str(precious), "name": "", "version": "x"}
+        elif way == "writer":
+            away = self.draw.choice([str(precious), "../../precious", f"../..{precious}"])
+            plain = {"save_dir": str(run), "name": "", "version": "x"}
+            logger = plain | {self.draw.choice([*plain, "sub_dir"]): away}
+            profiler = {"dirpath": str(precious), "filename": self.draw.choice(["x", f"/../..{precious}/x"])}
+            config["logger"] = {"mine": {"_target_": "lightning.pytorch.loggers.TensorBoardLogger", **logger}}
+            config["trainer"]["profiler"] = {"_target_": "lightning.pytorch.profilers.SimpleProfiler", **profiler}
+            if self.draw.random() < 0.3:
+                table = "gainkt.training.callbacks.metrics_table.MetricsTable"
+                config["callbacks"]["mine"] = {"_target_": table, "path": str(precious / "thesis.txt")}
+            config["trainer"]["max_epochs"] += 1
             config["run"]["root"] = str(precious)
         (run / "config.yaml").write_text(yaml.safe_dump(config))
-        door = self.draw.choice([*DamagedRun(self.stage).doors(run)]) if way != "logger" else "resume"
+        door = self.draw.choice([*DamagedRun(self.stage).doors(run)]) if way != "writer" else "resume"
         work = DamagedRun(self.stage).doors(run)[door]
         if way == "sweep":
-            jobs = [{"number": 0, "overrides": [f"+callbacks.x._target_={target}"], "folder": "../precious"}]
-            (run / "sweep.json").write_text(json.dumps({"sweep": "x", "overrides": [], "hydra": [], "jobs": jobs}))
-            work = lambda: resumed_arguments(["-m", f"sweep.resume={run}"])  # noqa: E731
+            ways = {
+                "seed=0": "../precious",
+                f"+callbacks.x._target_={target}": "../precious",
+                f"+hydra.callbacks.x={{_target_:{target}}}": "0",
+                f"++hydra.job_logging.handlers.x.()={target}": "0",
+                f"run.resume={precious}": "0",
+            }
+            own = self.draw.choice(list(ways))
+            hydra = [f"hydra.searchpath=[file://{run}]"] if self.draw.random() < 0.3 else []
+            jobs = [{"number": 0, "overrides": [own], "folder": ways[own]}]
+            plan = {"sweep": "x", "overrides": [own], "hydra": hydra, "jobs": jobs}
+            (run / "sweep.json").write_text(json.dumps(plan))
+
+            def work() -> None:
+                resumed_arguments(["-m", f"sweep.resume={run}"])
+                mark.touch()  # nothing of these may as much as reach Hydra
+
         end = forked(work, self.place)
-        if mark.exists() or [path.name for path in precious.iterdir()] != ["thesis.txt"]:
+        left = {path.name: path.stat().st_size for path in precious.iterdir()}
+        if mark.exists() or left != {"thesis.txt": 0}:
             return "executed", f"{way} {target} by {door}"
         return end.verdict, end.said
 

@@ -83,6 +83,7 @@ def test_what_fits(monkeypatch: pytest.MonkeyPatch, key: str, value: Any) -> Non
         ("names", "abc", r"part\.names=abc: must be a list, found str"),
         ("names", ["a", None], r"part\.names\.1=None: must be str, found NoneType"),
         ("pair", [0.0, "x"], r"part\.pair\.1=x: must be float, found str"),
+        ("pair", [0.0], r"part\.pair=\[0\.0\]: must be a list of 2, found a list"),
         ("nested", {"x": [[0, float("nan")]]}, r"part\.nested\.x\.0\.1=nan: is not a number"),
         ("nested", {"x": 3}, r"part\.nested\.x=3: must be a list, found int"),
         ("word", "c", r"part\.word=c: must be 'a' or 'b', found str"),

@@ -68,7 +68,10 @@ def _fits(value: Any, kind: Any) -> bool:
     if isinstance(value, DictConfig) and "_target_" in value:
         return True
     if _holds(value, origin):
-        return all(any(_fits(entry, one) for one in _kinds(inner)) for _, entry, inner in _entries(value, kind))
+        inner = get_args(kind)
+        if origin is tuple and inner and inner[-1] is not ... and len(value) != len(inner):
+            return False
+        return all(any(_fits(entry, one) for one in _kinds(each)) for _, entry, each in _entries(value, kind))
     if isinstance(value, str) and hasattr(origin, "__fspath__"):  # a Path is made of text
         return True
     try:
@@ -107,6 +110,9 @@ def _words(kind: Any) -> str:
         return "null" if origin is NoneType else getattr(origin, "__name__", str(origin))
     if issubclass(dict, origin) and issubclass(origin, Mapping):
         return "settings by name"
+    inner = get_args(kind)
+    if origin is tuple and inner and inner[-1] is not ...:
+        return f"a list of {len(inner)}"
     if origin is tuple or (issubclass(list, origin) and issubclass(origin, Sequence)):
         return "a list"
     return "a part, which has a _target_"

@@ -85,7 +85,7 @@ class GainKTModule(LightningModule):
         total = torch.stack(list(weighted.values())).sum()
         if not torch.isfinite(total):
             broken = [name for name, value in raw.items() if not torch.isfinite(value)]
-            raise ValueError(
+            raise ConfigError(
                 f"epoch {self.current_epoch}, batch {batch_idx}: loss term {', '.join(broken) or 'sum'} is not finite; "
                 "lower optimizer.lr or trainer.gradient_clip_val"
             )
