@@ -26,6 +26,12 @@ def test_unknown_part_and_bad_rate() -> None:
         adam(model(), 10, lr=0, weight_decay=0.0, lr_scale={})
     with pytest.raises(ConfigError, match="final_lr=2"):
         adam(model(), 10, lr=0.01, weight_decay=0.0, lr_scale={}, final_lr=2)
+    with pytest.raises(ConfigError, match="weight_decay=-1"):
+        adam(model(), 10, lr=0.01, weight_decay=-1, lr_scale={})
+    with pytest.raises(ConfigError, match=r"lr_scale\.gain_head=-1"):
+        adam(model(), 10, lr=0.01, weight_decay=0.0, lr_scale={"gain_head": -1})
+    with pytest.raises(ConfigError, match="betas="):
+        adam(model(), 10, lr=0.01, weight_decay=0.0, lr_scale={}, betas=(0.9, 1.0))
 
 
 def test_the_rate_falls_along_a_cosine() -> None:

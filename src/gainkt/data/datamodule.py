@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -63,23 +64,26 @@ class KTDataModule(LightningDataModule):
     ) -> None:
         """Keep the settings; nothing is read before `setup`.
 
-        Args:
-            read: a reader; called with `path` if one is given, without arguments otherwise.
-            split: a split rule.
-            path: file or folder of the data, `~` and environment variables allowed.
-            fold: the validation fold.
-            window_length: longest piece of a history in steps, at least 2.
-            window_context: steps that a later window of the same history repeats, unscored; read where nothing is
-                carried.
-            tokens_per_batch: cells of a batch, padding included; of several processes, of each one's share. `auto` is
-                for a training run, which puts a number in its place; else it is 4,096.
-            carry_state: windows of a history go on from each other; else each starts anew.
-            seed: of the order of batches.
-            unknown_skills: steps on skills that a trained model does not know, when it is scored on this data: `fail`,
-                `skip` them, or `prior`: each is a skill of its own that starts as the mean of those known.
+                Args:
+                    read: a reader; called with `path` if one is given, without arguments otherwise.
+                    split: a split rule.
+                    path: file or folder of the data, `~` and environment variables allowed.
+                    fold: the validation fold.
+                    window_length: longest piece of a history in steps, at least 2.
+                    window_context: steps that a later window of the same history repeats, unscored; read where nothing is
+                        carried.
+                    tokens_per_batch: cells of a batch, padding included; of several processes, of each one's share. `auto` is
+                        for a training run, which puts a number in its place; else it is 4,096.
+                    carry_state: windows of a history go on from each other; else each starts anew.
+                    seed: of the order of batches.
+                    unknown_skills: steps on skills that a trained model does not know, when it is scored on this data: `fail`,
+                        `skip` them, or `prior`: each is a skill of its own that starts as the mean of those known.
 
-        Raises:
-            ConfigError: unknown_skills is none of these, or tokens_per_batch a word.
+                Raises:
+        <<<<<<< HEAD
+                    ConfigError: unknown_skills is none of these, or tokens_per_batch a word.
+        =======
+                    ConfigError: unknown_skills is none of these, or a path is missing or given to a reader of no file.
         """
         super().__init__()
         self.read, self.rule, self.fold, self.seed = read, split, fold, seed
@@ -94,18 +98,28 @@ class KTDataModule(LightningDataModule):
         self.unknown_skills = unknown_skills
         self._log: InteractionLog | None = None
         self._kept: tuple[torch.device, FlatLog] | None = None
+        try:
+            inspect.signature(read).bind(*self._place)
+        except TypeError as error:
+            told = "the reader reads no file; leave it out" if self._place else "give file or folder of the data"
+            raise ConfigError(f"path={path}: {told} ({error})") from error
 
     def setup(self, stage: str | None = None) -> None:
         """Read and split the data, once."""
         if self._log is not None:
             return
-        log = self.read() if self.path is None else self.read(self.path)
+        log = self.read(*self._place)
         log.check()
         self.split = self.rule.split(log, self.fold)
         self.trained_student = _rank_of(self.split.train, log.num_students)
         seen = np.unique(log.items[log.steps_of(self.split.train)]) if log.num_items else np.empty(0, np.int64)
         self.trained_item = _rank_of(seen, log.num_items)
         self._log = log
+
+    @property
+    def _place(self) -> tuple[Path, ...]:
+        """What the reader is called with."""
+        return () if self.path is None else (self.path,)
 
     @property
     def log_(self) -> InteractionLog:

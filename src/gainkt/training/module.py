@@ -70,8 +70,7 @@ class GainKTModule(LightningModule):
         """Return the weighted loss of a batch and log its terms.
 
         Raises:
-            ValueError: a term is not finite.
-            ConfigError: nothing that the terms depend on may change.
+            ConfigError: a term is not finite, or nothing that the terms depend on may change.
         """
         share = self._share(batch)
         if not len(batch):  # of several processes, one that has no part in the batch
@@ -158,7 +157,7 @@ class GainKTModule(LightningModule):
         A GPU is not waited for in each step; no checkpoint is written of an epoch before it was looked at.
 
         Raises:
-            ValueError: a term was not finite.
+            ConfigError: a term was not finite.
         """
         fine = torch.stack([torch.isfinite(value).all() for value in terms.values()])
         never = torch.full(fine.shape, NEVER, device=fine.device)
@@ -172,7 +171,7 @@ class GainKTModule(LightningModule):
         if self.broken is None or int(first := self.broken.min()) == NEVER:
             return
         *broken, whole = [name for name, at in zip(self.terms, self.broken.tolist(), strict=True) if at == int(first)]
-        raise ValueError(
+        raise ConfigError(
             f"epoch {self.current_epoch}, batch {int(first)}: loss term {', '.join(broken) or whole} is not finite; "
             "lower optimizer.lr or trainer.gradient_clip_val"
         )

@@ -50,6 +50,11 @@ def adam(
         raise ConfigError(f"lr={lr}: must be positive")
     if not 0 <= final_lr <= 1:
         raise ConfigError(f"final_lr={final_lr}: a share of the learning rate, from 0 to 1")
+    for name, rate in {"weight_decay": weight_decay, **{f"lr_scale.{part}": x for part, x in lr_scale.items()}}.items():
+        if not rate >= 0:
+            raise ConfigError(f"{name}={rate}: must be 0 or more")
+    if not all(0 <= beta < 1 for beta in betas):
+        raise ConfigError(f"betas={betas}: each at least 0 and below 1")
     groups = [
         {"params": list(part.parameters()), "lr": lr * lr_scale.get(name, 1.0), "name": name}
         for name, part in parts.items()
