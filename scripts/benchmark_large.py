@@ -2,8 +2,9 @@
 
 For each size a log in the shape of EdNet is written, and then, in a fresh process, opened from disk and split; a model
 trains on some batches, as many at each size; 1 % of the students validate, 1 % are scored and judged, as at the end of
-every run; and the model is saved as a bundle. What each phase costs is told: seconds, interactions a second, and the
-peak of memory while it lasts, all (with pages of the log's file, which the system may drop at will) and own.
+every run; and the model is saved as a bundle. In the end the batches of training are gathered once more, alone. What
+each phase costs is told: seconds, interactions a second, and the peak of memory while it lasts, all (with pages of the
+log's file, which the system may drop at will) and own.
 """
 
 from __future__ import annotations
@@ -16,30 +17,33 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from functools import wraps
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 from rich.table import Table
 
-import gainkt
 from ednet import INTERACTIONS, STUDENTS, write_log
+from gainkt.data.datamodule import PARTS
 from gainkt.overrides import compose_train
+from gainkt.runs import trained
 from gainkt.training import train as room
 
 PHASES = {
     "_prepare": "open, split, build",
-    "_fit": "train",
+    "_fit": "plan the epoch",
     "score_phases": "score",
     "tabulate": "tables",
     "judge": "scorecard",
     "_draw": "pictures",
+    "load": "export",
 }
-"""Functions that a run calls one after another."""
+"""Functions with which phases of a run begin; training itself begins with its first batch."""
 SPLIT = ("dataset/split=ratio", "dataset.split.train=0.98", "dataset.split.valid=0.01", "dataset.split.test=0.01")
 
 
@@ -49,16 +53,17 @@ def memory() -> dict[str, float]:
     return {name: int(found[name].split()[0]) / 1024 for name in ("VmHWM", "RssAnon")}
 
 
-class Meter:
-    """What phases cost."""
+class Meter(Callback):
+    """What phases cost, one after another."""
 
     def __init__(self) -> None:
         """Start with none."""
         self.phases: dict[str, dict[str, float]] = {}
+        self._end: Callable[[], None] = lambda: None
 
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Measure a block."""
+    def begin(self, name: str) -> None:
+        """End a phase, and begin the next."""
+        self._end()
         Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts anew
         own, done = [memory()["RssAnon"]], threading.Event()
 
@@ -69,31 +74,47 @@ class Meter:
         watcher = threading.Thread(target=watch)
         watcher.start()
         wall, cpu = time.perf_counter(), time.process_time()
-        try:
-            yield
-        finally:
+
+        def end() -> None:
             seconds = {"cpu_s": time.process_time() - cpu, "wall_s": time.perf_counter() - wall}
             done.set()
             watcher.join()
             self.phases[name] = {**seconds, "peak_mib": memory()["VmHWM"], "own_mib": own[0]}
 
-    def around(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """A function that is measured."""
+        self._end = end
 
-        @wraps(function)
-        def measured(*arguments: Any, **settings: Any) -> Any:
-            with self.phase(name):
-                return function(*arguments, **settings)
+    def end(self) -> dict[str, dict[str, float]]:
+        """End the last phase, and tell of all."""
+        self._end()
+        return self.phases
 
-        return measured
+    def at(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function that a phase begins with; that which trains gets this callback."""
+
+        def beginning(*arguments: Any, **settings: Any) -> Any:
+            self.begin(name)
+            if function.__name__ == "_fit":
+                arguments[0].callbacks.append(self)
+            return function(*arguments, **settings)
+
+        return beginning
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Begin to train."""
+        if batch_idx == 0:
+            self.begin("train")
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin to validate."""
+        self.begin("validate, save")
 
 
 def write(folder: Path, interactions: int) -> dict[str, dict[str, float]]:
     """Write the log."""
     meter = Meter()
-    with meter.phase("write the log"):
-        write_log(folder / "log", max(round(interactions * STUDENTS / INTERACTIONS), 100), interactions)
-    meter.phases["write the log"]["interactions"] = interactions
+    meter.begin("write the log")
+    write_log(folder / "log", max(round(interactions * STUDENTS / INTERACTIONS), 100), interactions)
+    meter.end()["write the log"]["interactions"] = interactions
     return meter.phases
 
 
@@ -105,20 +126,25 @@ def run(folder: Path, batches: int, more: Sequence[str]) -> dict[str, dict[str, 
     settings += ["+trainer.limit_val_batches=10", f"run.dir={folder / 'run'}", *more]
     with ExitStack() as watched:
         for function, name in PHASES.items():
-            watched.enter_context(patch.object(room, function, meter.around(name, getattr(room, function))))
+            place = trained if function == "load" else room
+            watched.enter_context(patch.object(place, function, meter.at(name, getattr(place, function))))
         done = room.train(compose_train(settings), settings)
-    with meter.phase("export"):
-        gainkt.load(folder / "run").save(folder / "model.gainkt")
+        trained.load(folder / "run").save(folder / "model.gainkt")
     data = done.datamodule
-    windows, loader = data.windows("train").lengths, data.train_dataloader()
-    first: Any = itertools.islice(loader.batch_sampler or (), batches)
-    steps = {part: int(data.log_.lengths[data.students(part)].sum()) for part in ("valid", "test")}
-    meter.phases["open, split, build"]["interactions"] = data.log_.num_steps
-    meter.phases["train"]["interactions"] = sum(int(windows[x].sum()) for x in first)
-    meter.phases["score"]["interactions"] = sum(steps.values())
+    loader = iter(data.train_dataloader())
+    seen = int(next(loader).valid_BT.sum())
+    meter.begin("gather batches")
+    gathered = sum(int(batch.valid_BT.sum()) for batch in itertools.islice(loader, batches - 1))
+    phases = meter.end()
+    steps = {part: int(data.log_.lengths[data.students(part)].sum()) for part in PARTS}
+    phases["open, split, build"]["interactions"] = data.log_.num_steps
+    phases["plan the epoch"]["interactions"] = steps["train"]
+    phases["train"]["interactions"] = seen + gathered
+    phases["gather batches"]["interactions"] = gathered
+    phases["score"]["interactions"] = steps["valid"] + steps["test"]
     for name in ("tables", "scorecard", "pictures"):
-        meter.phases[name]["interactions"] = steps["test"]
-    return meter.phases
+        phases[name]["interactions"] = steps["test"]
+    return phases
 
 
 def show(records: dict[int, dict[str, dict[str, float]]]) -> None:

@@ -19,7 +19,7 @@ def test_a_run_of_a_log_in_the_shape_of_ednet(tmp_path: Path) -> None:
         )
         assert done.returncode == 0, done.stderr
         found |= json.loads(done.stdout.splitlines()[-1])
-    assert list(found)[-2:] == ["pictures", "export"]
+    assert list(found)[-3:] == ["pictures", "export", "gather batches"]
     assert 512 < found["train"]["interactions"] <= 1024
     assert found["open, split, build"]["interactions"] == pytest.approx(20_000, rel=0.05)
     assert all(x["peak_mib"] >= x["own_mib"] > 0 and x["wall_s"] > 0 for x in found.values())
