@@ -46,7 +46,7 @@ LIMITS: tuple[tuple[str, Fits, str], ...] = (
     ("trainer.precision", lambda x: x in PRECISIONS, "32-true or bf16-mixed"),
     ("dataset.fold", _whole(0), "a fold's number, from 0"),
     ("dataset.seed", _whole(0), "a whole number, 0 or more"),
-    ("dataset.tokens_per_batch", _whole(2), "a whole number of steps, 2 or more"),
+    ("dataset.tokens_per_batch", lambda x: x == "auto" or _whole(2)(x), "a whole number of steps, 2 or more, or auto"),
     ("dataset.window_length", _whole(2), "a whole number of steps, 2 or more"),
     ("dataset.window_context", _whole(0), "a whole number of steps, 0 or more"),
     ("dataset.carry_state", _flag, "true or false"),

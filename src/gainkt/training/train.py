@@ -58,6 +58,7 @@ from gainkt.runs.received import leaves, packages_of, read_config
 from gainkt.runs.reports import align_run, diagnose_run
 from gainkt.runs.scoring import judge, score_phases, tabulate
 from gainkt.training.balancing import Balancing
+from gainkt.training.budget import auto_tokens
 from gainkt.training.callbacks.checkpoint import PhaseCheckpoint, WholeCheckpointIO
 from gainkt.training.callbacks.early_stopping import PhaseEarlyStopping
 from gainkt.training.callbacks.folder_stands import FolderStands
@@ -200,11 +201,14 @@ def _prepare(
     if resumes:
         load_run(directory.path, packages_of(OmegaConf.to_container(cfg))).require_same_data(datamodule)
     model = build_model(cfg.model, datamodule.sizes)
-    try_columns(added_rules(cfg.get("scorecard")), model, datamodule.loader("valid"))
     loss = build(cfg.loss)
     if loss.bce_loss_weight is not None:  # the run's config shows the weights that it trains with
         cfg.loss.bce1, cfg.loss.bce2 = loss.weights["bce1"], loss.weights["bce2"]
     reference = _start_loss(loss, model, cfg, datamodule)
+    if cfg.dataset.tokens_per_batch == "auto":
+        cfg.dataset.tokens_per_batch = datamodule.tokens_per_batch = auto_tokens(cfg, model, loss, datamodule)
+        log.info("batches of %s cells", f"{datamodule.tokens_per_batch:,}")
+    try_columns(added_rules(cfg.get("scorecard")), model, datamodule.loader("valid"))
     module = GainKTModule(model, loss, build(cfg.optimizer), gradient_every=cfg.gradient_every)
     schedule = LossScheduleCallback(build(cfg.schedule))
     schedule.schedule.phases(cfg.trainer.max_epochs)

@@ -76,3 +76,12 @@ def test_not_a_number_is_refused() -> None:
         prediction_metrics(torch.tensor([0.1, float("nan"), 0.2]), torch.tensor([0.0, 1.0, 1.0]))
     with pytest.raises(ValueError, match="no scored steps"):
         prediction_metrics(torch.empty(0), torch.empty(0))
+
+
+def test_steps_that_are_not_scored_count_for_nothing(drawn: tuple[torch.Tensor, torch.Tensor]) -> None:
+    p, y = drawn
+    picked, store, other = torch.arange(5000) % 3 > 0, PredictionMetrics(), PredictionMetrics()
+    store.update(p, 1 - p, torch.where(picked, y, -1.0))
+    other.update(p[picked], 1 - p[picked], y[picked])
+    assert store.compute() == other.compute()
+    assert store.compute()["encoder1_auc"] != prediction_metrics(p, y)["auc"]

@@ -82,7 +82,7 @@ def _sorted(x_N: Tensor) -> Tensor:
 
 
 class PredictionMetrics(Metric):
-    """`prediction_metrics` of both encoders over all batches since the last reset; 9 bytes a scored step."""
+    """`prediction_metrics` of both encoders over all batches since the last reset; 9 bytes a step."""
 
     higher_is_better = None
     is_differentiable = False
@@ -99,17 +99,21 @@ class PredictionMetrics(Metric):
             self.add_state(state, default=[], dist_reduce_fx="cat")
 
     def update(self, probability1: Tensor, probability2: Tensor, response: Tensor) -> None:
-        """Add scored steps: both encoders' probabilities and the responses, [N] each."""
+        """Add steps: both encoders' probabilities and the responses, -1 for a step that is not scored, [N] each.
+
+        Steps are picked when figures are asked for: how many are scored is not known before a GPU has computed it.
+        """
         self.probability1.append(probability1)
         self.probability2.append(probability2)
-        self.response.append(response.to(torch.uint8))
+        self.response.append(response.to(torch.int8))
 
     def compute(self) -> dict[str, float]:
         """Figures by name, `encoder1_auc` and so on, and the combined score E1 AUC + 0.5 E2 AUC."""
         response = dim_zero_cat(self.response)
+        scored = response >= 0
         figures = {
             f"{encoder}_{name}": value
             for encoder, probability in zip(ENCODERS, (self.probability1, self.probability2), strict=True)
-            for name, value in prediction_metrics(dim_zero_cat(probability), response).items()
+            for name, value in prediction_metrics(dim_zero_cat(probability)[scored], response[scored]).items()
         }
         return {**figures, "combined_score": figures["encoder1_auc"] + 0.5 * figures["encoder2_auc"]}
