@@ -142,7 +142,7 @@ def run(folder: Path, batches: int, more: Sequence[str]) -> dict[str, dict[str, 
     phases["train"]["interactions"] = seen + gathered
     phases["gather batches"]["interactions"] = gathered
     phases["score"]["interactions"] = steps["valid"] + steps["test"]
-    for name in ("tables", "scorecard", "pictures"):
+    for name in {"tables", "scorecard", "pictures"} & phases.keys():
         phases[name]["interactions"] = steps["test"]
     return phases
 
