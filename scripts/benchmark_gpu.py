@@ -24,16 +24,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
 from rich.console import Console
 from rich.table import Table
 
+from ednet import write_log
 from gainkt.config import conf_dir
 from gainkt.data.batch import Batch
 from gainkt.data.datamodule import KTDataModule
-from gainkt.data.log import InteractionLog, offsets_of
 from gainkt.data.readers import read_log
 from gainkt.data.splits import SeededFolds
 from gainkt.model import Carrier
@@ -62,27 +61,6 @@ class Sizes:
 
 TINY = Sizes((16,), (512,), 0.2, 3, 20_000, 200, 20_000, 1.0)
 SMALL = ("model.size.num_blocks=1", "trainer.max_epochs=1", "dataset.read.num_students=60")
-
-
-def write_log(folder: Path, students: int, interactions: int, skills: int = 188, items: int = 13_169) -> None:
-    """Write a log whose students' lengths are spread as EdNet's (log-normal), each item on one skill."""
-    draw = np.random.default_rng(0)
-    lengths = np.exp(draw.normal(0.0, 1.3, students))
-    lengths = np.maximum(2, (lengths * interactions / lengths.sum()).astype(np.int64))
-    total = int(lengths.sum())
-    item = draw.integers(items, size=total, dtype=np.int32)
-    InteractionLog(
-        name="EdNet-shaped",
-        offsets=offsets_of(lengths),
-        responses=(draw.random(total, dtype=np.float32) < 0.66).astype(np.uint8),
-        skill_offsets=np.arange(total + 1, dtype=np.int64),
-        skills=(item % skills).astype(np.int32),
-        items=item,
-        students=np.arange(students).astype(np.str_),
-        skill_names=np.arange(skills).astype(np.str_),
-        item_names=np.arange(items).astype(np.str_),
-        folds=np.full(students, -2, dtype=np.int16),
-    ).save(folder)
 
 
 def opened(folder: Path, tokens: int) -> KTDataModule:

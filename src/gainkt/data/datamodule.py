@@ -112,8 +112,10 @@ class KTDataModule(LightningDataModule):
         log.check()
         self.split = self.rule.split(log, self.fold)
         self.trained_student = _rank_of(self.split.train, log.num_students)
-        seen = np.unique(log.items[log.steps_of(self.split.train)]) if log.num_items else np.empty(0, np.int64)
-        self.trained_item = _rank_of(seen, log.num_items)
+        seen = np.zeros(log.num_items, dtype=bool)
+        for some in log.some_at_a_time(self.split.train) if log.num_items else ():
+            seen[log.items[log.steps_of(some)]] = True
+        self.trained_item = _rank_of(np.flatnonzero(seen), log.num_items)
         self._log = log
 
     @property
@@ -145,11 +147,15 @@ class KTDataModule(LightningDataModule):
 
         rate[k] = (right[k] + 2 mean) / (steps[k] + 2): a rare skill is drawn to the mean, one never met has it.
         """
-        train = self.log_.select(self.split.train)
-        right = np.repeat(train.responses, np.diff(train.skill_offsets))
-        rights = np.bincount(train.skills, weights=right, minlength=train.num_skills)
-        steps = np.bincount(train.skills, minlength=train.num_skills)
-        return (rights + PSEUDO_STEPS * train.responses.mean()) / (steps + PSEUDO_STEPS)
+        log, answers = self.log_, np.zeros(2)  # right ones, all
+        rights, steps = np.zeros((2, log.num_skills))
+        for some in log.some_at_a_time(self.split.train):
+            train = log.select(some)
+            right = np.repeat(train.responses, np.diff(train.skill_offsets))
+            rights += np.bincount(train.skills, weights=right, minlength=log.num_skills)
+            steps += np.bincount(train.skills, minlength=log.num_skills)
+            answers += train.responses.sum(), train.num_steps
+        return (rights + PSEUDO_STEPS * (answers[0] / answers[1])) / (steps + PSEUDO_STEPS)
 
     @property
     def protocol(self) -> str:

@@ -38,7 +38,7 @@ from gainkt.references.tables import reference_tables
 from gainkt.references.targets import Targets
 from gainkt.reporting.alignment_report import save_alignment_figure
 from gainkt.reporting.diagnosis_figures import save_figures
-from gainkt.reporting.figures import save_figure, students_figure, training_figure
+from gainkt.reporting.figures import DRAWN, save_figure, students_figure, training_figure
 from gainkt.reporting.page import require_pages
 from gainkt.reporting.page.notebook import Page
 from gainkt.runs.checks import added_rules, try_columns
@@ -402,7 +402,7 @@ def _draw(directory: RunDirectory, name: str, *, tables: bool) -> None:
     save_figure(training_figure(pd.read_csv(directory.metrics), name), directory.path / "training.png")
     if tables:
         path = directory.path / "trajectories.parquet"
-        trajectories = read_table(path, way_out(path), categories=names_in(TRAJECTORIES))
+        trajectories = read_table(path, way_out(path), DRAWN, names_in(TRAJECTORIES))
         save_figure(students_figure(trajectories), directory.path / "students.png")
 
 
