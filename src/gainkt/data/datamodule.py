@@ -64,26 +64,24 @@ class KTDataModule(LightningDataModule):
     ) -> None:
         """Keep the settings; nothing is read before `setup`.
 
-                Args:
-                    read: a reader; called with `path` if one is given, without arguments otherwise.
-                    split: a split rule.
-                    path: file or folder of the data, `~` and environment variables allowed.
-                    fold: the validation fold.
-                    window_length: longest piece of a history in steps, at least 2.
-                    window_context: steps that a later window of the same history repeats, unscored; read where nothing is
-                        carried.
-                    tokens_per_batch: cells of a batch, padding included; of several processes, of each one's share. `auto` is
-                        for a training run, which puts a number in its place; else it is 4,096.
-                    carry_state: windows of a history go on from each other; else each starts anew.
-                    seed: of the order of batches.
-                    unknown_skills: steps on skills that a trained model does not know, when it is scored on this data: `fail`,
-                        `skip` them, or `prior`: each is a skill of its own that starts as the mean of those known.
+        Args:
+            read: a reader; called with `path` if one is given, without arguments otherwise.
+            split: a split rule.
+            path: file or folder of the data, `~` and environment variables allowed.
+            fold: the validation fold.
+            window_length: longest piece of a history in steps, at least 2.
+            window_context: steps that a later window of the same history repeats, unscored; read where nothing is
+                carried.
+            tokens_per_batch: cells of a batch, padding included; of several processes, of each one's share. `auto` is
+                for a training run, which puts a number in its place; else it is 4,096.
+            carry_state: windows of a history go on from each other; else each starts anew.
+            seed: of the order of batches.
+            unknown_skills: steps on skills that a trained model does not know, when it is scored on this data: `fail`,
+                `skip` them, or `prior`: each is a skill of its own that starts as the mean of those known.
 
-                Raises:
-        <<<<<<< HEAD
-                    ConfigError: unknown_skills is none of these, or tokens_per_batch a word.
-        =======
-                    ConfigError: unknown_skills is none of these, or a path is missing or given to a reader of no file.
+        Raises:
+            ConfigError: unknown_skills is none of these, tokens_per_batch a word, or a path is missing or given to a reader
+                of no file.
         """
         super().__init__()
         self.read, self.rule, self.fold, self.seed = read, split, fold, seed
