@@ -4,7 +4,8 @@ import pytest
 from torch import nn
 
 from gainkt.errors import ConfigError
-from gainkt.training.optimizers import adam
+from gainkt.training import optimizers
+from gainkt.training.optimizers import adam, chosen
 
 
 def model() -> nn.ModuleDict:
@@ -38,3 +39,17 @@ def test_the_rate_falls_along_a_cosine() -> None:
         scheduler.step()
     assert [rate for rate, _ in seen] == pytest.approx([0.01, 0.008828, 0.006, 0.003172, 0.002, 0.002], abs=1e-6)
     assert all(head == pytest.approx(3 * rate) for rate, head in seen)
+
+
+def test_auto_fuses_where_parameters_are_many_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fused(setting: bool | str) -> bool:
+        optimizer = adam(model(), 10, lr=0.01, weight_decay=0.0, lr_scale={}, fused=setting)["optimizer"]
+        return bool(optimizer.defaults["fused"])
+
+    auto = {"fused": "auto"}
+    assert (fused("auto"), fused(True), fused(False), chosen(model(), auto)) == (False, True, False, None)
+    monkeypatch.setattr(optimizers, "MANY_PARAMETERS", 11)  # the model has 12
+    assert (fused("auto"), fused(False), chosen(model(), {"fused": True})) == (True, False, None)
+    assert "12 parameters are over 11" in str(chosen(model(), auto))
+    with pytest.raises(ConfigError, match="fused=maybe"):
+        fused("maybe")

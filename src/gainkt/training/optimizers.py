@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import cos, pi
+from typing import Any
 
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
@@ -11,6 +12,22 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from gainkt.errors import ConfigError, nearest
+
+MANY_PARAMETERS = 10_000_000
+"""Above them `fused=auto` fuses. No experiment of conf/ has as many at the reference size with 1,223 skills."""
+
+
+def fuses(model: nn.Module, fused: bool | str) -> bool:
+    """Whether Adam updates in one look: as asked, or by `auto` over `MANY_PARAMETERS`, where it halves what it costs.
+
+    Raises:
+        ConfigError: neither a flag nor auto is asked for.
+    """
+    if fused == "auto":
+        return sum(p.numel() for p in model.parameters()) > MANY_PARAMETERS
+    if not isinstance(fused, bool):
+        raise ConfigError(f"optimizer.fused={fused}: true, false or auto")
+    return fused
 
 
 def adam(
@@ -22,7 +39,7 @@ def adam(
     lr_scale: Mapping[str, float],
     final_lr: float = 1.0,
     betas: tuple[float, float] = (0.9, 0.999),
-    fused: bool = False,
+    fused: bool | str = False,
 ) -> OptimizerLRSchedulerConfig:
     """Return Adam over the model's parts, the learning rate of each scaled by `lr_scale`, and its decay.
 
@@ -37,10 +54,11 @@ def adam(
         lr_scale: part -> factor on its learning rate; 1 where a part is not named.
         final_lr: share of the learning rate left at the end, in [0, 1]; 1 keeps it constant.
         betas: decay of the running means of the gradient and of its square.
-        fused: update in one look at each parameter, which rounds otherwise.
+        fused: update in one look at each parameter, which rounds otherwise; auto: as `fuses` has it.
 
     Raises:
-        ConfigError: lr_scale names a part that the model does not have, or a rate is out of range.
+        ConfigError: lr_scale names a part that the model does not have, a rate is out of range, or fused is none of
+            these.
     """
     parts = dict(model.named_children())
     for name in lr_scale:
@@ -55,9 +73,19 @@ def adam(
         for name, part in parts.items()
         if any(True for _ in part.parameters())
     ]
-    optimizer = torch.optim.Adam(groups, lr=lr, weight_decay=weight_decay, betas=betas, fused=fused or None)
+    optimizer = torch.optim.Adam(
+        groups, lr=lr, weight_decay=weight_decay, betas=betas, fused=fuses(model, fused) or None
+    )
 
     def decay(step: int) -> float:
         return final_lr + (1 - final_lr) * (1 + cos(pi * min(step / num_steps, 1))) / 2
 
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, decay), "interval": "step"}}
+
+
+def chosen(model: nn.Module, settings: Mapping[str, Any]) -> str | None:
+    """What a result says of a choice that the optimiser's settings left to the model; None where they left none."""
+    if settings.get("fused") != "auto" or not fuses(model, "auto"):
+        return None
+    count = sum(p.numel() for p in model.parameters())
+    return f"fused, as {count:,} parameters are over {MANY_PARAMETERS:,} (optimizer.fused=auto); it rounds otherwise"
