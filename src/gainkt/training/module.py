@@ -18,6 +18,7 @@ from gainkt.losses import Loss
 from gainkt.model import Carrier, GainKT, Output, State
 from gainkt.model.bounded import Bounded
 from gainkt.model.readout import probability
+from gainkt.training.optimizers import clip_gradients
 
 LOOK_EVERY = 100
 """Batches after which it is looked whether the loss is finite, where a GPU computes it."""
@@ -148,7 +149,7 @@ class GainKTModule(LightningModule):
         self, optimizer: Optimizer, gradient_clip_val: Any = None, gradient_clip_algorithm: str | None = None
     ) -> None:
         """Clip the gradient's norm as Lightning would, and log it as it was before."""
-        norm = nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val or float("inf"))
+        norm = clip_gradients(self.parameters(), gradient_clip_val or float("inf"))
         self.log("gradient/norm_max", norm, on_step=False, on_epoch=True, reduce_fx="max", sync_dist=True)
 
     def _look_for_broken(self, terms: dict[str, Tensor], batch_idx: int) -> None:

@@ -43,6 +43,7 @@ LIMITS: tuple[tuple[str, Fits, str], ...] = (
     ("trajectories.write", _flag, "true or false"),
     ("trajectories.students", lambda x: x is None or _whole(1)(x), "a whole number of students, 1 or more, or null"),
     ("trajectories.seed", _whole(0), "a whole number, 0 or more"),
+    ("trajectories.cells", lambda x: x is None or _whole(1)(x), "a whole number of steps x skills, 1 or more, or null"),
     ("trainer.max_epochs", _whole(1), "a whole number of epochs, 1 or more"),
     ("trainer.num_nodes", _whole(1, 65_536), "a whole number of machines, 1 to 65536"),
     ("trainer.precision", lambda x: x in PRECISIONS, "32-true or bf16-mixed"),

@@ -69,6 +69,7 @@ from gainkt.training.callbacks.progress import progress_callbacks
 from gainkt.training.callbacks.reseed import ReseedEachBatch
 from gainkt.training.loggers import build_loggers, close_loggers, number_runs
 from gainkt.training.module import GainKTModule
+from gainkt.training.optimizers import chosen
 from gainkt.training.page import run_page, write_page
 from gainkt.training.processes import SETTINGS, follows, num_processes, part_ways, require_strategy, strategy_of
 from gainkt.training.settings import check_groups, check_settings
@@ -152,6 +153,8 @@ def _train(cfg: DictConfig, directory: RunDirectory, resumes: bool, overrides: S
     loggers = build_loggers(cfg)
     trainer = _build_trainer(cfg, schedule, directory, loggers)
     log.info("training %s on %s", cfg.name, datamodule.protocol)
+    if (told := chosen(module, cfg.optimizer)) is not None:
+        log.info("optimizer: %s", told)
     status = "failed"
     try:
         if not _has_stopped(saved):
@@ -164,6 +167,7 @@ def _train(cfg: DictConfig, directory: RunDirectory, resumes: bool, overrides: S
         table.write()  # what is on disk may be damaged where a finished run is resumed
         device = trainer.strategy.root_device
         scored = score_phases(run, datamodule, device, means=cfg.trajectories.write)
+        scored.results.update({} if told is None else {"optimizer": told})
         _record(scored.results, directory, loggers)
         card, reports = None, Reports(directory)
         if cfg.trajectories.write:
