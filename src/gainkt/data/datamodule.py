@@ -80,8 +80,8 @@ class KTDataModule(LightningDataModule):
                 `skip` them, or `prior`: each is a skill of its own that starts as the mean of those known.
 
         Raises:
-            ConfigError: unknown_skills is none of these, tokens_per_batch a word, or a path is missing or given to a reader
-                of no file.
+            ConfigError: unknown_skills is none of these, tokens_per_batch a word, or a path is missing, or given to a
+                reader of no file.
         """
         super().__init__()
         self.read, self.rule, self.fold, self.seed = read, split, fold, seed
