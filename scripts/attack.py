@@ -47,7 +47,7 @@ from omegaconf.errors import OmegaConfBaseException
 import gainkt.training.train
 from gainkt.advise import advise_config
 from gainkt.align import align_config
-from gainkt.config import build, conf_dir, known_keys, one_line, register_resolvers
+from gainkt.config import build, conf_dir, one_line, register_resolvers
 from gainkt.data.log import InteractionLog
 from gainkt.data.readers import read_csv, read_log
 from gainkt.diagnose import diagnose_config
@@ -94,8 +94,9 @@ VALUES = (
     *HOSTILE,
     "-1",
     "0",
-    "1e9",
-    "nan",
+    "1.0e+9",
+    ".nan",
+    ".inf",
     "null",
     "true",
     "[]",
@@ -450,7 +451,7 @@ class HostileRun(Attack):
         config = yaml.safe_load((run / "config.yaml").read_text())
         target = self.draw.choice(["torch.utils.collect_env.run", "os.system", "payload.Part", "pandas.read_pickle"])
         node = {"_target_": target, "command": f"touch {mark}"}
-        way = self.draw.choice(["target", "interpolation", "sweep", "logger"])
+        way = self.draw.choice(["target", "interpolation", "sweep", "writer"])
         if way == "target":
             parent = config
             while (keys := [k for k, v in parent.items() if isinstance(v, dict)]) and self.draw.random() < 0.7:
@@ -458,19 +459,42 @@ class HostileRun(Attack):
             parent[self.draw.choice([*parent, "new"])] = node
         elif way == "interpolation":
             config["name"] = "${oc.env:HOME}"
-        elif way == "logger":
-            config["logger"] = {"tensorboard": {"_target_": "lightning.pytorch.loggers.TensorBoardLogger"}}
-            config["logger"]["tensorboard"] |= {"save_dir": str(precious), "name": "", "version": "x"}
+        elif way == "writer":
+            away = self.draw.choice([str(precious), "../../precious", f"../..{precious}"])
+            plain = {"save_dir": str(run), "name": "", "version": "x"}
+            logger = plain | {self.draw.choice([*plain, "sub_dir"]): away}
+            profiler = {"dirpath": str(precious), "filename": self.draw.choice(["x", f"/../..{precious}/x"])}
+            config["logger"] = {"mine": {"_target_": "lightning.pytorch.loggers.TensorBoardLogger", **logger}}
+            config["trainer"]["profiler"] = {"_target_": "lightning.pytorch.profilers.SimpleProfiler", **profiler}
+            if self.draw.random() < 0.3:
+                table = "gainkt.training.callbacks.metrics_table.MetricsTable"
+                config["callbacks"]["mine"] = {"_target_": table, "path": str(precious / "thesis.txt")}
+            config["trainer"]["max_epochs"] += 1
             config["run"]["root"] = str(precious)
         (run / "config.yaml").write_text(yaml.safe_dump(config))
-        door = self.draw.choice([*DamagedRun(self.stage).doors(run)]) if way != "logger" else "resume"
+        door = self.draw.choice([*DamagedRun(self.stage).doors(run)]) if way != "writer" else "resume"
         work = DamagedRun(self.stage).doors(run)[door]
         if way == "sweep":
-            jobs = [{"number": 0, "overrides": [f"+callbacks.x._target_={target}"], "folder": "../precious"}]
-            (run / "sweep.json").write_text(json.dumps({"sweep": "x", "overrides": [], "hydra": [], "jobs": jobs}))
-            work = lambda: resumed_arguments(["-m", f"sweep.resume={run}"])  # noqa: E731
+            ways = {
+                "seed=0": "../precious",
+                f"+callbacks.x._target_={target}": "../precious",
+                f"+hydra.callbacks.x={{_target_:{target}}}": "0",
+                f"++hydra.job_logging.handlers.x.()={target}": "0",
+                f"run.resume={precious}": "0",
+            }
+            own = self.draw.choice(list(ways))
+            hydra = [f"hydra.searchpath=[file://{run}]"] if self.draw.random() < 0.3 else []
+            jobs = [{"number": 0, "overrides": [own], "folder": ways[own]}]
+            plan = {"sweep": "x", "overrides": [own], "hydra": hydra, "jobs": jobs}
+            (run / "sweep.json").write_text(json.dumps(plan))
+
+            def work() -> None:
+                resumed_arguments(["-m", f"sweep.resume={run}"])
+                mark.touch()  # nothing of these may as much as reach Hydra
+
         end = forked(work, self.place)
-        if mark.exists() or [path.name for path in precious.iterdir()] != ["thesis.txt"]:
+        left = {path.name: path.stat().st_size for path in precious.iterdir()}
+        if mark.exists() or left != {"thesis.txt": 0}:
             return "executed", f"{way} {target} by {door}"
         return end.verdict, end.said
 
@@ -523,24 +547,32 @@ class MutatedInput(Attack):
         return end.verdict, f"{way}: {end.said}"
 
 
+def settings_of(node: Any, path: str = "") -> Iterator[str]:
+    """Every key of a config, dotted, those of its groups too."""
+    for key in map(str, node if isinstance(node, DictConfig) else ()):
+        yield (name := f"{path}{key}")
+        yield from settings_of(node._get_node(key), f"{name}.")
+
+
 class Settings(Attack):
-    """A setting gets a value that it was not made for."""
+    """A setting of any experiment, or a whole group, gets a value that it was not made for."""
+
+    left_alone = ("run.", "trainer.max_epochs", "trainer.min_epochs", "dataset.read.")
+    """Where a run goes, and what makes it long."""
 
     def trial(self) -> tuple[str, str]:
         """Set and train."""
         run, experiment = self.fresh() / "run", self.draw.choice(self.stage.experiments)
-        keys = [
-            key for key in known_keys() if not key.startswith(("hydra", "run.", "trainer.max_epochs", "dataset.read"))
-        ]
+        own = (f"experiment={experiment}", *TINY, "trainer.max_epochs=1", f"run.root={self.place}", f"run.dir={run}")
+        keys = [key for key in settings_of(composed("train", *own)) if not key.startswith(self.left_alone)]
         key, text = self.draw.choice(keys), self.draw.choice(VALUES)
         value = text
         with suppress(yaml.YAMLError):  # what is no YAML stays text
             value = text if "$" in text else yaml.safe_load(text)
 
         def work() -> None:
-            cfg = composed("train", f"experiment={experiment}", *TINY, "trainer.max_epochs=1", f"run.root={self.place}")
+            cfg = composed("train", *own)
             OmegaConf.update(cfg, key, value)
-            cfg.run.dir = str(run)
             train(cfg)
 
         end = forked(work, self.place)

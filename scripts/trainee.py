@@ -12,6 +12,7 @@ from gainkt.data.datamodule import KTDataModule
 from gainkt.losses.loss import Loss
 from gainkt.model import Carrier, Output
 from gainkt.runs.folder import build_model
+from gainkt.training.optimizers import clip_gradients
 
 
 def total_of(output: Output, batch: Batch, loss: Loss) -> Tensor:
@@ -24,7 +25,7 @@ def descend(total: Tensor, optimizer: torch.optim.Optimizer, clip: float) -> Non
     """Change the parameters: backward, clip, update."""
     optimizer.zero_grad()
     total.backward()
-    torch.nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], clip)
+    clip_gradients([p for group in optimizer.param_groups for p in group["params"]], clip)
     optimizer.step()
 
 

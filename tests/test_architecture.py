@@ -17,6 +17,7 @@ FLOORS = (
         "masking",
         "console",
         "arguments",
+        "kinds",
         "config",
         "overrides",
     ),  # words that all may use

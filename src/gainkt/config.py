@@ -14,8 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from types import UnionType
-from typing import Any, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, NoReturn, TypeVar
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import (
@@ -30,6 +29,7 @@ from omegaconf.errors import OmegaConfBaseException
 from gainkt.arguments import quote_text, quoted
 from gainkt.errors import ConfigError, DataError, nearest
 from gainkt.interruption import ended_in_one_line, interruptible
+from gainkt.kinds import check_kinds
 from gainkt.masking import masked
 from gainkt.names import printed, require_folder
 
@@ -81,7 +81,7 @@ def check_keys(cfg: DictConfig) -> None:
                     f"{path}.{key}: {node['_target_']} takes no such setting{nearest(key, parameters)}; "
                     f"where an experiment sets it for another part, ~{path}.{key} leaves it out"
                 )
-        _check_types(path, node, target)
+        check_kinds(path, node, target)
 
 
 def require_flags(cfg: DictConfig, name: str) -> None:
@@ -93,26 +93,6 @@ def require_flags(cfg: DictConfig, name: str) -> None:
     for path, node in _targets(cfg, ""):
         if not isinstance(node.get(name, False), bool):
             raise ConfigError(f"{path}.{name}={node[name]}: must be true or false")
-
-
-PLAIN = (int, float, bool, str, type(None))
-
-
-def _check_types(path: str, node: DictConfig, target: Callable[..., Any]) -> None:
-    """Compare plain values with the plain types that the constructor asks for."""
-    try:
-        hints = get_type_hints(target.__init__ if inspect.isclass(target) else target)
-    except (NameError, TypeError):
-        return  # annotations that only a type checker can follow
-    for key, hint in hints.items():
-        kinds = get_args(hint) if isinstance(hint, UnionType) or get_origin(hint) is Union else (hint,)
-        if key not in node or OmegaConf.is_missing(node, key) or not set(kinds) <= set(PLAIN):
-            continue
-        value = node[key]
-        fits = type(value) in kinds or (type(value) is int and float in kinds)
-        if not fits and isinstance(value, PLAIN):
-            names = " or ".join("null" if kind is type(None) else kind.__name__ for kind in kinds)
-            raise ConfigError(f"{path}.{key}={value}: must be {names}, found {type(value).__name__}")
 
 
 def build(cfg: DictConfig, **sizes: Any) -> Any:

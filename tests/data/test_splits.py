@@ -95,6 +95,8 @@ def test_empty_seeded_parts():
         SeededFolds(num_folds=2, test_share=0.1).split(make_log([-2] * 4), 0)
     with pytest.raises(DataError, match="the valid part is empty"):
         SeededFolds(num_folds=5).split(make_log([-2] * 4), 4)
+    with pytest.raises(DataError, match="the valid part is empty"):  # and takes no more memory than a few folds
+        SeededFolds(num_folds=10**12).split(make_log([-2] * 4), 10**11)
 
 
 @pytest.mark.parametrize(

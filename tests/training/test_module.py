@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gainkt.config import build
+from gainkt.errors import ConfigError
 from gainkt.runs.folder import build_datamodule, build_model
 from gainkt.training.module import NEVER, GainKTModule
 
@@ -73,9 +74,9 @@ def test_a_loss_that_is_not_finite_ends_the_run_at_once_on_a_cpu() -> None:
     fine, bad = torch.tensor(1.0), torch.tensor(float("nan"))
     module = broken_on("cpu")
     module._look_for_broken({"bce1": fine, "bce2": fine, "sum": fine}, 3)
-    with pytest.raises(ValueError, match="batch 4: loss term bce2 is not finite"):
+    with pytest.raises(ConfigError, match="batch 4: loss term bce2 is not finite"):
         module._look_for_broken({"bce1": fine, "bce2": bad, "sum": bad}, 4)
-    with pytest.raises(ValueError, match="batch 4: loss term sum is not finite"):
+    with pytest.raises(ConfigError, match="batch 4: loss term sum is not finite"):
         broken_on("cpu")._look_for_broken({"bce1": fine, "sum": bad}, 4)
 
 
@@ -84,9 +85,9 @@ def test_elsewhere_it_is_looked_at_now_and_then_and_the_first_batch_is_named() -
     module = broken_on("meta")  # the terms stay on the host, the module only thinks that it does not
     for at in range(1, 100):
         module._look_for_broken({"bce1": bad if at >= 7 else fine, "sum": bad if at >= 7 else fine}, at)
-    with pytest.raises(ValueError, match="batch 7: loss term bce1 is not finite"):
+    with pytest.raises(ConfigError, match="batch 7: loss term bce1 is not finite"):
         module._require_finite()
-    with pytest.raises(ValueError, match="batch 7: loss term bce1"):
+    with pytest.raises(ConfigError, match="batch 7: loss term bce1"):
         module._look_for_broken({"bce1": fine, "sum": fine}, 100)
     module.broken = torch.full((2,), NEVER)
     module._require_finite()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -79,7 +80,8 @@ class KTDataModule(LightningDataModule):
                 `skip` them, or `prior`: each is a skill of its own that starts as the mean of those known.
 
         Raises:
-            ConfigError: unknown_skills is none of these, or tokens_per_batch a word.
+            ConfigError: unknown_skills is none of these, tokens_per_batch a word, or a path is missing, or given to a
+                reader of no file.
         """
         super().__init__()
         self.read, self.rule, self.fold, self.seed = read, split, fold, seed
@@ -94,12 +96,17 @@ class KTDataModule(LightningDataModule):
         self.unknown_skills = unknown_skills
         self._log: InteractionLog | None = None
         self._kept: tuple[torch.device, FlatLog] | None = None
+        try:
+            inspect.signature(read).bind(*self._place)
+        except TypeError as error:
+            told = "the reader reads no file; leave it out" if self._place else "give file or folder of the data"
+            raise ConfigError(f"path={path}: {told} ({error})") from error
 
     def setup(self, stage: str | None = None) -> None:
         """Read and split the data, once."""
         if self._log is not None:
             return
-        log = self.read() if self.path is None else self.read(self.path)
+        log = self.read(*self._place)
         log.check()
         self.split = self.rule.split(log, self.fold)
         self.trained_student = _rank_of(self.split.train, log.num_students)
@@ -108,6 +115,11 @@ class KTDataModule(LightningDataModule):
             seen[log.items[log.steps_of(some)]] = True
         self.trained_item = _rank_of(np.flatnonzero(seen), log.num_items)
         self._log = log
+
+    @property
+    def _place(self) -> tuple[Path, ...]:
+        """What the reader is called with."""
+        return () if self.path is None else (self.path,)
 
     @property
     def log_(self) -> InteractionLog:

@@ -169,8 +169,10 @@ class SeededFolds:
         if not 0 <= fold < self.num_folds:
             most = self.num_folds - 1
             raise ConfigError(f"dataset.fold={fold}: there are {self.num_folds} folds; choose one of 0 to {most}")
-        folds = np.array_split(shuffled, self.num_folds)
-        return np.concatenate([part for number, part in enumerate(folds) if number != fold]), folds[fold]
+        size, longer = divmod(len(shuffled), self.num_folds)  # the first folds have one student more
+        start = fold * size + min(fold, longer)
+        stop = start + size + (fold < longer)
+        return np.concatenate([shuffled[:start], shuffled[stop:]]), shuffled[start:stop]
 
 
 @dataclass(frozen=True)

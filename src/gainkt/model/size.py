@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from gainkt.errors import ConfigError
 
+LARGEST = {"d_model": 65_536, "num_heads": 1_024, "num_blocks": 1_024, "d_ff": 262_144}
+"""Of each size; what is beyond is a slip, which would take all memory before it failed."""
+
 
 @dataclass(frozen=True)
 class Size:
@@ -24,9 +27,9 @@ class Size:
 
     def __post_init__(self) -> None:
         """Check that the sizes fit together."""
-        for name in ("d_model", "num_heads", "num_blocks", "d_ff"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}={getattr(self, name)}: must be 1 or more")
+        for name, most in LARGEST.items():
+            if not 1 <= getattr(self, name) <= most:
+                raise ConfigError(f"{name}={getattr(self, name)}: must be 1 or more, and at most {most}")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout={self.dropout}: a probability, at least 0 and below 1")
         if self.d_model % (2 * self.num_heads):

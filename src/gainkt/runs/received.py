@@ -28,8 +28,10 @@ PACKAGE = Path(__file__).resolve().parents[1]
 WAY_OUT = "put it back from a copy of the run, or train again"
 GROUPS = ("name", "seed", "run", "dataset", "model", "loss", "schedule", "optimizer", "trainer", "callbacks")
 """Keys that a run's config has."""
-ROOMS = ("model", "losses", "training", "references", "data", "simulation", "evaluation")
-"""Rooms whose classes are parts of a run; functions only where a config group names them."""
+ROOMS = ("model", "losses", "references", "data", "simulation", "evaluation")
+"""Rooms whose classes are parts of a run; functions, and what training has, only where a config group names them."""
+OF_SEARCHES = "gainkt.training.callbacks.report_to_trial.ReportToTrial"
+"""What a search adds to its runs."""
 DEEPEST = 100
 """Levels of a config, of which gainkt writes ten at most."""
 READER: Any = get_yaml_loader()
@@ -133,7 +135,8 @@ def named_by_conf() -> frozenset[str]:
     """Targets that gainkt's own config groups name, those of sweeps aside."""
     pattern = re.compile(r"(?:^|[-{,])\s*_target_:\s*([\w.]+)", re.M)
     texts = (path.read_text(encoding="utf-8") for path in Path(conf_dir()).rglob("*.yaml"))
-    return frozenset(x for text in texts for x in pattern.findall(text) if not x.startswith("hydra_plugins."))
+    found = {x for text in texts for x in pattern.findall(text) if not x.startswith("hydra_plugins.")}
+    return frozenset({OF_SEARCHES, *found})
 
 
 @cache

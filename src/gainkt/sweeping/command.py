@@ -19,11 +19,14 @@ from gainkt.training.processes import SETTINGS, num_processes
 RESUME = "sweep.resume="
 TRUST = "trust="
 FROM_DISK = re.compile(
-    r"hydra/launcher=\w+|hydra\.(launcher|sweeper\.params|sweep)\.(?!.*_target_)[^=]+=.*|"
-    r"hydra\.searchpath=\['?file://[^,]*?'?(,'?file://[^,]*?'?)*\]|hydra\.mode=MULTIRUN",
-    re.S,
+    r"hydra/launcher=\w+|hydra\.(launcher|sweeper\.params|sweep)\.(?!.*_target_)[^=]+=.*|hydra\.mode=MULTIRUN", re.S
 )
-"""What a sweep.json may set of Hydra, which starts callbacks, loggers and other code at the word of its config."""
+"""What a sweep.json may set of Hydra, which starts callbacks, loggers and other code at the word of its config.
+
+Folders of configs (`hydra.searchpath`, `--config-dir`) are not among it: an option in them sets what it likes of Hydra.
+"""
+NOT_FROM_DISK = re.compile(r"[+~]*(hydra\b|[^=]*@:?\W*(_global_\W*)?hydra\b|run\.resume\b|run=)")
+"""Settings of a sweep and its jobs that only a command may make: Hydra's own, and which run goes on."""
 
 
 def resumed_arguments(arguments: Sequence[str]) -> list[str]:
@@ -44,7 +47,8 @@ def resumed_arguments(arguments: Sequence[str]) -> list[str]:
     hydras = [a for a in rest if _key(a).startswith(("hydra.", "hydra/"))]
     trusted = [a for a in rest if a.startswith(TRUST)]
     typed = [a for a in rest if a not in (*flags, *hydras, *trusted)]
-    planned = with_secrets(sweep.plan["overrides"], typed, sweep.path / PLAN)
+    known = [a for a in sweep.plan["overrides"] if _key(a) != "trust"]  # whom to trust is said by the command
+    planned = with_secrets(known, typed, sweep.path / PLAN)
     typed = [a for a in typed if masked(a) == a]
     if typed and sorted(typed) != sorted(a for a in planned if masked(a) == a):
         new = " ".join(a for a in typed if a not in planned)
@@ -59,6 +63,8 @@ def resumed_arguments(arguments: Sequence[str]) -> list[str]:
         if not FROM_DISK.fullmatch(setting.lstrip("+")):
             raise ConfigError(f"{file}: {setting}: not taken from disk; give it with the command")
     for setting in (*planned, *(setting for job in sweep.jobs for setting in job.overrides)):
+        if NOT_FROM_DISK.match(setting) or _key(setting) == "trust":
+            raise ConfigError(f"{file}: {setting}: not taken from disk; start a new sweep")
         if re.search(r"\$\{[^}]*:", setting):
             raise ConfigError(f"{file}: {setting}: resolvers are not evaluated in what is read from disk")
     return [*flags, *planned, *trusted, *kept, *hydras, f"hydra.sweep.dir={quoted(str(sweep.path))}"]

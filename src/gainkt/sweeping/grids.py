@@ -22,6 +22,7 @@ from gainkt.errors import ConfigError
 from gainkt.files import LOCK, claimed, is_claimed
 from gainkt.interruption import exit_status
 from gainkt.masking import masked_content
+from gainkt.runs.places import require_here
 from gainkt.runs.received import check_targets
 from gainkt.sweeping.command import RESUME, TRUST, quoted, require_one_device
 from gainkt.sweeping.jobs import INTERRUPTED, LOG, PLAN, RECORD, Job, SweepFolder
@@ -127,6 +128,7 @@ class Grid(Sweeper):
                 parts = {key: node for key, node in cfg.items_ex(resolve=False) if key != "hydra"}
                 content = OmegaConf.to_container(OmegaConf.create(parts), resolve=False)
                 check_targets(content, received, self.config.get("trust") or ())
+                require_here(cfg, received, self.config.get("trust") or ())
 
     def _launch(self, jobs: Sequence[Job], folder: SweepFolder, wanted: Sequence[Sequence[str]]) -> None:
         """Hand jobs to the launcher, each with its own folder; those that end without a record of it have failed.

@@ -18,6 +18,7 @@ from gainkt.losses import Loss
 from gainkt.model import Carrier, GainKT, Output, State
 from gainkt.model.bounded import Bounded
 from gainkt.model.readout import probability
+from gainkt.training.optimizers import clip_gradients
 
 LOOK_EVERY = 100
 """Batches after which it is looked whether the loss is finite, where a GPU computes it."""
@@ -70,8 +71,7 @@ class GainKTModule(LightningModule):
         """Return the weighted loss of a batch and log its terms.
 
         Raises:
-            ValueError: a term is not finite.
-            ConfigError: nothing that the terms depend on may change.
+            ConfigError: a term is not finite, or nothing that the terms depend on may change.
         """
         share = self._share(batch)
         if not len(batch):  # of several processes, one that has no part in the batch
@@ -149,7 +149,7 @@ class GainKTModule(LightningModule):
         self, optimizer: Optimizer, gradient_clip_val: Any = None, gradient_clip_algorithm: str | None = None
     ) -> None:
         """Clip the gradient's norm as Lightning would, and log it as it was before."""
-        norm = nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val or float("inf"))
+        norm = clip_gradients(self.parameters(), gradient_clip_val or float("inf"))
         self.log("gradient/norm_max", norm, on_step=False, on_epoch=True, reduce_fx="max", sync_dist=True)
 
     def _look_for_broken(self, terms: dict[str, Tensor], batch_idx: int) -> None:
@@ -158,7 +158,7 @@ class GainKTModule(LightningModule):
         A GPU is not waited for in each step; no checkpoint is written of an epoch before it was looked at.
 
         Raises:
-            ValueError: a term was not finite.
+            ConfigError: a term was not finite.
         """
         fine = torch.stack([torch.isfinite(value).all() for value in terms.values()])
         never = torch.full(fine.shape, NEVER, device=fine.device)
@@ -172,7 +172,7 @@ class GainKTModule(LightningModule):
         if self.broken is None or int(first := self.broken.min()) == NEVER:
             return
         *broken, whole = [name for name, at in zip(self.terms, self.broken.tolist(), strict=True) if at == int(first)]
-        raise ValueError(
+        raise ConfigError(
             f"epoch {self.current_epoch}, batch {int(first)}: loss term {', '.join(broken) or whole} is not finite; "
             "lower optimizer.lr or trainer.gradient_clip_val"
         )

@@ -35,6 +35,7 @@ def _flag(value: Any) -> bool:
 
 
 LIMITS: tuple[tuple[str, Fits, str], ...] = (
+    ("name", lambda x: type(x) in (str, int, float), "a name"),
     ("seed", _whole(0, 2**32 - 1), f"a whole number from 0 to {2**32 - 1}"),
     ("gradient_every", _whole(0), "a whole number of training steps, 0 for never"),
     ("diagnose", _flag, "true or false"),
@@ -42,7 +43,9 @@ LIMITS: tuple[tuple[str, Fits, str], ...] = (
     ("trajectories.write", _flag, "true or false"),
     ("trajectories.students", lambda x: x is None or _whole(1)(x), "a whole number of students, 1 or more, or null"),
     ("trajectories.seed", _whole(0), "a whole number, 0 or more"),
+    ("trajectories.cells", lambda x: x is None or _whole(1)(x), "a whole number of steps x skills, 1 or more, or null"),
     ("trainer.max_epochs", _whole(1), "a whole number of epochs, 1 or more"),
+    ("trainer.num_nodes", _whole(1, 65_536), "a whole number of machines, 1 to 65536"),
     ("trainer.precision", lambda x: x in PRECISIONS, "32-true or bf16-mixed"),
     ("dataset.fold", _whole(0), "a fold's number, from 0"),
     ("dataset.seed", _whole(0), "a whole number, 0 or more"),

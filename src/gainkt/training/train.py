@@ -54,6 +54,7 @@ from gainkt.runs.folder import (
     references_of,
     way_out,
 )
+from gainkt.runs.places import write_here
 from gainkt.runs.received import leaves, packages_of, read_config
 from gainkt.runs.reports import align_run, diagnose_run
 from gainkt.runs.scoring import judge, score_phases, tabulate
@@ -68,6 +69,7 @@ from gainkt.training.callbacks.progress import progress_callbacks
 from gainkt.training.callbacks.reseed import ReseedEachBatch
 from gainkt.training.loggers import build_loggers, close_loggers, number_runs
 from gainkt.training.module import GainKTModule
+from gainkt.training.optimizers import chosen
 from gainkt.training.page import run_page, write_page
 from gainkt.training.processes import SETTINGS, follows, num_processes, part_ways, require_strategy, strategy_of
 from gainkt.training.settings import check_groups, check_settings
@@ -151,6 +153,8 @@ def _train(cfg: DictConfig, directory: RunDirectory, resumes: bool, overrides: S
     loggers = build_loggers(cfg)
     trainer = _build_trainer(cfg, schedule, directory, loggers)
     log.info("training %s on %s", cfg.name, datamodule.protocol)
+    if (told := chosen(module, cfg.optimizer)) is not None:
+        log.info("optimizer: %s", told)
     status = "failed"
     try:
         if not _has_stopped(saved):
@@ -163,6 +167,7 @@ def _train(cfg: DictConfig, directory: RunDirectory, resumes: bool, overrides: S
         table.write()  # what is on disk may be damaged where a finished run is resumed
         device = trainer.strategy.root_device
         scored = score_phases(run, datamodule, device, means=cfg.trajectories.write)
+        scored.results.update({} if told is None else {"optimizer": told})
         _record(scored.results, directory, loggers)
         card, reports = None, Reports(directory)
         if cfg.trajectories.write:
@@ -287,18 +292,10 @@ def _config_of(cfg: DictConfig, overrides: Sequence[str]) -> tuple[DictConfig, b
         saved.dataset.path = str(Path(moved).expanduser().resolve())
     for key in {override.partition("=")[0].lstrip("+") for override in overrides} & set(SETTINGS):
         OmegaConf.update(saved, key, OmegaConf.select(cfg, key), force_add=True)
-    _log_here(saved, directory.path)
+    write_here(saved, directory.path, str(directory.config), trust)
     _put_secrets(saved, cfg, directory.config)
     saved.run.dir, saved.run.resume = str(directory.path), None if restarts else cfg.run.resume
     return saved, not restarts, restarts
-
-
-def _log_here(saved: DictConfig, folder: Path) -> None:
-    """Let loggers of a run that is resumed write into its folder, wherever it was moved."""
-    for node in (saved.get("logger") or {}).values():
-        if node is not None and node.get("save_dir"):
-            was, home = Path(node.save_dir), Path(saved.run.dir)
-            node.save_dir = str(folder / was.relative_to(home)) if was.is_relative_to(home) else str(folder)
 
 
 def _put_secrets(saved: DictConfig, cfg: DictConfig, file: Path) -> None:
@@ -372,6 +369,7 @@ def _build_trainer(
         logging.getLogger(name).setLevel(logging.WARNING)
     return build(
         cfg.trainer,
+        default_root_dir=directory.path,  # where a profiler that is named by a word writes
         strategy=strategy_of(cfg.trainer),
         callbacks=callbacks,
         logger=loggers or False,
