@@ -196,6 +196,7 @@ class Stage:
         self.draw, self.place = random.Random(seed), place
         self.known: dict[str, tuple[Path, dict[str, Any], float]] = {}
         self.told: dict[str, str] = {}
+        self.configs: dict[str, DictConfig] = {}
         register_resolvers()
         names = sorted(path.stem for path in Path(conf_dir(), "experiment").glob("*.yaml"))
         self.experiments = [name for name in names if not name.startswith(("sweep_", "seeds_"))]
@@ -214,6 +215,13 @@ class Stage:
     def config(self, experiment: str, run: Path) -> DictConfig:
         """The config of a small run of an experiment."""
         return composed("train", f"experiment={experiment}", *TINY, f"run.dir={run}", f"run.root={self.place}")
+
+    def composed_once(self, experiment: str) -> DictConfig:
+        """The config of a run of one epoch, which forks may change."""
+        if experiment not in self.configs:
+            own = (*TINY, "trainer.max_epochs=1", f"run.root={self.place}", f"run.dir={self.place}")
+            self.configs[experiment] = composed("train", f"experiment={experiment}", *own)
+        return self.configs[experiment]
 
     def start(self, experiment: str, run: Path) -> Callable[[], Any]:
         """What trains it."""
@@ -563,15 +571,15 @@ class Settings(Attack):
     def trial(self) -> tuple[str, str]:
         """Set and train."""
         run, experiment = self.fresh() / "run", self.draw.choice(self.stage.experiments)
-        own = (f"experiment={experiment}", *TINY, "trainer.max_epochs=1", f"run.root={self.place}", f"run.dir={run}")
-        keys = [key for key in settings_of(composed("train", *own)) if not key.startswith(self.left_alone)]
+        cfg = self.stage.composed_once(experiment)
+        keys = [key for key in settings_of(cfg) if not key.startswith(self.left_alone)]
         key, text = self.draw.choice(keys), self.draw.choice(VALUES)
         value = text
         with suppress(yaml.YAMLError):  # what is no YAML stays text
             value = text if "$" in text else yaml.safe_load(text)
 
         def work() -> None:
-            cfg = composed("train", *own)
+            cfg.run.dir = str(run)  # of this process's copy
             OmegaConf.update(cfg, key, value)
             train(cfg)
 

@@ -2,9 +2,9 @@
 
 For each size a log in the shape of EdNet is written, and then, in a fresh process, opened from disk and split; a model
 trains on some batches, as many at each size; 1 % of the students validate, 1 % are scored and judged, as at the end of
-every run; and the model is saved as a bundle. In the end the batches of training are gathered once more, alone. What
-each phase costs is told: seconds, interactions a second, and the peak of memory while it lasts, all (with pages of the
-log's file, which the system may drop at will) and own.
+every run; the model is saved as a bundle; and the batches of training are gathered once more, alone. What each phase
+costs is told: seconds, interactions a second, and the peak of memory while it lasts, all (with pages of the log's file,
+which the system may drop at will) and own. In the end a model of each log trains on a batch in turn: the speed by size.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ from ednet import INTERACTIONS, STUDENTS, write_log
 from gainkt.data.datamodule import PARTS
 from gainkt.overrides import compose_train
 from gainkt.runs import trained
+from gainkt.runs.folder import build_datamodule
 from gainkt.training import train as room
+from trainee import Trainee
 
 PHASES = {
     "_prepare": "open, split, build",
@@ -118,12 +120,16 @@ def write(folder: Path, interactions: int) -> dict[str, dict[str, float]]:
     return meter.phases
 
 
+def settings_of(folder: Path, more: Sequence[str]) -> list[str]:
+    """Settings of a run on the log in a folder."""
+    return ["experiment=v4_belief", "dataset=log", f"dataset.path={folder / 'log'}", *SPLIT, *more]
+
+
 def run(folder: Path, batches: int, more: Sequence[str]) -> dict[str, dict[str, float]]:
     """Train, score, judge and save, from the log in the folder."""
-    meter = Meter()
-    settings = ["experiment=v4_belief", "dataset=log", f"dataset.path={folder / 'log'}", *SPLIT]
+    meter, settings = Meter(), settings_of(folder, more)
     settings += ["trainer.accelerator=cpu", "trainer.max_epochs=1", f"+trainer.limit_train_batches={batches}"]
-    settings += ["+trainer.limit_val_batches=10", f"run.dir={folder / 'run'}", *more]
+    settings += ["+trainer.limit_val_batches=10", f"run.dir={folder / 'run'}"]
     with ExitStack() as watched:
         for function, name in PHASES.items():
             place = trained if function == "load" else room
@@ -145,6 +151,24 @@ def run(folder: Path, batches: int, more: Sequence[str]) -> dict[str, dict[str, 
     for name in {"tables", "scorecard", "pictures"} & phases.keys():
         phases[name]["interactions"] = steps["test"]
     return phases
+
+
+def turns(folders: dict[int, Path], batches: int, more: Sequence[str]) -> dict[int, float]:
+    """Training interactions a CPU second by size of log, a batch of each in turn, so that all meet the same machine."""
+    trainees, loaders, seconds, steps = {}, {}, dict.fromkeys(folders, 0.0), dict.fromkeys(folders, 0)
+    for size, folder in folders.items():
+        cfg = compose_train(settings_of(folder, more))
+        data = build_datamodule(cfg.dataset)
+        data.setup()
+        trainees[size], loaders[size] = Trainee(cfg, data), iter(data.train_dataloader())
+        trainees[size].step(next(loaders[size]))
+    for _, size in itertools.product(range(batches), folders):
+        begun = time.process_time()
+        batch = next(loaders[size])
+        trainees[size].step(batch)
+        seconds[size] += time.process_time() - begun
+        steps[size] += int(batch.valid_BT.sum())
+    return {size: round(steps[size] / seconds[size]) for size in folders}
 
 
 def show(records: dict[int, dict[str, dict[str, float]]]) -> None:
@@ -170,26 +194,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--batches", type=int, default=200, help="batches of training")
     parser.add_argument("--json", type=Path, help="where the figures go, too")
     parser.add_argument("--set", nargs="*", default=[], help="further settings of the runs")
-    parser.add_argument("--here", choices=("write", "run"), help=argparse.SUPPRESS)
+    parser.add_argument("--here", choices=("write", "run", "turns"), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.here:
-        folder, size = options.folder, options.interactions[0]
-        phases = write(folder, size) if options.here == "write" else run(folder, options.batches, options.set)
-        print(json.dumps(phases))
+        folders = {size: options.folder / str(size) for size in options.interactions}
+        size, folder = next(iter(folders.items()))
+        more = (options.batches, options.set)
+        done = {"write": lambda: write(folder, size), "run": lambda: run(folder, *more)}
+        print(json.dumps(done.get(options.here, lambda: turns(folders, *more))()))
         return 0
-    records: dict[int, dict[str, dict[str, float]]] = {}
-    for size in options.interactions:
-        records[size] = {}
-        with tempfile.TemporaryDirectory() as folder:
-            for part in ("write", "run"):
-                command = [sys.executable, __file__, f"--here={part}", f"--folder={folder}", f"--interactions={size}"]
-                command += [f"--batches={options.batches}", "--set", *options.set]
-                done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-                records[size] |= json.loads(done.stdout.splitlines()[-1])
+    with tempfile.TemporaryDirectory() as folder:
+
+        def ask(part: str, *sizes: int) -> Any:
+            """What a process of its own has measured."""
+            command = [sys.executable, __file__, f"--here={part}", f"--folder={folder}", f"--batches={options.batches}"]
+            command += ["--interactions", *map(str, sizes), "--set", *options.set]
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+            return json.loads(done.stdout.splitlines()[-1])
+
+        records = {size: ask("write", size) | ask("run", size) for size in options.interactions}
+        rates = ask("turns", *options.interactions)
     show(records)
+    print("training, a batch of each log in turn, interactions a CPU second:", rates)
     if options.json:
-        options.json.write_text(json.dumps(records, indent=1) + "\n")
+        options.json.write_text(json.dumps({"phases": records, "in turn": rates}, indent=1) + "\n")
     return 0
 
 

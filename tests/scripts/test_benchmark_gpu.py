@@ -17,7 +17,8 @@ def test_it_runs_to_its_end_on_a_cpu(tmp_path: Path) -> None:
     done = run_script(SCRIPT, "--tiny", "--json", tmp_path / "gpu.json")
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "gpu.json").read_text())
-    assert len(found["speed"]) == 4
+    assert [record["precision"] for record in found["speed"]] == ["fp32", "fp32", "fp32", "bf16", "fp32", "bf16"]
+    assert found["waits"] == {"not measured": "no GPU"}
     assert all("not measured" in record or record["interactions_a_second"] > 0 for record in found["speed"])
     assert found["best_epoch"]["seconds"] > 0
     assert found["large"]["epoch_seconds"] >= 0

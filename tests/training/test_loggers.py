@@ -1,5 +1,6 @@
 """A logger that cannot be opened ends in one line; those opened before it are closed."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -99,15 +100,18 @@ def test_a_resumed_wandb_run_goes_on_in_its_own(config: Config, monkeypatch: pyt
 
     def init(**settings: object) -> Run:
         asked.append((str(settings["id"]), str(settings["resume"])))
+        assert os.environ["WANDB_MODE"] == "dryrun", "W&B's word for offline"
         return Run()
 
     import wandb
 
     monkeypatch.setattr(wandb, "init", init)
     monkeypatch.setattr(wandb, "run", None)
+    monkeypatch.delenv("WANDB_MODE", raising=False)
     small = ("trajectories.write=false", "gradient_every=0", "trainer.max_epochs=1")
     run = train(config("v1_per_skill", "logger=wandb", "logger.wandb.offline=true", *small)).run
     assert run.config.logger.wandb.id
+    monkeypatch.delenv("WANDB_MODE")
     train(config("v1_per_skill", f"run.resume={run.directory.path}"))
     train(config("v1_per_skill", "logger=wandb", "logger.wandb.offline=true", *small))
     assert asked[0] == asked[1] == (run.config.logger.wandb.id, "allow")
