@@ -32,6 +32,7 @@ from gainkt.evaluation.schema import PREDICTIONS, SKILLS, TRAJECTORIES
 from gainkt.files import replacing
 from gainkt.runs.folder import build_model
 from gainkt.runs.recorder import as_table, record
+from gainkt.runs.sample import CELLS
 
 ROOT = Path(__file__).resolve().parents[1]
 SHORT = ("experiment=v4_belief", "trainer.accelerator=cpu", "gradient_every=0", "trainer.max_epochs=1")
@@ -172,21 +173,22 @@ def skills(options: argparse.Namespace) -> None:
     """Measure the pass over a part, all tables included, by number of skills at equal interactions."""
     with initialize_config_dir(conf_dir(), version_base="1.3"):
         for k in options.skills:
-            cfg = compose("train", ["experiment=v4_belief", f"model/receivers={options.receivers}"])
+            chosen = [f"model/receivers={options.receivers}", f"model/gain_head={options.head}"]
+            cfg = compose("train", ["experiment=v4_belief", *chosen])
             module = KTDataModule(read=lambda k=k: made_log(options.steps, k), split=AllStudents())
             module.setup()
             model = build_model(cfg.model, module.sizes)
             begun, used = time.perf_counter(), time.process_time()
             with tempfile.TemporaryDirectory() as folder:
-                record(model, module, "test", Path(folder))
+                record(model, module, "test", Path(folder), cells=options.cells or None)
                 size = sum(path.stat().st_size for path in Path(folder).iterdir()) / 1e6
             seconds, cpu = time.perf_counter() - begun, time.process_time() - used
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             print(f"K={k}: {seconds:.1f} s, {cpu:.1f} CPU s, peak {peak:.0f} MiB, tables {size:.1f} MB", flush=True)
 
 
-def made_log(num_steps: int, num_skills: int, length: int = 100) -> InteractionLog:
-    """Students of 100 steps on 10 skills each, drawn from all."""
+def made_log(num_steps: int, num_skills: int, length: int = 100, num_items: int = 0) -> InteractionLog:
+    """Students of 100 steps on 10 skills each, drawn from all, as each step's item is."""
     draw, students = np.random.default_rng(0), num_steps // length
     own = draw.integers(num_skills, size=(students, 10))
     return InteractionLog(
@@ -195,10 +197,10 @@ def made_log(num_steps: int, num_skills: int, length: int = 100) -> InteractionL
         responses=(draw.random(num_steps) < 0.7).astype(np.uint8),
         skill_offsets=np.arange(num_steps + 1),
         skills=np.take_along_axis(own, draw.integers(10, size=(students, length)), 1).ravel().astype(np.int32),
-        items=np.full(num_steps, -1, dtype=np.int32),
+        items=(draw.integers(num_items, size=num_steps) if num_items else np.full(num_steps, -1)).astype(np.int32),
         students=np.arange(students).astype(np.str_),
         skill_names=np.arange(num_skills).astype(np.str_),
-        item_names=np.empty(0, dtype=np.str_),
+        item_names=np.arange(num_items).astype(np.str_),
         folds=np.full(students, -2, dtype=np.int16),
     )
 
@@ -219,6 +221,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     wide.add_argument("--skills", type=int, nargs="+", default=[200, 2_000, 20_000])
     wide.add_argument("--steps", type=int, default=20_000)
     wide.add_argument("--receivers", default="all")
+    wide.add_argument("--head", default="own_topics")
+    wide.add_argument("--cells", type=int, default=CELLS, help="trajectories.cells; 0: every step")
     options = parser.parse_args(argv)
     {"run": run, "scorecard": judge, "skills": skills}[options.command](options)
 

@@ -1,6 +1,7 @@
 """Training on a GPU, in at most 8 minutes: `python scripts/benchmark_gpu.py --json gpu.json --data <folder>`.
 
-Three parts, each within what is left of `--seconds`: interactions a second by width, stream, precision and batch size;
+Four parts, each within what is left of `--seconds`: interactions a second by width, stream, precision and batch size;
+how often a training step waits for the GPU;
 v4_belief on ASSISTments 2015 (`--data`, as pyKT preprocesses it) to its best epoch; and a log in the shape of EdNet
 (784,000 students, 131 million interactions, 188 skills, 13,169 items): written, opened, trained on for a minute, an
 epoch extrapolated. What was not reached, or cannot be measured, is said in the table. `--tiny` takes small sizes, and
@@ -10,28 +11,33 @@ runs to its end on a CPU.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import resource
 import sys
 import tempfile
 import time
+import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
 from rich.console import Console
 from rich.table import Table
 
+from ednet import write_log
 from gainkt.config import conf_dir
+from gainkt.data.batch import Batch
 from gainkt.data.datamodule import KTDataModule
-from gainkt.data.log import InteractionLog, offsets_of
 from gainkt.data.readers import read_log
 from gainkt.data.splits import SeededFolds
+from gainkt.model import Carrier
 from gainkt.train import train
+from gainkt.training.module import GainKTModule
 from trainee import Trainee
 
 Record = dict[str, Any]
@@ -43,38 +49,18 @@ DEVICE = torch.device("cuda" if CUDA else "cpu")
 class Sizes:
     """What is measured."""
 
-    widths: tuple[int, ...] = (64, 128, 256)
-    tokens: tuple[int, ...] = (16_384, 131_072)
-    cell_seconds: float = 4.0
-    speed_interactions: int = 4_000_000
+    widths: tuple[int, ...] = (128, 64, 256)
+    tokens: tuple[int, ...] = (16_384, 131_072, 524_288)
+    cell_seconds: float = 2.0
+    warm_batches: int = 15
+    speed_interactions: int = 8_000_000
     students: int = 784_000
     interactions: int = 131_000_000
     train_seconds: float = 60.0
 
 
-TINY = Sizes((16,), (512,), 0.2, 20_000, 200, 20_000, 1.0)
+TINY = Sizes((16,), (512,), 0.2, 3, 20_000, 200, 20_000, 1.0)
 SMALL = ("model.size.num_blocks=1", "trainer.max_epochs=1", "dataset.read.num_students=60")
-
-
-def write_log(folder: Path, students: int, interactions: int, skills: int = 188, items: int = 13_169) -> None:
-    """Write a log whose students' lengths are spread as EdNet's (log-normal), each item on one skill."""
-    draw = np.random.default_rng(0)
-    lengths = np.exp(draw.normal(0.0, 1.3, students))
-    lengths = np.maximum(2, (lengths * interactions / lengths.sum()).astype(np.int64))
-    total = int(lengths.sum())
-    item = draw.integers(items, size=total, dtype=np.int32)
-    InteractionLog(
-        name="EdNet-shaped",
-        offsets=offsets_of(lengths),
-        responses=(draw.random(total, dtype=np.float32) < 0.66).astype(np.uint8),
-        skill_offsets=np.arange(total + 1, dtype=np.int64),
-        skills=(item % skills).astype(np.int32),
-        items=item,
-        students=np.arange(students).astype(np.str_),
-        skill_names=np.arange(skills).astype(np.str_),
-        item_names=np.arange(items).astype(np.str_),
-        folds=np.full(students, -2, dtype=np.int16),
-    ).save(folder)
 
 
 def opened(folder: Path, tokens: int) -> KTDataModule:
@@ -83,18 +69,26 @@ def opened(folder: Path, tokens: int) -> KTDataModule:
     return KTDataModule(read=read_log, path=str(folder), split=split, tokens_per_batch=tokens)
 
 
-def train_for(module: KTDataModule, seconds: float, precision: str, *settings: str) -> Record:
-    """Train for some seconds after five batches: interactions a second, batches, peak of the device's memory."""
+def train_for(
+    module: KTDataModule,
+    seconds: float,
+    *settings: str,
+    precision: str = "fp32",
+    kept_on: torch.device = DEVICE,
+    warm: int,
+) -> Record:
+    """Train for some seconds after some batches: interactions a second, batches, peak of the device's memory."""
     with initialize_config_dir(conf_dir(), version_base="1.3"):
         cfg = compose("train", ["experiment=v4_belief", *settings])
     trainee = Trainee(cfg, module, DEVICE)
     if CUDA:
         torch.cuda.reset_peak_memory_stats()
     counted, batches, begun, end = torch.zeros((), dtype=torch.long, device=DEVICE), 0, 0.0, float("inf")
-    loader = module.loader("train", shuffle=True)
+    loader = module.loader("train", shuffle=True, device=kept_on)
     while True:  # as many epochs as it takes
+        trainee.carrier = Carrier()
         for batch in loader:
-            if batches == 5:
+            if batches == warm:
                 _wait()
                 counted.zero_()
                 begun = time.perf_counter()
@@ -109,7 +103,7 @@ def train_for(module: KTDataModule, seconds: float, precision: str, *settings: s
                 peak = torch.cuda.max_memory_allocated() / 2**20 if CUDA else None
                 return {
                     "interactions_a_second": round(rate),
-                    "batches": batches - 5,
+                    "batches": batches - warm,
                     "device_mib": peak and round(peak),
                 }
 
@@ -119,27 +113,68 @@ def _wait() -> None:
         torch.cuda.synchronize()
 
 
+def cases(sizes: Sizes) -> list[Record]:
+    """Every width, stream and batch size in float32, the largest in bfloat16; a log on the host, and fused Adam."""
+    grid = itertools.product(sizes.widths, sizes.tokens, ("lstm", "attention"), ("fp32", "bf16"))
+    found = [
+        {"width": width, "stream": stream, "precision": precision, "tokens": tokens}
+        for width, tokens, stream, precision in grid
+        if precision == "fp32" or tokens == sizes.tokens[-1]
+    ]
+    other: list[Record] = [{"log": "on the host"}, {"adam": "fused"}]
+    return [{**found[0], "tokens": tokens, **way} for way in other for tokens in sizes.tokens] + found
+
+
 def speed(sizes: Sizes, folder: Path, left: Callable[[], float]) -> list[Record]:
-    """Interactions a second at every width, stream, precision and batch size."""
+    """Interactions a second in every case."""
     write_log(folder, max(sizes.speed_interactions // 167, 10), sizes.speed_interactions)
     records = []
-    for tokens in sizes.tokens:
-        module = opened(folder, tokens)
-        module.setup()
-        for width in sizes.widths:
-            for stream in ("lstm", "attention"):
-                for precision in ("fp32", "bf16"):
-                    case = {"width": width, "stream": stream, "precision": precision, "tokens": tokens}
-                    chosen = [f"model/encoder1={stream}", f"model/encoder2={stream}", f"model.size.d_model={width}"]
-                    chosen += ["model.size.num_heads=4", f"model.size.d_ff={width}"] if stream == "attention" else []
-                    if left() < 4 * sizes.cell_seconds:
-                        records.append({**case, "not measured": "no time left"})
-                        continue
-                    try:
-                        records.append({**case, **train_for(module, sizes.cell_seconds, precision, *chosen)})
-                    except (RuntimeError, ValueError) as error:  # out of memory, or no bf16 LSTM on a CPU
-                        records.append({**case, "not measured": str(error).splitlines()[0][:80]})
+    for case in cases(sizes):
+        stream, width = case["stream"], case["width"]
+        chosen = [f"model/encoder1={stream}", f"model/encoder2={stream}", f"model.size.d_model={width}"]
+        chosen += ["optimizer.fused=true"] if "adam" in case else []
+        chosen += ["model.size.num_heads=4", f"model.size.d_ff={width}"] if stream == "attention" else []
+        if left() < 3 * sizes.cell_seconds:
+            records.append({**case, "not measured": "no time left"})
+            continue
+        module = opened(folder, case["tokens"])
+        kept: Record = {"precision": case["precision"], "kept_on": torch.device("cpu") if "log" in case else DEVICE}
+        try:
+            found = train_for(module, sizes.cell_seconds, *chosen, **kept, warm=sizes.warm_batches)
+            records.append({**case, **found})
+        except (RuntimeError, ValueError) as error:  # out of memory, or no bf16 LSTM on a CPU
+            records.append({**case, "not measured": str(error).splitlines()[0][:80]})
     return records
+
+
+def waits(folder: Path) -> Record:
+    """How often the host waits for the GPU in the training steps of a run, and where; the first is left out."""
+    if not CUDA:
+        return {"not measured": "no GPU"}
+    steps = 0
+
+    def before(module: GainKTModule, batch: Batch, batch_idx: int) -> None:
+        nonlocal steps
+        steps += batch_idx > 0
+        torch.cuda.set_sync_debug_mode("warn" if batch_idx else "default")
+
+    watched = {
+        "on_train_batch_start": before,
+        "on_train_batch_end": lambda *_: torch.cuda.set_sync_debug_mode("default"),
+    }
+    for name, hook in watched.items():
+        setattr(GainKTModule, name, hook)
+    chosen = ["experiment=v4_belief", "dataset=simulated", "trainer.accelerator=gpu", "trainer.max_epochs=1"]
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        cfg = compose("train", [*chosen, "trajectories.write=false", "gradient_every=0"])
+    cfg.run.dir = str(folder)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        train(cfg)
+    for name in watched:
+        delattr(GainKTModule, name)
+    found = [f"{'/'.join(Path(w.filename).parts[-2:])}:{w.lineno}" for w in caught if "synchronizing" in str(w.message)]
+    return {"steps": steps, "waits": len(found), "where": dict(Counter(found).most_common(6))}
 
 
 def best_epoch(data: Path | None, folder: Path, tiny: bool) -> Record:
@@ -171,7 +206,7 @@ def large(sizes: Sizes, folder: Path, left: Callable[[], float]) -> Record:
     seconds = min(sizes.train_seconds, left() - 5)
     if seconds < 1:
         return record | {"not measured": "no time left to train"}
-    record |= train_for(module, seconds, "fp32", "model.size.d_model=128")
+    record |= train_for(module, seconds, "model.size.d_model=128", warm=sizes.warm_batches)
     steps = int(module.log_.lengths[module.students("train")].sum())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return record | {"epoch_seconds": round(steps / record["interactions_a_second"]), "host_mib": round(peak)}
@@ -196,7 +231,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     with tempfile.TemporaryDirectory() as temporary:
         parts: dict[str, Callable[[Path], Any]] = {
-            "speed": lambda folder: speed(sizes, folder, lambda: left(0.4)),
+            "speed": lambda folder: speed(sizes, folder, lambda: left(0.45)),
+            "waits": waits,
             "best_epoch": lambda folder: best_epoch(options.data, folder, options.tiny),
             "large": lambda folder: large(sizes, folder, left),
         }

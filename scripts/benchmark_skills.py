@@ -1,19 +1,22 @@
-"""Training by number of skills at equal interactions: `python scripts/benchmark_skills.py --skills 200 20000`.
+"""Training by number of skills, and of items, at equal interactions: `python scripts/benchmark_skills.py --skills 200`.
 
-Each number of skills has a process of its own. Students of 100 steps practise 10 skills each, drawn from all K. A few
-batches after the first ten are timed; an epoch is extrapolated from them. Memory is the peak of the process.
+Each number has a process of its own. Students of 100 steps practise 10 skills each, drawn from all K, on items drawn
+from all. A few batches after the first ten are timed; the median stands for an epoch's. Memory is the process's peak.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import resource
+import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
 
@@ -26,30 +29,34 @@ from trainee import Trainee
 WARM = 10
 
 
-def measure(num_skills: int, head: str, steps: int, tokens: int, batches: int, fused: bool) -> dict[str, float | str]:
+def measure(options: argparse.Namespace) -> dict[str, float | str]:
     """Train on some batches of a log; seconds a batch and for an epoch, and the peak of memory."""
+    (num_skills,), (head,), (num_items,), batches = options.skills, options.heads, options.items, options.batches
+    chosen = [f"experiment={options.experiment}", f"model/gain_head={head}", f"optimizer.fused={options.fused}"]
     with initialize_config_dir(conf_dir(), version_base="1.3"):
-        cfg = compose("train", ["experiment=v4_belief", f"model/gain_head={head}", f"optimizer.fused={fused}"])
-    module = KTDataModule(read=lambda: made_log(steps, num_skills), split=AllStudents(), tokens_per_batch=tokens)
+        cfg = compose("train", chosen)
+    log = made_log(options.steps, num_skills, num_items=num_items)
+    module = KTDataModule(read=lambda: log, split=AllStudents(), tokens_per_batch=options.tokens)
     module.setup()
+    module.trained_item = np.arange(num_items)
     trainee = Trainee(cfg, module)
     loader = module.loader("test", shuffle=True)
     if len(loader) < WARM + batches:
-        raise SystemExit(f"--steps {steps}: {len(loader)} batches, {WARM} to warm up and {batches} to time are asked")
-    begun = (0.0, 0.0)
-    for number, batch in enumerate(loader):
-        if number == WARM:
-            begun = time.perf_counter(), time.process_time()
-        if number == WARM + batches:
-            break
+        asked = f"{WARM} to warm up and {batches} to time"
+        raise SystemExit(f"--steps {options.steps}: {len(loader)} batches, {asked} are asked")
+    taken = []
+    for batch in itertools.islice(loader, WARM + batches):
+        begun = time.perf_counter(), time.process_time()
         trainee.step(batch)
-    wall, cpu = time.perf_counter() - begun[0], time.process_time() - begun[1]
+        taken.append((time.perf_counter() - begun[0], time.process_time() - begun[1]))
+    wall, cpu = (statistics.median(times) for times in zip(*taken[WARM:], strict=True))
     return {
         "head": head,
         "skills": num_skills,
-        "seconds_a_batch": round(wall / batches, 4),
-        "cpu_seconds_a_batch": round(cpu / batches, 4),
-        "cpu_seconds_an_epoch": round(cpu / batches * len(loader)),
+        "items": num_items,
+        "seconds_a_batch": round(wall, 4),
+        "cpu_seconds_a_batch": round(cpu, 4),
+        "cpu_seconds_an_epoch": round(cpu * len(loader)),
         "parameters": sum(p.numel() for p in trainee.model.parameters()),
         "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
@@ -59,24 +66,25 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--skills", type=int, nargs="+", default=[200, 2_000, 20_000])
+    parser.add_argument("--items", type=int, nargs="+", default=[0])
+    parser.add_argument("--experiment", default="v4_belief")
     parser.add_argument("--heads", nargs="+", default=["own_topics", "own_transfer"])
     parser.add_argument("--steps", type=int, default=1_000_000)
     parser.add_argument("--tokens", type=int, default=4096)
     parser.add_argument("--batches", type=int, default=30)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--fused", action="store_true", help="Adam that looks at each parameter once")
-    parser.add_argument("--here", action="store_true", help="in this process, of one head and number of skills")
+    parser.add_argument("--fused", default="auto", choices=["auto", "true", "false"], help="optimizer.fused")
+    parser.add_argument("--here", action="store_true", help="in this process, of one head and number")
     options = parser.parse_args(argv)
     torch.set_num_threads(options.threads)
     if options.here:
-        given = (options.skills[0], options.heads[0], options.steps, options.tokens, options.batches, options.fused)
-        print(json.dumps(measure(*given)), flush=True)
+        print(json.dumps(measure(options)), flush=True)
         return
-    shared = [f"--{name}={getattr(options, name)}" for name in ("steps", "tokens", "batches", "threads")]
-    shared += ["--fused"] * options.fused
-    for head in options.heads:
-        for k in options.skills:
-            subprocess.run([sys.executable, __file__, "--here", f"--skills={k}", f"--heads={head}", *shared])
+    names = ("steps", "tokens", "batches", "threads", "experiment", "fused")
+    shared = [f"--{name}={getattr(options, name)}" for name in names]
+    for head, k, items in itertools.product(options.heads, options.skills, options.items):
+        one = [f"--skills={k}", f"--heads={head}", f"--items={items}"]
+        subprocess.run([sys.executable, __file__, "--here", *one, *shared])
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ from gainkt.config import build
 from gainkt.data.batch import Batch
 from gainkt.data.datamodule import KTDataModule
 from gainkt.losses.loss import Loss
-from gainkt.model import Output
+from gainkt.model import Carrier, Output
 from gainkt.runs.folder import build_model
+from gainkt.training.optimizers import clip_gradients
 
 
 def total_of(output: Output, batch: Batch, loss: Loss) -> Tensor:
@@ -24,7 +25,7 @@ def descend(total: Tensor, optimizer: torch.optim.Optimizer, clip: float) -> Non
     """Change the parameters: backward, clip, update."""
     optimizer.zero_grad()
     total.backward()
-    torch.nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], clip)
+    clip_gradients([p for group in optimizer.param_groups for p in group["params"]], clip)
     optimizer.step()
 
 
@@ -39,10 +40,13 @@ class Trainee:
         parts = torch.nn.ModuleDict(dict(self.model.named_children()))
         self.optimizer = build(cfg.optimizer)(parts, 1000)["optimizer"]
         self.clip = cfg.trainer.gradient_clip_val
+        self.carrier = Carrier()
         self.every_skill = self.loss.needs_every_skill(self.loss.weights, self.model.knows_others) or None
 
     def step(self, batch: Batch, *, half: bool = False) -> None:
-        """Train on a batch that is on the device; in bfloat16 where `half`."""
+        """Train on a batch that is on the device, after the earlier windows of its students; bfloat16 where `half`."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
-            total = total_of(self.model(batch, every_skill=self.every_skill), batch, self.loss)
+            output = self.model(batch, self.carrier.before(batch), every_skill=self.every_skill)
+            total = total_of(output, batch, self.loss)
+        self.carrier.after(batch, output)
         descend(total, self.optimizer, self.clip)

@@ -1,11 +1,15 @@
 """What the datamodule tells of its data."""
 
+import tracemalloc
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pytest
 
 from conftest import random_log
 from gainkt.data.datamodule import KTDataModule
+from gainkt.data.log import InteractionLog, offsets_of
 from gainkt.data.splits import SeededFolds
 
 
@@ -35,3 +39,31 @@ def test_a_skill_never_met_has_the_mean_rate() -> None:
     log = replace(log, skill_names=np.append(log.skill_names, "unmet"))
     module = KTDataModule(read=lambda: log, split=SeededFolds(seed=0))
     assert module.skill_rates()[7] == log.responses[log.steps_of(module.students("train"))].mean()
+
+
+def test_a_large_log_is_split_and_counted_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gainkt.data.log.PIECE", 1 << 12)
+    draw, students, steps = np.random.default_rng(0), 1 << 10, 1 << 18
+    log = InteractionLog(
+        name="large",
+        offsets=offsets_of(np.full(students, steps // students)),
+        responses=draw.integers(2, size=steps, dtype=np.uint8),
+        skill_offsets=np.arange(steps + 1),
+        skills=draw.integers(7, size=steps, dtype=np.int32),
+        items=draw.integers(9, size=steps, dtype=np.int32),
+        students=np.arange(students).astype(np.str_),
+        skill_names=np.arange(7).astype(np.str_),
+        item_names=np.arange(10).astype(np.str_),
+        folds=np.full(students, -2, dtype=np.int16),
+    )
+    mapped = InteractionLog.open(log.save(tmp_path / "log"))
+    module = KTDataModule(read=lambda: mapped, split=SeededFolds(seed=0))
+    tracemalloc.start()
+    module.setup()
+    rates, peak = module.skill_rates(), tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * steps, f"{peak / steps:.1f} bytes a step"
+    assert module.trained_item.tolist() == [*range(9), -1]
+    train = log.select(module.students("train"))
+    right = np.bincount(train.skills, weights=train.responses)
+    assert np.array_equal(rates, (right + 2 * train.responses.mean()) / (np.bincount(train.skills) + 2))

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,16 @@ def test_values_out_of_range_are_an_error(
     assert "\n" not in str(caught.value)
     with pytest.raises(DataError, match=expected):
         KTDataModule(read=lambda: wrong, split=AllStudents()).setup()
+
+
+@pytest.mark.parametrize("place", [1, 2, 3, 4])
+def test_steps_are_looked_at_across_pieces(place: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(integrity, "_pieces", partial(integrity._pieces, size=2))
+    log = random_log()
+    wrong = changed(log, "skill_offsets", place, log.skill_offsets[place - 1])
+    with pytest.raises(DataError, match=rf"1 of {log.num_steps} .*the first at step {place - 1};"):
+        wrong.check()
+    log.check()
 
 
 def test_a_log_is_read_through_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

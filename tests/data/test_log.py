@@ -104,6 +104,16 @@ def test_steps_of():
     assert log.steps_of(np.array([], dtype=np.int64)).tolist() == []
 
 
+def test_some_students_at_a_time_have_about_a_piece_of_steps(monkeypatch):
+    log, students = make_log(), np.array([2, 0, 1])
+    monkeypatch.setattr("gainkt.data.log.PIECE", 4)
+    groups = log.some_at_a_time(students)
+    assert np.concatenate(groups).tolist() == students.tolist()
+    assert len(groups) > 1
+    assert max(int(log.lengths[some].sum()) for some in groups) <= 4 + log.lengths.max()
+    assert log.some_at_a_time(students[:0]) == []
+
+
 def test_max_slots_counts_skills_of_the_largest_step():
     log = make_log()
     assert log.max_slots == np.diff(log.skill_offsets).max()

@@ -35,6 +35,16 @@ def fresh_model(experiment: str, module: KTDataModule) -> GainKT:
     return untrained(module.sizes, f"experiment={experiment}")
 
 
+def test_a_pass_gives_free_memory_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[int] = []
+    monkeypatch.setattr("gainkt.runs.pass_._trim", lambda: given.append)
+    monkeypatch.setattr("gainkt.runs.pass_.TRIM_EVERY", 2)
+    module = data()
+    loader = module.loader("test")
+    predict(fresh_model("v4_belief", module), loader)
+    assert len(given) == len(loader) // 2 + 1 > 1
+
+
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_the_reported_gain_is_what_practice_sums(tmp_path: Path, experiment: str) -> None:
     module = data()

@@ -69,5 +69,5 @@ class Batch:
 
 def shift(x: Tensor, first: float | Tensor = 0.0) -> Tensor:
     """State before each step: y[:, 0] = first, y[:, t] = x[:, t-1]; shape [B, T, ...] as given."""
-    start = torch.as_tensor(first, dtype=x.dtype, device=x.device).expand_as(x[:, :1])
+    start = first.to(x).expand_as(x[:, :1]) if isinstance(first, Tensor) else torch.full_like(x[:, :1], first)
     return torch.cat([start, x[:, :-1]], dim=1)

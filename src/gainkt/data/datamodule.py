@@ -10,18 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from lightning import LightningDataModule
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from gainkt.data.batch import Batch
-from gainkt.data.loader import TokenBudgetSampler, WindowDataset, make_loader
+from gainkt.data.loader import FlatLog, TokenBudgetSampler, WindowDataset, make_loader
 from gainkt.data.log import InteractionLog, offsets_of
 from gainkt.data.splits import AllStudents, AutoSplit, SplitRule
 from gainkt.data.windows import Windows, cut_windows
 from gainkt.errors import ConfigError, DataError, nearest
 
 PARTS = ("train", "valid", "test")
+ON_CPU = 4096
+"""Cells of a batch on a CPU, which gains nothing from more."""
 PSEUDO_STEPS = 2
 """Responses at the mean rate that a skill's rate starts from."""
 
@@ -54,7 +57,7 @@ class KTDataModule(LightningDataModule):
         fold: int = 0,
         window_length: int = 1024,
         window_context: int = 256,
-        tokens_per_batch: int = 4096,
+        tokens_per_batch: int | str = 4096,
         carry_state: bool = True,
         seed: int = 0,
         unknown_skills: str = "fail",
@@ -69,25 +72,30 @@ class KTDataModule(LightningDataModule):
             window_length: longest piece of a history in steps, at least 2.
             window_context: steps that a later window of the same history repeats, unscored; read where nothing is
                 carried.
-            tokens_per_batch: cells of a batch, padding included; of several processes, of each one's share.
+            tokens_per_batch: cells of a batch, padding included; of several processes, of each one's share. `auto` is
+                for a training run, which puts a number in its place; else it is 4,096.
             carry_state: windows of a history go on from each other; else each starts anew.
             seed: of the order of batches.
             unknown_skills: steps on skills that a trained model does not know, when it is scored on this data: `fail`,
                 `skip` them, or `prior`: each is a skill of its own that starts as the mean of those known.
 
         Raises:
-            ConfigError: unknown_skills is none of these, or a path is missing or given to a reader of no file.
+            ConfigError: unknown_skills is none of these, tokens_per_batch a word, or a path is missing, or given to a
+                reader of no file.
         """
         super().__init__()
         self.read, self.rule, self.fold, self.seed = read, split, fold, seed
         self.path = None if path is None else Path(os.path.expandvars(path)).expanduser()
         self.window_length, self.window_context, self.carry_state = window_length, window_context, carry_state
-        self.tokens_per_batch = tokens_per_batch
+        if isinstance(tokens_per_batch, str) and tokens_per_batch != "auto":
+            raise ConfigError(f"dataset.tokens_per_batch={tokens_per_batch}: give a whole number of steps, or auto")
+        self.tokens_per_batch = ON_CPU if isinstance(tokens_per_batch, str) else tokens_per_batch
         if unknown_skills not in (choices := ("fail", "skip", "prior")):
             listed = nearest(str(unknown_skills), choices)
             raise ConfigError(f"dataset.unknown_skills={unknown_skills}: no such choice{listed}")
         self.unknown_skills = unknown_skills
         self._log: InteractionLog | None = None
+        self._kept: tuple[torch.device, FlatLog] | None = None
         try:
             inspect.signature(read).bind(*self._place)
         except TypeError as error:
@@ -102,8 +110,10 @@ class KTDataModule(LightningDataModule):
         log.check()
         self.split = self.rule.split(log, self.fold)
         self.trained_student = _rank_of(self.split.train, log.num_students)
-        seen = np.unique(log.items[log.steps_of(self.split.train)]) if log.num_items else np.empty(0, np.int64)
-        self.trained_item = _rank_of(seen, log.num_items)
+        seen = np.zeros(log.num_items, dtype=bool)
+        for some in log.some_at_a_time(self.split.train) if log.num_items else ():
+            seen[log.items[log.steps_of(some)]] = True
+        self.trained_item = _rank_of(np.flatnonzero(seen), log.num_items)
         self._log = log
 
     @property
@@ -135,11 +145,15 @@ class KTDataModule(LightningDataModule):
 
         rate[k] = (right[k] + 2 mean) / (steps[k] + 2): a rare skill is drawn to the mean, one never met has it.
         """
-        train = self.log_.select(self.split.train)
-        right = np.repeat(train.responses, np.diff(train.skill_offsets))
-        rights = np.bincount(train.skills, weights=right, minlength=train.num_skills)
-        steps = np.bincount(train.skills, minlength=train.num_skills)
-        return (rights + PSEUDO_STEPS * train.responses.mean()) / (steps + PSEUDO_STEPS)
+        log, answers = self.log_, np.zeros(2)  # right ones, all
+        rights, steps = np.zeros((2, log.num_skills))
+        for some in log.some_at_a_time(self.split.train):
+            train = log.select(some)
+            right = np.repeat(train.responses, np.diff(train.skill_offsets))
+            rights += np.bincount(train.skills, weights=right, minlength=log.num_skills)
+            steps += np.bincount(train.skills, minlength=log.num_skills)
+            answers += train.responses.sum(), train.num_steps
+        return (rights + PSEUDO_STEPS * (answers[0] / answers[1])) / (steps + PSEUDO_STEPS)
 
     @property
     def protocol(self) -> str:
@@ -181,13 +195,16 @@ class KTDataModule(LightningDataModule):
         students, carry = self.students(part), self.carry_state
         return cut_windows(self.log_, students, self.window_length, self.window_context, carry=carry)
 
-    def loader(self, part: str, *, shuffle: bool = False, shared: bool = False) -> DataLoader[Batch]:
+    def loader(
+        self, part: str, *, shuffle: bool = False, shared: bool = False, device: torch.device | None = None
+    ) -> DataLoader[Batch]:
         """Return batches over a part; in a fixed order, from long to short, unless shuffled.
 
         Args:
             part: train, valid or test.
             shuffle: draw the order of an epoch.
             shared: of several processes that train each takes its share of every batch, else all of it.
+            device: where batches are wanted, that of the trainer unless given; there the log is kept if there is room.
         """
         shuffle = shuffle and not getattr(self.trainer, "overfit_batches", 0)  # the same batch in every epoch
         windows = self.windows(part)
@@ -201,8 +218,16 @@ class KTDataModule(LightningDataModule):
             num_ranks=num_ranks,
             history=windows.student if self.carry_state else None,
         )
-        dataset = WindowDataset(self.log_, windows, self.trained_student, self.trained_item)
+        dataset = WindowDataset(self.log_, windows, self.trained_student, self.trained_item, self._flat(device))
         return make_loader(dataset, sampler)
+
+    def _flat(self, device: torch.device | None) -> FlatLog:
+        """The log where batches are gathered, the same for all parts."""
+        if device is None:
+            device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        if self._kept is None or self._kept[0] != device:
+            self._kept = device, FlatLog(self.log_, self.trained_item, FlatLog.home(self.log_, device))
+        return self._kept[1]
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return shuffled batches of the training students."""
@@ -251,7 +276,7 @@ class KTDataModule(LightningDataModule):
         log = replace(log, skills=number_of[log.skills], skill_names=np.array([*skill_names, *more]))
         if slots and not more:
             log = _without_unknown(log)
-        self._log, self.split = log, self.rule.split(log, self.fold)
+        self._log, self._kept, self.split = log, None, self.rule.split(log, self.fold)
         self.trained_item = _numbers(log.item_names, item_names).astype(np.int64)
         self.trained_student = np.full(log.num_students, -1, dtype=np.int64)
         return len(more)

@@ -50,39 +50,39 @@ def check_ranges(log: InteractionLog) -> None:
         kind = getattr(log, name).dtype
         if kind.kind not in "iub":
             raise DataError(f"{log.name}: {name} are of type {kind}; they must be integers; {MEND}")
-    steps, skills = np.diff(log.offsets), np.diff(log.skill_offsets)
     k, i = log.num_skills, log.num_items
-    _require(log, "offsets", steps, lambda x: x >= 0, "decrease", "student")
-    _require(log, "skill_offsets", skills, lambda x: x >= 1, "give a step no skill")
-    _require(log, "responses", log.responses, lambda x: (x == 0) | (x == 1), "are neither 0 nor 1")
-    _require(log, "skills", log.skills, lambda x: (x >= 0) & (x < k), f"are not in [0, {k})", "slot")
+    _require(log, "offsets", lambda x: np.diff(x) >= 0, "decrease", "student", overlap=1)
+    _require(log, "skill_offsets", lambda x: np.diff(x) >= 1, "give a step no skill", overlap=1)
+    _require(log, "responses", lambda x: (x == 0) | (x == 1), "are neither 0 nor 1")
+    _require(log, "skills", lambda x: (x >= 0) & (x < k), f"are not in [0, {k})", "slot")
     if i:
-        _require(log, "items", log.items, lambda x: (x >= 0) & (x < i), f"are not in [0, {i})")
+        _require(log, "items", lambda x: (x >= 0) & (x < i), f"are not in [0, {i})")
     else:
-        _require(log, "items", log.items, lambda x: x == -1, "are not -1, though the log has no items")
+        _require(log, "items", lambda x: x == -1, "are not -1, though the log has no items")
 
 
 def _require(
     log: InteractionLog,
     name: str,
-    values: NDArray,
     fits: Callable[[NDArray], NDArray[np.bool_]],
     fault: str,
     place: str = "step",
+    overlap: int = 0,
 ) -> None:
-    wrong, first = 0, None
-    for start, piece in _pieces(values):
+    values, wrong, first = getattr(log, name), 0, None
+    for start, piece in _pieces(values, overlap):
         bad = np.flatnonzero(~fits(piece))
         wrong += len(bad)
         if first is None and len(bad):
             first = start + int(bad[0])
     if first is not None:
-        found = f" ({values[first]})" if name not in ("offsets", "skill_offsets") else ""
+        found = "" if overlap else f" ({values[first]})"
         raise DataError(
-            f"{log.name}: {wrong} of {len(values)} {name} {fault}, the first at {place} {first}{found}; {MEND}"
+            f"{log.name}: {wrong} of {len(values) - overlap} {name} {fault}, the first at {place} {first}{found}; "
+            f"{MEND}"
         )
 
 
-def _pieces(array: NDArray, size: int = 1 << 22) -> Iterator[tuple[int, NDArray]]:
-    for start in range(0, len(array), size):
-        yield start, array[start : start + size]
+def _pieces(array: NDArray, overlap: int, size: int = 1 << 22) -> Iterator[tuple[int, NDArray]]:
+    for start in range(0, len(array) - overlap, size):
+        yield start, array[start : start + size + overlap]

@@ -2,23 +2,58 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from gainkt.data.batch import Batch
 from gainkt.data.chains import ChainedPlan, token_bounds
-from gainkt.data.log import InteractionLog
+from gainkt.data.log import InteractionLog, spans
 from gainkt.data.windows import Windows
 from gainkt.errors import ConfigError
 
 
+class FlatLog:
+    """The columns of a log that batches are gathered from, as tensors: on the host they are the log's own memory."""
+
+    def __init__(
+        self, log: InteractionLog, trained_item: NDArray[np.int64], device: torch.device | str = "cpu"
+    ) -> None:
+        """Put them on a device.
+
+        Args:
+            log: the histories.
+            trained_item: [num_items of the log], index among the items seen in training or -1.
+            device: where they stay; a step takes 5 bytes, 4 more for its item, and 12 or more if it has several skills.
+        """
+        columns = {"response": log.responses, "skill": log.skills, "trained_item": trained_item}
+        columns |= {"item": log.items} if len(trained_item) else {}
+        columns |= {"first_slot": log.skill_offsets} if log.max_slots > 1 else {}
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # nor is it written
+            self.columns = {name: torch.from_numpy(x).to(device) for name, x in columns.items()}
+        self.device = torch.device(device)
+
+    @staticmethod
+    def home(log: InteractionLog, device: torch.device) -> torch.device:
+        """Return where a log is best kept: on a GPU that trains, if it takes at most a quarter of its free memory."""
+        if device.type != "cuda":
+            return torch.device("cpu")
+        size = sum(x.nbytes for x in (log.responses, log.skills, log.items, log.skill_offsets))
+        return device if size <= torch.cuda.mem_get_info(device)[0] / 4 else torch.device("cpu")
+
+
 class WindowDataset(Dataset[Batch]):
-    """Windows over a log; asked for several at once it answers with one Batch, gathered without a Python loop."""
+    """Windows over a log; asked for several at once it answers with one Batch, gathered without a Python loop.
+
+    A batch is gathered where the log is kept; what the host sends there is six numbers a window.
+    """
 
     def __init__(
         self,
@@ -26,6 +61,7 @@ class WindowDataset(Dataset[Batch]):
         windows: Windows,
         trained_student: NDArray[np.int64],
         trained_item: NDArray[np.int64],
+        flat: FlatLog | None = None,
     ) -> None:
         """Keep the flat arrays.
 
@@ -34,9 +70,10 @@ class WindowDataset(Dataset[Batch]):
             windows: pieces of them, W in all.
             trained_student: [num_students of the log], index among the training students or -1.
             trained_item: [num_items of the log], index among the items seen in training or -1.
+            flat: the log where it is to be gathered; on the host if not given.
         """
-        self.log, self.windows = log, windows
-        self.trained_student, self.trained_item = trained_student, trained_item
+        self.log, self.windows, self.trained_student = log, windows, trained_student
+        self.flat = flat or FlatLog(log, trained_item)
 
     def __len__(self) -> int:
         """Number of windows."""
@@ -48,27 +85,31 @@ class WindowDataset(Dataset[Batch]):
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         """Return the windows `indices`, none or more, as one batch, padded to the longest of them."""
-        log, rows = self.log, np.asarray(indices, dtype=np.int64)
-        student, start = self.windows.student[rows], self.windows.start[rows]
-        length = self.windows.lengths[rows]
-        column = np.arange(length.max(initial=1))
-        valid = column < length[:, None]
+        rows, device, column = np.asarray(indices, dtype=np.int64), self.flat.device, self.flat.columns
+        student, start, length = (x[rows] for x in (self.windows.student, self.windows.start, self.windows.lengths))
+        first, scored_from = self.log.offsets[student] + start, self.windows.first_scored[rows] - start
+        known = torch.from_numpy(np.stack([student, self.trained_student[student], start, first, length, scored_from]))
+        student_B, trained_B, start_B, first_B, length_B, scored_B = known.to(device, non_blocking=True)
+        place_T = torch.arange(int(length.max(initial=1)), device=device)
+        valid_BT = place_T < length_B[:, None]
         # Padding points at the window's own first step; its content is masked wherever it is read.
-        step = log.offsets[student][:, None] + start[:, None] + np.where(valid, column, 0)
-        skills, has_skill = self._skills(step, valid)
-        item = self.trained_item[log.items[step]] if len(self.trained_item) else np.full(step.shape, -1)
-        scored = valid & (start[:, None] + column >= self.windows.first_scored[rows][:, None])
+        step_BT = first_B[:, None] + place_T * valid_BT
+        skills_BTS, has_skill_BTS = self._skills(step_BT, valid_BT, spans(first, length))
+        if "item" in column:
+            item_BT = torch.where(valid_BT, column["trained_item"][column["item"][step_BT].long()], -1)
+        else:
+            item_BT = torch.full_like(step_BT, -1)
         return Batch(
-            student_B=torch.from_numpy(student),
-            trained_student_B=torch.from_numpy(self.trained_student[student]),
-            start_B=torch.from_numpy(start),
-            skills_BTS=torch.from_numpy(skills),
-            has_skill_BTS=torch.from_numpy(has_skill),
-            item_BT=torch.from_numpy(np.where(valid, item, -1)),
-            response_BT=torch.from_numpy(np.where(valid, log.responses[step], 0).astype(np.float32)),
-            valid_BT=torch.from_numpy(valid),
-            scored_BT=torch.from_numpy(scored),
-            ahead_BL=torch.from_numpy(self._ahead(rows)),
+            student_B=student_B,
+            trained_student_B=trained_B,
+            start_B=start_B,
+            skills_BTS=skills_BTS,
+            has_skill_BTS=has_skill_BTS,
+            item_BT=item_BT,
+            response_BT=(column["response"][step_BT] * valid_BT).float(),
+            valid_BT=valid_BT,
+            scored_BT=valid_BT & (place_T >= scored_B[:, None]),
+            ahead_BL=torch.from_numpy(self._ahead(rows)).to(device, non_blocking=True),
         )
 
     def _ahead(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -87,17 +128,21 @@ class WindowDataset(Dataset[Batch]):
         ahead[owner, place] = skill
         return ahead
 
-    def _skills(self, step: NDArray[np.int64], valid: NDArray[np.bool_]) -> tuple[NDArray, NDArray]:
+    def _skills(self, step_BT: Tensor, valid_BT: Tensor, steps: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Skill slots [B, T, S] of the steps, and which of them hold a skill."""
-        log = self.log
-        if log.max_slots == 1:
-            return np.where(valid, log.skills[step], 0).astype(np.int64)[..., None], valid[..., None]
-        first = log.skill_offsets[step]
-        count = log.skill_offsets[step + 1] - first
-        slot = np.arange(np.where(valid, count, 1).max(initial=1))
-        has_skill = valid[..., None] & (slot < count[..., None])
-        skills = log.skills[np.where(has_skill, first[..., None] + slot, 0)]
-        return np.where(has_skill, skills, 0).astype(np.int64), has_skill
+        column = self.flat.columns
+        if "first_slot" not in column:
+            return (column["skill"][step_BT].long() * valid_BT)[..., None], valid_BT[..., None]
+        offsets = self.log.skill_offsets
+        most = int(
+            (offsets[steps + 1] - offsets[steps]).max(initial=1)
+        )  # on the host: a GPU would have to be waited for
+        first_BT = column["first_slot"][step_BT]
+        count_BT = column["first_slot"][step_BT + 1] - first_BT
+        slot_S = torch.arange(most, device=step_BT.device)
+        has_skill_BTS = valid_BT[..., None] & (slot_S < count_BT[..., None])
+        skills_BTS = column["skill"][(first_BT[..., None] + slot_S) * has_skill_BTS].long()
+        return skills_BTS * has_skill_BTS, has_skill_BTS
 
 
 class TokenBudgetSampler(Sampler[list[int]]):
@@ -195,4 +240,5 @@ def _as_is(batch: Any) -> Any:
 
 def make_loader(dataset: WindowDataset, sampler: TokenBudgetSampler) -> DataLoader[Batch]:
     """Return a loader over the sampler's batches; in-process, since gathering a batch costs less than sending it."""
-    return DataLoader(dataset, batch_sampler=sampler, collate_fn=_as_is, pin_memory=torch.cuda.is_available())
+    pinned = torch.cuda.is_available() and dataset.flat.device.type == "cpu"
+    return DataLoader(dataset, batch_sampler=sampler, collate_fn=_as_is, pin_memory=pinned)

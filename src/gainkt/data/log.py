@@ -20,6 +20,8 @@ from gainkt.data.integrity import check_ranges, seal_of
 from gainkt.errors import DataError
 
 FORMAT = "gainkt-log-1"
+PIECE = 1 << 22
+"""Steps that are looked at at once where all of a log are."""
 TEST, NO_FOLD, TRAIN, VALID = -1, -2, -3, -4
 """Folds that are no numbered training fold: a held-out test set, none given, and the parts of a split in words."""
 _ARRAYS = (
@@ -134,17 +136,23 @@ class InteractionLog:
         """Return the step numbers of the given students, one history after another."""
         return spans(self.offsets[:-1][students], self.lengths[students])
 
+    def some_at_a_time(self, students: NDArray[np.integer]) -> list[NDArray[np.integer]]:
+        """Return the students in groups of some 4 million steps, so that a mapped log is read at constant memory."""
+        group = np.cumsum(self.lengths[students]) // PIECE
+        return np.split(students, np.flatnonzero(np.diff(group)) + 1) if len(students) else []
+
     def select(self, students: Sequence[int] | NDArray[np.integer]) -> InteractionLog:
         """Return a log of the given students only; the vocabularies of skills and items stay as they are."""
         students = np.asarray(students, dtype=np.int64)
         steps = self.steps_of(students)
-        counts = np.diff(self.skill_offsets)[steps]
+        first = self.skill_offsets[steps]
+        counts = self.skill_offsets[steps + 1] - first
         return replace(
             self,
             offsets=offsets_of(self.lengths[students]),
             responses=self.responses[steps],
             skill_offsets=offsets_of(counts),
-            skills=self.skills[spans(self.skill_offsets[:-1][steps], counts)],
+            skills=self.skills[spans(first, counts)],
             items=self.items[steps],
             students=self.students[students],
             folds=self.folds[students],
@@ -251,6 +259,6 @@ def _hashed(names: NDArray[np.str_]) -> NDArray[np.uint64]:
     return np.array(hashes, dtype=np.uint64)
 
 
-def _pieces(array: NDArray, size: int = 1 << 22, overlap: int = 0) -> list[NDArray]:
+def _pieces(array: NDArray, size: int = PIECE, overlap: int = 0) -> list[NDArray]:
     """Cut a flat array into views, so that a mapped file is walked through at constant memory."""
     return [array[i : i + size + overlap] for i in range(0, max(len(array) - overlap, 1), size)]

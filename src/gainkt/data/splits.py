@@ -278,11 +278,11 @@ def _checked(log: InteractionLog, description: str, **parts: NDArray[np.int64]) 
     assert len(np.unique(everyone)) == len(everyone), "a student stands in two parts"
 
     # Each student's steps and right responses but the first step, which is not scored.
-    met = np.flatnonzero(log.lengths)
-    starts = np.asarray(log.offsets[:-1])[met]
     right = np.zeros(log.num_students, dtype=np.int64)
-    if len(met):
-        right[met] = np.add.reduceat(log.responses, starts, dtype=np.int64) - log.responses[starts]
+    for some in log.some_at_a_time(np.flatnonzero(log.lengths)):
+        first = log.offsets[some]
+        responses = log.responses[first[0] : log.offsets[some[-1] + 1]]
+        right[some] = np.add.reduceat(responses, first - first[0], dtype=np.int64) - log.responses[first]
     scored = np.maximum(log.lengths - 1, 0)
     advice = "use another fold or split, or more students"
     for name, students in parts.items():

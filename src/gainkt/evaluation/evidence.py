@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from gainkt.evaluation.statistics.bootstrap import Array, Estimate, StudentBootstrap
 from gainkt.evaluation.statistics.measurable import ModelFault, Unmeasurable, column_of, known, scored_rows
@@ -44,6 +45,20 @@ class Evidence:
     def practised(self) -> pd.DataFrame:
         """The rows of the trajectories at which the step practises the skill: all, but in tables of older versions."""
         return practised(self.trajectories)
+
+    @cached_property
+    def has_all_skills(self) -> NDArray[np.bool_]:
+        """Rows of the predictions that hold figures over all skills: every one, or those of the students drawn."""
+        return has_all_skills(self.predictions)
+
+    def of_all_skills(self, column: str) -> tuple[Array, Array]:
+        """Student code and value of a column at those rows; errors are those of `column_of`."""
+        return self.student[self.has_all_skills], of_all_skills(self.predictions, column)
+
+    @property
+    def rests_on(self) -> str:
+        """Words for a reading: `rests_on` of the predictions."""
+        return rests_on(self.predictions)
 
     @cached_property
     def students(self) -> pd.Index:
@@ -103,6 +118,24 @@ class Evidence:
             raise Unmeasurable(f"no correlation of {column} and response: all responses are alike")
         constant = ModelFault(f"no correlation of {column} and response: {column} does not vary")
         return known(self.bootstrap.correlation(self.scored_student, x, y), constant)
+
+
+def has_all_skills(predictions: pd.DataFrame) -> NDArray[np.bool_]:
+    """Whether each row of predictions holds figures over all skills: not where K is large and others were drawn."""
+    if "active_skills" not in predictions:
+        return np.ones(len(predictions), dtype=bool)
+    return predictions["active_skills"].notna().to_numpy()
+
+
+def of_all_skills(predictions: pd.DataFrame, column: str) -> Array:
+    """A column of predictions at the rows that hold figures over all skills; errors are those of `column_of`."""
+    return column_of(predictions.loc[has_all_skills(predictions), [c for c in (column,) if c in predictions]], column)
+
+
+def rests_on(predictions: pd.DataFrame) -> str:
+    """Words for a reading: on how many steps figures over all skills rest; empty where on every one."""
+    rows = has_all_skills(predictions)
+    return "" if rows.all() else f" (of {rows.sum():,} of {len(rows):,} steps, students drawn)"
 
 
 def practised(trajectories: pd.DataFrame) -> pd.DataFrame:

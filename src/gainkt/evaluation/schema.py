@@ -40,7 +40,8 @@ PREDICTIONS = pa.schema(
         ("item_difficulty", FLOAT),  # logits that Encoder 2 takes off for the item; 0 where it has no difficulties
         ("readiness", FLOAT),  # believed before the step, mean over its skills, logits; the ability in Rasch models
         ("velocity", FLOAT),  # believed before the step, > 0
-        # -- what the step did to all K skills
+        # -- what the step did to all K skills; of the students drawn alone, null at other steps, where K is large
+        # (gain_mean to saturated_other, but for belief_falls and saturated_practised: gainkt.runs.sample)
         ("gain_practised", FLOAT),  # mean gain over the step's own skills, [0, 1]
         ("gain_mean", FLOAT),  # mean gain over all skills
         ("gain_std", FLOAT),  # standard deviation of the gains over all skills
@@ -98,7 +99,8 @@ SKILLS = pa.schema(
         ("steps", pa.int64()),  # scored or not, steps of the split
         ("practised_steps", pa.int64()),  # steps that practise the skill
         ("responses_right", FLOAT),  # share of right responses at them
-        ("gain_mean", FLOAT),  # mean gain over all steps of all students
+        # mean gain over all steps of all students; where K is large, those that practise other skills of students drawn
+        ("gain_mean", FLOAT),
         ("gain_practised_mean", FLOAT),  # mean gain at the steps that practise it
         ("beta", FLOAT),  # learnt parameters of its curve and readout
         ("saturation", FLOAT),

@@ -18,6 +18,8 @@ from gainkt.reporting.palette import ENCODERS, SERIES
 
 STYLES = ("-", "--", ":", "-.")
 MARKERS = "os^Dvx"
+DRAWN = ("student", "step", "skill", "response", "relevant", "mastery")
+"""Columns of trajectories.parquet that `students_figure` reads."""
 LONGEST_LABEL = 30
 """Characters of a name in a legend of several."""
 

@@ -55,6 +55,9 @@ def checks_table(card: Mapping[str, Any], *, readings: bool = True) -> Table:
     if not protocol["trajectories_complete"]:
         cut = protocol["students_in_trajectories"]
         caption += f"; T4 and T5 are computed from {cut} students only: the trajectories were cut"
+    if "steps_over_all_skills" in protocol:
+        rest = f"{protocol['steps_over_all_skills']:,} of {protocol['steps']:,} steps"
+        caption += f"; figures over all {protocol['skills']:,} skills rest on {rest}, students drawn"
     columns = [
         wide("check", 20),
         right("value\n[interval]", no_wrap=True),

@@ -12,6 +12,7 @@ from gainkt.model import Belief, GainKT
 from gainkt.model.axis import SkillAxis
 from gainkt.model.readout import probability
 from gainkt.runs.pass_ import Seen
+from gainkt.runs.sample import Sample, add_at
 
 
 class Means:
@@ -20,12 +21,11 @@ class Means:
     Velocity and readiness are means over scored steps, readiness over those that practise the skill. Gains have two
     means a skill, over all steps of the windows: at steps that practise it, and at the others. With each gain at its
     mean, practice counts opportunities and knows no response; a permutation lets gains of later steps in.
+    Where K is large, means at steps that do not practise the skill are those of a sample of students.
     """
 
-    needs_every_skill = True
-
-    def __init__(self, model: GainKT) -> None:
-        k = model.num_skills
+    def __init__(self, model: GainKT, sample: Sample | None = None) -> None:
+        k, self.sample, self.needs_every_skill = model.num_skills, sample, sample is None
         self._infers_velocity, self._infers_readiness = model.velocity.inferred, model.readiness.inferred
         self._steps, self._valid, self._velocity = 0, 0, 0.0
         self._readiness_K, self._read_K, self._gain_K, self._own_K, self._practised_K = torch.zeros(
@@ -48,13 +48,16 @@ class Means:
         skill = output.axis.skills_BC.expand(len(batch), -1)[row, column]
         add_at(self._own_K, skill, output.gains_BTC[cell])
         add_at(self._practised_K, skill)
-        for piece in seen.pieces():
+        for piece in seen.pieces() if self.sample is None else ():
             valid = batch.valid_BT[piece.rows, : piece.steps, None]
             self._gain_K[piece.cells.skills[0, 0].cpu()] += (piece.gains * valid).sum((0, 1), dtype=torch.float64).cpu()
 
     def at(self, axis: SkillAxis) -> tuple[Tensor, Tensor]:
         """Mean gain of each column's skill at steps that do not practise it, and at those that do, [1 or B, 1, C]."""
-        others = (self._gain_K - self._own_K) / (self._valid - self._practised_K).clamp_min(1)
+        if self.sample is None:
+            others = (self._gain_K - self._own_K) / (self._valid - self._practised_K).clamp_min(1)
+        else:
+            others = self.sample.others_K
         own = self._own_K / self._practised_K.clamp_min(1)
         skills = axis.skills_BC[:, None]
         return others.float().to(skills.device)[skills], own.float().to(skills.device)[skills]
@@ -104,9 +107,3 @@ def ablated(seen: Seen, draw: torch.Generator, means: Means) -> dict[str, Tensor
     for name, other in means.without(belief).items():
         read[name] = model.read_out(output.practice_BTC, batch, axis, other)
     return {name: probability(logit) for name, (_, logit) in read.items()}
-
-
-def add_at(sums_K: Tensor, skill_N: Tensor, x_N: Tensor | None = None) -> None:
-    """Add a number of each skill named (1 where None) to float64 sums on the host."""
-    added = torch.ones(len(skill_N), dtype=torch.float64) if x_N is None else x_N.double().cpu()
-    sums_K.index_add_(0, skill_N.cpu(), added)

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from gainkt.config import check_keys
 from gainkt.runs.folder import build_datamodule, load_run, read_checkpoint
 from gainkt.runs.predict import metrics_of, pick_device, predict
-from gainkt.runs.scoring import folder_beside, judge, tabulate
+from gainkt.runs.scoring import described, folder_beside, judge, tabulate
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,7 @@ def evaluate(cfg: DictConfig) -> Evaluation:
 
     def results(scores: pd.DataFrame) -> dict[str, Any]:
         return {
-            "name": run.config.name,
-            "protocol": datamodule.protocol,
-            "account": datamodule.account,
+            **described(run, datamodule, cfg.split, cfg.trajectories if cfg.trajectories.write else None),
             "selected": phase,
             "phases": {phase: {"epoch": epoch, "figures": {cfg.split: metrics_of(scores)}}},
         }

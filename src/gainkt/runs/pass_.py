@@ -6,11 +6,12 @@ in pieces of bounded size, so that memory does not grow with K.
 
 from __future__ import annotations
 
+import ctypes
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Protocol
 
 import torch
@@ -21,17 +22,20 @@ from gainkt.data.batch import Batch, shift
 from gainkt.evaluation.schema import ACTIVE_GAIN, FALL, SATURATED_SLOPE
 from gainkt.model import Belief, Carrier, GainKT, Moments, Output
 from gainkt.model.axis import Cells, SkillAxis, all_skills
-from gainkt.model.state import State
+from gainkt.model.state import SPARE, State
 
 PIECE = 1 << 18
 """Cells (windows x steps x skills) of a piece: 1 MiB a tensor, so that a piece stays in cache."""
+TRIM_EVERY = 100
+"""Batches after which free memory is given back: they have many shapes and leave gaps, 300 MiB after a thousand."""
 
 
 class Consumer(Protocol):
     """Takes what a model says about a part of the data, a batch at a time: sums it up, or writes it.
 
-    One that asks for what is over all K skills, `pieces`, `every_skill` or `at_end`, has `needs_every_skill = True`:
-    state on all of them is carried then over the cut of a long history, else on those met later.
+    One that asks for what is over all K skills, `pieces`, `every_skill` or `over_all_skills`, has
+    `needs_every_skill = True`: state on all of them is carried then over the cut of a long history, else on those met
+    later. One that asks for the skills met in earlier windows too has `needs_met_skills = True`.
     """
 
     def add(self, seen: Seen) -> None:
@@ -61,14 +65,33 @@ def one_pass(
     model.to(device).eval()
     consumers, carrier = tuple(consumers), Carrier()
     whole = any(getattr(consumer, "needs_every_skill", False) for consumer in consumers)
+    looks_back = not whole and any(getattr(consumer, "needs_met_skills", False) for consumer in consumers)
     shows = title is not None and sys.stdout.isatty()
-    for batch in track(batches, title or "", transient=True, disable=not shows):
+    for number, batch in enumerate(track(batches, title or "", transient=True, disable=not shows), start=1):
         batch = batch.to(device)
         state = carrier.before(batch)
-        seen = Seen(model, batch, model(batch, state, every_skill=every_skill), state)
+        asked = batch if state is None or not looks_back else _with_met(batch, state)
+        seen = Seen(model, asked, model(asked, state, every_skill=every_skill), state, whole)
         for consumer in consumers:
             consumer.add(seen)
         carrier.after(batch, replace(seen.output, state_of=seen.state_of) if whole else seen.output)
+        del seen
+        if number % TRIM_EVERY == 0:
+            _trim()(0)
+    _trim()(0)
+
+
+@cache
+def _trim() -> Callable[[int], object]:
+    """Return glibc's function that gives free memory back to the system; elsewhere one that does nothing."""
+    found = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    return found or (lambda _: None)
+
+
+def _with_met(batch: Batch, state: State) -> Batch:
+    """The batch with columns for the skills that its students met before the windows."""
+    met = torch.where(state.skill["met"] > 0, state.skills_BC, -1)
+    return replace(batch, ahead_BL=torch.cat([batch.ahead_BL, met], 1))
 
 
 @dataclass
@@ -107,6 +130,8 @@ class Seen:
     output: Output
     state: State | None = None
     """Before the windows; None where they start anew."""
+    whole: bool = True
+    """Whether state is carried on all K skills; else on those that the columns are."""
     _kept: dict[str, Tensor] | None = field(default=None, init=False)
 
     @cached_property
@@ -175,14 +200,36 @@ class Seen:
         """Each step summed up over all K skills."""
         return EverySkill.of(self)
 
+    @property
+    def over_all_skills(self) -> dict[str, Tensor]:
+        """Columns of predictions.parquet about all K skills, [B, T] each."""
+        every, others = self.every_skill, self.model.num_skills - self.practised_BTC.sum(-1)
+        return {
+            "gain_mean": every.gain_mean_BT,
+            "gain_std": every.gain_std_BT,
+            "active_skills": every.active_BT,
+            "mastery_falls": every.falls_BT,
+            "saturated_other": (every.saturated_BT - self.saturated_practised_BT) / others.clamp_min(1),
+        }
+
+    @cached_property
+    def belief_falls_BT(self) -> Tensor:
+        """As `EverySkill.belief_falls_BT`, from the columns: they hold the skills that were practised before."""
+        axis, step = self.output.axis, torch.arange(self.batch.valid_BT.shape[1], device=self.batch.start_B.device)
+        counts = (axis.first_BC[:, None] < step[:, None]) & (axis.listed() < SPARE)[:, None]
+        return (falls(self.mastery_before_BTC, self.mastery_BTC) & counts).sum(-1)
+
     @cached_property
     def at_end(self) -> tuple[Cells, Tensor, Tensor]:
         """Cells of the skills met so far and maybe others, [1 or B, 1, C]; practice and mastery of each at the end.
 
         `first` is T for those that the student did not meet; practice and mastery are [B, C].
         """
-        if self.output.state_of is None:
-            cells, practice_BC = self.output.axis.columns(), self.output.practice_BTC[:, -1]
+        if self.output.state_of is None or not self.whole:
+            axis, practice_BC = self.output.axis, self.output.practice_BTC[:, -1]
+            # A spare column repeats a skill, which may have been met before the window.
+            first = torch.where(axis.listed() < SPARE, axis.first_BC, self.batch.valid_BT.shape[1])
+            cells = replace(axis.columns(), first=first[:, None])
         else:
             practice_BC, is_met = self._kept_BK["practice"], self._kept_BK["met"][:, None] > 0
             first = torch.where(is_met, -1, self.batch.valid_BT.shape[1])

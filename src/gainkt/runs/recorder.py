@@ -26,9 +26,10 @@ from gainkt.model.bounded import Bounded
 from gainkt.model.gain_head.scalar import left_over
 from gainkt.model.readout import mean, minimum, probability
 from gainkt.names import joined
-from gainkt.runs.ablations import Means, ablated, add_at
+from gainkt.runs.ablations import Means, ablated
 from gainkt.runs.checks import StepColumn
 from gainkt.runs.pass_ import Consumer, Seen, one_pass
+from gainkt.runs.sample import CELLS, Sample, add_at, take_sample
 
 TABLES = {"predictions": PREDICTIONS, "trajectories": TRAJECTORIES, "mastery": MASTERY, "skills": SKILLS}
 """Schema of each table."""
@@ -46,6 +47,7 @@ def record(
     device: torch.device | str = "cpu",
     num_students: int | None = None,
     seed: int = 0,
+    cells: int | None = CELLS,
     columns: Sequence[StepColumn] = (),
     also: Sequence[Consumer] = (),
     means: Means | None = None,
@@ -59,10 +61,11 @@ def record(
         folder: where the tables go; each appears whole or not at all.
         device: where to compute.
         num_students: students in trajectories and mastery, picked over the range of lengths; all of them where None.
-        seed: of that pick, and of the permutation of gains.
+        seed: of that pick, of the permutation of gains, and of the students on whom figures over all skills rest.
+        cells: steps x skills up to which those are all (`gainkt.runs.sample`); all of them where None.
         columns: that added checks ask for; predictions.parquet ends with them.
         also: what else takes part in the pass.
-        means: of the part under the model; where None they take a pass of their own.
+        means: of the part under the model; where None they take a pass of their own. Their sample is the tables' too.
 
     Returns:
         The tables' paths by name.
@@ -73,10 +76,10 @@ def record(
     log, paths = datamodule.log_, {name: folder / f"{name}.parquet" for name in TABLES}
     chosen = np.zeros(log.num_students, dtype=bool)
     chosen[pick_students(log, datamodule.students(part), num_students, seed)] = True
-    skills, mastery = SkillSums(log.num_skills), LastMastery(chosen)
     if means is None:
-        means = Means(model)
+        means = Means(model, take_sample(model, datamodule, part, cells, seed, device))
         one_pass(model, datamodule.loader(part), [means], device, title="means of gains")
+    skills, mastery = SkillSums(log.num_skills, means.sample), LastMastery(chosen, whole=means.sample is None)
     schema = pa.schema([*PREDICTIONS, *((column.name, FLOAT) for column in columns)])
     with (
         _table(paths["predictions"], schema) as of_steps,
@@ -150,18 +153,17 @@ def _table(path: Path, schema: pa.Schema) -> Iterator[Rows]:
 class PredictionRows:
     """Writes predictions.parquet."""
 
-    needs_every_skill = True
+    needs_met_skills = True
 
     def __init__(self, rows: Rows, log: InteractionLog, columns: Sequence[StepColumn], means: Means, seed: int) -> None:
         self._rows, self._log, self._columns, self._means = rows, log, columns, means
-        self._draw = torch.Generator().manual_seed(seed)
+        self._draw, self.needs_every_skill = torch.Generator().manual_seed(seed), means.sample is None
 
     def add(self, seen: Seen) -> None:
         """Write the steps of a batch."""
         batch, output, shown, log = seen.batch, seen.output, seen.shown_BT, self._log
-        has, practised, every = batch.has_skill_BTS, seen.practised_BTC, seen.every_skill
-        own = practised.sum(-1)
-        flat_own = seen.saturated_practised_BT
+        has, practised, sample = batch.has_skill_BTS, seen.practised_BTC, self._means.sample
+        own = practised.sum(-1).clamp_min(1)
         columns: dict[str, Tensor] = {
             "p1": probability(output.logit1_BT),
             "p2": probability(output.logit2_BT),
@@ -170,17 +172,13 @@ class PredictionRows:
             "item_difficulty": output.difficulty2_BT,
             "readiness": output.readiness_BT(batch),
             "velocity": output.belief.velocity.expand(*batch.valid_BT.shape, -1).mean(-1),
-            "gain_practised": (output.gains_BTC * practised).sum(-1) / own.clamp_min(1),
-            "gain_mean": every.gain_mean_BT,
-            "gain_std": every.gain_std_BT,
-            "active_skills": every.active_BT,
-            "mastery_falls": every.falls_BT,
-            "belief_falls": every.belief_falls_BT,
-            "saturated_practised": flat_own / own.clamp_min(1),
-            "saturated_other": (every.saturated_BT - flat_own) / (seen.model.num_skills - own).clamp_min(1),
+            "gain_practised": (output.gains_BTC * practised).sum(-1) / own,
+            "belief_falls": seen.every_skill.belief_falls_BT if sample is None else seen.belief_falls_BT,
+            "saturated_practised": seen.saturated_practised_BT / own,
             "left_over": left_over(output.value_BTD),
             **ablated(seen, self._draw, self._means),
             **{column.name: column.of(output, batch, shown) for column in self._columns},
+            **(seen.over_all_skills if sample is None else {}),
         }
         student, number = seen.student_BT[shown].cpu().numpy(), seen.number_BT[shown].cpu().numpy()
         flat = log.offsets[student] + number
@@ -193,6 +191,7 @@ class PredictionRows:
                 "response": log.responses[flat],
                 "scored": batch.scored_BT[shown].cpu().numpy(),
                 **{name: x[shown].cpu().numpy() for name, x in columns.items()},
+                **({} if sample is None else sample.rows(student, number)),
             }
         )
 
@@ -241,10 +240,10 @@ def cell_rows(seen: Seen, log: InteractionLog, cells_BTC: Tensor) -> Values:
 class LastMastery:
     """Keeps what mastery.parquet says: the state of each skill that a student met, at the end."""
 
-    needs_every_skill = True
+    needs_met_skills = True
 
-    def __init__(self, chosen: NDArray[np.bool_]) -> None:
-        self._chosen = torch.from_numpy(chosen)
+    def __init__(self, chosen: NDArray[np.bool_], *, whole: bool = True) -> None:
+        self._chosen, self.needs_every_skill = torch.from_numpy(chosen), whole
         self._pieces: list[dict[str, NDArray]] = []
 
     def add(self, seen: Seen) -> None:
@@ -254,7 +253,7 @@ class LastMastery:
         row, column = (is_met & self._chosen.to(is_met.device)[batch.student_B][:, None]).nonzero(as_tuple=True)
         skill = cells.skills[:, 0].expand(len(batch), -1)
         opportunities = (seen.practised_BTC & seen.shown_BT[..., None]).sum(1)
-        if seen.output.state_of is not None:  # the cells are all K skills
+        if seen.output.state_of is not None and seen.whole:  # the cells are all K skills
             met = seen.output.axis.skills_BC.expand(len(batch), -1)
             opportunities = torch.zeros_like(skill).scatter_add(1, met, opportunities)
         values = {
@@ -287,18 +286,17 @@ class LastMastery:
 
 
 class SkillSums:
-    """Running sums for the table of skills."""
+    """Running sums for the table of skills; gains at steps that do not practise a skill may be those of a sample."""
 
-    needs_every_skill = True
-
-    def __init__(self, num_skills: int) -> None:
-        self.steps = 0
+    def __init__(self, num_skills: int, sample: Sample | None = None) -> None:
+        self.steps, self._sample, self.needs_every_skill = 0, sample, sample is None
         self.gain, self.practised, self.right, self.gain_practised = torch.zeros(4, num_skills, dtype=torch.float64)
 
     def add(self, seen: Seen) -> None:
         """Add the written steps of a batch."""
         self.steps += int(seen.shown_BT.sum())
-        self.gain += seen.every_skill.gain_K.cpu()
+        if self._sample is None:
+            self.gain += seen.every_skill.gain_K.cpu()
         row, step, column = cell = (seen.practised_BTC & seen.shown_BT[..., None]).nonzero(as_tuple=True)
         skill = seen.output.axis.skills_BC.expand(len(seen.batch), -1)[row, column]
         add_at(self.practised, skill)
@@ -320,6 +318,8 @@ class SkillSums:
             value = velocity() if callable(velocity) else velocity
             parameters["velocity"] = np.full(k, float(value.mean()))
         met = self.practised > 0
+        if self._sample is not None:
+            self.gain = self.gain_practised + self._sample.others_K * (self.steps - self.practised)
         return {
             "skill": pa.array(log.skill_names.astype(object)),
             "steps": np.full(k, self.steps),

@@ -25,6 +25,7 @@ from gainkt.runs.checks import added_rules, step_columns
 from gainkt.runs.folder import Run, read_checkpoint, way_out
 from gainkt.runs.predict import Scores, metrics_of, predict
 from gainkt.runs.recorder import TABLES, record
+from gainkt.runs.sample import CELLS, draw_students, take_sample
 
 
 @dataclass(frozen=True)
@@ -67,17 +68,40 @@ def score_phases(run: Run, datamodule: KTDataModule, device: torch.device | str,
         model = run.model(phase)
         epoch = int(read_checkpoint(run.directory.best(phase))["epoch"])
         validation = predict(model, datamodule.loader("valid"), device)
-        taken = Means(model) if means and phase == selected else None
+        taken = None
+        if means and phase == selected:
+            asked = sampling(run.config.trajectories)
+            taken = Means(model, take_sample(model, datamodule, "test", device=device, **asked))
         test = predict(model, datamodule.loader("test"), device, also=[taken] if taken else [])
         phases[phase] = {"epoch": epoch, "figures": {"val": metrics_of(validation), "test": metrics_of(test)}}
     results = {
-        "name": run.config.name,
-        "protocol": datamodule.protocol,
-        "account": datamodule.account,
+        **described(run, datamodule, "test", run.config.trajectories if means else None),
         "selected": selected,
         "phases": phases,
     }
     return Scored(results, validation, taken)
+
+
+def sampling(trajectories: DictConfig) -> dict[str, Any]:
+    """How students are drawn for figures over all skills (gainkt.runs.sample), by a config's `trajectories`."""
+    return {"cells": trajectories.get("cells", CELLS), "seed": trajectories.seed}
+
+
+def described(run: Run, datamodule: KTDataModule, part: str, trajectories: DictConfig | None) -> dict[str, Any]:
+    """What results.json says of run and data; and of a sample on which figures in the tables rest, if there is one.
+
+    Args:
+        run: scored.
+        datamodule: the data.
+        part: train, valid or test.
+        trajectories: as `tabulate` is given; None where there are no tables.
+    """
+    drawn = None if trajectories is None else draw_students(datamodule, part, **sampling(trajectories))
+    said = {"name": run.config.name, "protocol": datamodule.protocol, "account": datamodule.account}
+    if drawn is not None:
+        said["protocol"] += f", {drawn.told}"
+        said["over_all_skills"] = {"steps": drawn.steps, "of": drawn.of, "students": len(drawn.students)}
+    return said
 
 
 def tabulate(
@@ -100,7 +124,7 @@ def tabulate(
         datamodule: the data, with the model's numbering of skills.
         part: train, valid or test.
         folder: where the tables go (`gainkt.runs.recorder.record`).
-        trajectories: students (all where null) and seed, as in conf/train.yaml.
+        trajectories: students (all where null), cells and seed, as in conf/train.yaml.
         checks: a `scorecard` node (conf/scorecard) that says which checks are added; the run's own where None.
         means: of the part under the model; where None they take a pass of their own.
         device: where to compute.
@@ -116,7 +140,7 @@ def tabulate(
         folder,
         device=device,
         num_students=trajectories.students,
-        seed=trajectories.seed,
+        **sampling(trajectories),
         columns=step_columns(_added(run, checks)),
         also=[scores],
         means=means,
@@ -199,8 +223,8 @@ def tables_of(
         if are_new and len(tables.get("predictions", range(steps))) == steps:
             return tables
     with tempfile.TemporaryDirectory() as temporary:
-        model = run.model(phase)
-        paths = record(model, datamodule, part, Path(temporary), device=device, num_students=num_students)
+        asked = {"device": device, "num_students": num_students, "cells": sampling(run.config.trajectories)["cells"]}
+        paths = record(run.model(phase), datamodule, part, Path(temporary), **asked)
         return {name: _read(paths[name]) for name in names}
 
 

@@ -18,7 +18,11 @@ from gainkt.losses import Loss
 from gainkt.model import Carrier, GainKT, Output, State
 from gainkt.model.bounded import Bounded
 from gainkt.model.readout import probability
+from gainkt.training.optimizers import clip_gradients
 
+LOOK_EVERY = 100
+"""Batches after which it is looked whether the loss is finite, where a GPU computes it."""
+NEVER = 2**62
 ON_BAR = ("encoder1_auc", "encoder2_auc")
 """Figures that the progress bar shows."""
 
@@ -49,6 +53,8 @@ class GainKTModule(LightningModule):
         self.train_metrics, self.val_metrics = PredictionMetrics(), PredictionMetrics()
         self.train_carrier, self.val_carrier = Carrier(), Carrier()
         self.state_before: State | None = None
+        self.broken: Tensor | None = None  # of each loss term the first batch of the epoch in which it was not finite
+        self.terms: tuple[str, ...] = ()
 
     def forward(self, batch: Batch) -> Output:
         """Predict a batch."""
@@ -65,8 +71,7 @@ class GainKTModule(LightningModule):
         """Return the weighted loss of a batch and log its terms.
 
         Raises:
-            ValueError: a term is not finite.
-            ConfigError: nothing that the terms depend on may change.
+            ConfigError: a term is not finite, or nothing that the terms depend on may change.
         """
         share = self._share(batch)
         if not len(batch):  # of several processes, one that has no part in the batch
@@ -83,12 +88,7 @@ class GainKTModule(LightningModule):
         if self.gradient_every and batch_idx % self.gradient_every == 0:
             self._log_gradients(weighted, output)
         total = torch.stack(list(weighted.values())).sum()
-        if not torch.isfinite(total):
-            broken = [name for name, value in raw.items() if not torch.isfinite(value)]
-            raise ConfigError(
-                f"epoch {self.current_epoch}, batch {batch_idx}: loss term {', '.join(broken) or 'sum'} is not finite; "
-                "lower optimizer.lr or trainer.gradient_clip_val"
-            )
+        self._look_for_broken({**raw, "sum": total.detach()}, batch_idx)
         if not total.requires_grad:
             active = ", ".join(name for name, weight in self.weights.items() if weight)
             raise ConfigError(
@@ -97,7 +97,8 @@ class GainKTModule(LightningModule):
             )
         logged = {f"loss/{name}": value.detach() for name, value in raw.items()}
         logged |= {f"weighted_loss/{name}": value.detach() for name, value in weighted.items()}
-        self.log_dict(logged, on_step=False, on_epoch=True, batch_size=int(batch.scored_BT.sum()), sync_dist=True)
+        count: Any = batch.scored_BT.sum()  # Lightning only multiplies by it, and a number would have to be waited for
+        self.log_dict(logged, on_step=False, on_epoch=True, batch_size=count, sync_dist=True)
         self._score(self.train_metrics, output, batch)
         return total * share if self.trainer.world_size > 1 else total
 
@@ -128,10 +129,11 @@ class GainKTModule(LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Start with no student's state: what an earlier epoch left is of other weights, and a resumed run has none."""
-        self.train_carrier = Carrier()
+        self.train_carrier, self.broken = Carrier(), None
 
     def on_train_epoch_end(self) -> None:
         """Log the training figures, and mean and spread of every learnt curve and readout parameter."""
+        self._require_finite()
         self._log_figures("train", self.train_metrics)
         for name, part in self.model.named_modules():
             if isinstance(part, Bounded):
@@ -147,16 +149,42 @@ class GainKTModule(LightningModule):
         self, optimizer: Optimizer, gradient_clip_val: Any = None, gradient_clip_algorithm: str | None = None
     ) -> None:
         """Clip the gradient's norm as Lightning would, and log it as it was before."""
-        norm = nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val or float("inf"))
+        norm = clip_gradients(self.parameters(), gradient_clip_val or float("inf"))
         self.log("gradient/norm_max", norm, on_step=False, on_epoch=True, reduce_fx="max", sync_dist=True)
 
-    def _score(self, metrics: PredictionMetrics, output: Output, batch: Batch) -> None:
-        scored = batch.scored_BT
-        metrics.update(
-            probability(output.logit1_BT[scored]).detach(),
-            probability(output.logit2_BT[scored]).detach(),
-            batch.response_BT[scored],
+    def _look_for_broken(self, terms: dict[str, Tensor], batch_idx: int) -> None:
+        """Note which terms are not finite; looked at in every batch on a CPU, where that is free, else now and then.
+
+        A GPU is not waited for in each step; no checkpoint is written of an epoch before it was looked at.
+
+        Raises:
+            ConfigError: a term was not finite.
+        """
+        fine = torch.stack([torch.isfinite(value).all() for value in terms.values()])
+        never = torch.full(fine.shape, NEVER, device=fine.device)
+        first = never if self.broken is None else self.broken
+        self.broken = torch.minimum(first, never.masked_fill(~fine, batch_idx))
+        self.terms = tuple(terms)
+        if self.device.type == "cpu" or batch_idx % LOOK_EVERY == 0:
+            self._require_finite()
+
+    def _require_finite(self) -> None:
+        if self.broken is None or int(first := self.broken.min()) == NEVER:
+            return
+        *broken, whole = [name for name, at in zip(self.terms, self.broken.tolist(), strict=True) if at == int(first)]
+        raise ConfigError(
+            f"epoch {self.current_epoch}, batch {int(first)}: loss term {', '.join(broken) or whole} is not finite; "
+            "lower optimizer.lr or trainer.gradient_clip_val"
         )
+
+    def _score(self, metrics: PredictionMetrics, output: Output, batch: Batch) -> None:
+        scored, columns = batch.scored_BT, (output.logit1_BT.detach(), output.logit2_BT.detach(), batch.response_BT)
+        if scored.is_cpu:
+            logit1, logit2, response = (x[scored] for x in columns)
+        else:  # how many there are, a GPU would have to be waited for
+            logit1, logit2, response = (x.flatten() for x in columns)
+            response = torch.where(scored.flatten(), response, -1.0)
+        metrics.update(probability(logit1), probability(logit2), response)
 
     def _log_figures(self, split: str, metrics: PredictionMetrics) -> None:
         for name, value in metrics.compute().items():

@@ -38,7 +38,7 @@ from gainkt.references.tables import reference_tables
 from gainkt.references.targets import Targets
 from gainkt.reporting.alignment_report import save_alignment_figure
 from gainkt.reporting.diagnosis_figures import save_figures
-from gainkt.reporting.figures import save_figure, students_figure, training_figure
+from gainkt.reporting.figures import DRAWN, save_figure, students_figure, training_figure
 from gainkt.reporting.page import require_pages
 from gainkt.reporting.page.notebook import Page
 from gainkt.runs.checks import added_rules, try_columns
@@ -59,6 +59,7 @@ from gainkt.runs.received import leaves, packages_of, read_config
 from gainkt.runs.reports import align_run, diagnose_run
 from gainkt.runs.scoring import judge, score_phases, tabulate
 from gainkt.training.balancing import Balancing
+from gainkt.training.budget import auto_tokens
 from gainkt.training.callbacks.checkpoint import PhaseCheckpoint, WholeCheckpointIO
 from gainkt.training.callbacks.early_stopping import PhaseEarlyStopping
 from gainkt.training.callbacks.folder_stands import FolderStands
@@ -68,6 +69,7 @@ from gainkt.training.callbacks.progress import progress_callbacks
 from gainkt.training.callbacks.reseed import ReseedEachBatch
 from gainkt.training.loggers import build_loggers, close_loggers, number_runs
 from gainkt.training.module import GainKTModule
+from gainkt.training.optimizers import chosen
 from gainkt.training.page import run_page, write_page
 from gainkt.training.processes import SETTINGS, follows, num_processes, part_ways, require_strategy, strategy_of
 from gainkt.training.settings import check_groups, check_settings
@@ -151,6 +153,8 @@ def _train(cfg: DictConfig, directory: RunDirectory, resumes: bool, overrides: S
     loggers = build_loggers(cfg)
     trainer = _build_trainer(cfg, schedule, directory, loggers)
     log.info("training %s on %s", cfg.name, datamodule.protocol)
+    if (told := chosen(module, cfg.optimizer)) is not None:
+        log.info("optimizer: %s", told)
     status = "failed"
     try:
         if not _has_stopped(saved):
@@ -163,6 +167,7 @@ def _train(cfg: DictConfig, directory: RunDirectory, resumes: bool, overrides: S
         table.write()  # what is on disk may be damaged where a finished run is resumed
         device = trainer.strategy.root_device
         scored = score_phases(run, datamodule, device, means=cfg.trajectories.write)
+        scored.results.update({} if told is None else {"optimizer": told})
         _record(scored.results, directory, loggers)
         card, reports = None, Reports(directory)
         if cfg.trajectories.write:
@@ -201,11 +206,14 @@ def _prepare(
     if resumes:
         load_run(directory.path, packages_of(OmegaConf.to_container(cfg))).require_same_data(datamodule)
     model = build_model(cfg.model, datamodule.sizes)
-    try_columns(added_rules(cfg.get("scorecard")), model, datamodule.loader("valid"))
     loss = build(cfg.loss)
     if loss.bce_loss_weight is not None:  # the run's config shows the weights that it trains with
         cfg.loss.bce1, cfg.loss.bce2 = loss.weights["bce1"], loss.weights["bce2"]
     reference = _start_loss(loss, model, cfg, datamodule)
+    if cfg.dataset.tokens_per_batch == "auto":
+        cfg.dataset.tokens_per_batch = datamodule.tokens_per_batch = auto_tokens(cfg, model, loss, datamodule)
+        log.info("batches of %s cells", f"{datamodule.tokens_per_batch:,}")
+    try_columns(added_rules(cfg.get("scorecard")), model, datamodule.loader("valid"))
     module = GainKTModule(model, loss, build(cfg.optimizer), gradient_every=cfg.gradient_every)
     schedule = LossScheduleCallback(build(cfg.schedule))
     schedule.schedule.phases(cfg.trainer.max_epochs)
@@ -398,7 +406,7 @@ def _draw(directory: RunDirectory, name: str, *, tables: bool) -> None:
     save_figure(training_figure(pd.read_csv(directory.metrics), name), directory.path / "training.png")
     if tables:
         path = directory.path / "trajectories.parquet"
-        trajectories = read_table(path, way_out(path), categories=names_in(TRAJECTORIES))
+        trajectories = read_table(path, way_out(path), DRAWN, names_in(TRAJECTORIES))
         save_figure(students_figure(trajectories), directory.path / "students.png")
 
 

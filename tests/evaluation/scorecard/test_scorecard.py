@@ -593,3 +593,35 @@ def test_every_reading_is_shown_at_any_width(width: int) -> None:
         assert check["title"].split()[0] in shown
         words = check["reading"].split()
         assert sum(word in shown for word in words) > 0.8 * len(words)
+
+
+def drawn(tables: Tables) -> np.ndarray:
+    """Leave figures over all skills at the steps of every third student."""
+    rows = tables.predictions.student.isin([f"s{i}" for i in range(0, 120, 3)]).to_numpy()
+    for column in ("gain_mean", "gain_std", "active_skills", "mastery_falls"):
+        tables.predictions[column] = tables.predictions[column].astype(float).where(rows)
+    return rows
+
+
+def test_figures_over_all_skills_rest_on_the_steps_that_have_them() -> None:
+    tables = good_tables()
+    rows = drawn(tables)
+    card, whole = tables.card(), good_tables().card()
+    assert card["protocol"]["steps_over_all_skills"] == rows.sum() < len(rows)
+    assert "steps_over_all_skills" not in whole["protocol"]
+    found, exact = ({check["name"]: check for check in of["checks"]} for of in (card, whole))
+    spread, active = (good_tables().predictions.loc[rows, name] for name in ("gain_std", "active_skills"))
+    over_all = NAMES[5:8]
+    assert found[over_all[0]]["value"] == pytest.approx(spread.mean())
+    assert found[over_all[1]]["further"]["mean"] == pytest.approx(active.mean())
+    assert found[over_all[2]]["value"] == 0
+    over = f"(of {rows.sum():,} of {len(rows):,} steps, students drawn)"
+    assert [name for name, check in found.items() if over in check["reading"]] == over_all
+    others = [name for name in NAMES if name not in over_all]
+    assert [found[name] for name in others] == [exact[name] for name in others]
+    console = Console(record=True, width=120, file=io.StringIO())
+    console.print(scorecard_view(card))
+    said = " ".join(console.export_text().split())
+    assert f"{rows.sum():,} of {len(rows):,} steps, students drawn" in said
+    tables.predictions.loc[np.flatnonzero(rows)[0], "gain_std"] = np.nan
+    assert tables.check("stability")["verdict"] == "fail", "a value that is missing where the student was drawn"

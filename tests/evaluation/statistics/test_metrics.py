@@ -29,6 +29,26 @@ def test_figures_match_scikit_learn(drawn: tuple[torch.Tensor, torch.Tensor]) ->
     assert figures["calibration_error"] == pytest.approx(error, abs=2e-3)
 
 
+def test_figures_of_many_steps_are_those_of_few(
+    drawn: tuple[torch.Tensor, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    p, y = drawn
+    p[:2] = torch.tensor([0.0, 1.0])
+    at_once = prediction_metrics(p, y)
+    monkeypatch.setattr("gainkt.evaluation.statistics.metrics.PIECE", 999)
+    kept = p.clone()
+    assert prediction_metrics(p, y) == pytest.approx(at_once, abs=1e-6)
+    assert prediction_metrics(p, y)["auc"] == pytest.approx(roc_auc_score(y, p), abs=1e-14)
+    assert torch.equal(p, kept), "what is given is not sorted"
+    assert np.isnan(prediction_metrics(p, torch.ones_like(y))["auc"])
+
+
+def test_counts_beyond_what_float32_holds_are_right() -> None:
+    p, y = torch.full((1 << 25,), 0.55), torch.zeros(1 << 25, dtype=torch.uint8)
+    y[: 1 << 24] = 1
+    assert prediction_metrics(p, y)["calibration_error"] == pytest.approx(0.05)
+
+
 def test_store_equals_function_in_any_batching(drawn: tuple[torch.Tensor, torch.Tensor]) -> None:
     p, y = drawn
     store = PredictionMetrics()
@@ -56,3 +76,12 @@ def test_not_a_number_is_refused() -> None:
         prediction_metrics(torch.tensor([0.1, float("nan"), 0.2]), torch.tensor([0.0, 1.0, 1.0]))
     with pytest.raises(ValueError, match="no scored steps"):
         prediction_metrics(torch.empty(0), torch.empty(0))
+
+
+def test_steps_that_are_not_scored_count_for_nothing(drawn: tuple[torch.Tensor, torch.Tensor]) -> None:
+    p, y = drawn
+    picked, store, other = torch.arange(5000) % 3 > 0, PredictionMetrics(), PredictionMetrics()
+    store.update(p, 1 - p, torch.where(picked, y, -1.0))
+    other.update(p[picked], 1 - p[picked], y[picked])
+    assert store.compute() == other.compute()
+    assert store.compute()["encoder1_auc"] != prediction_metrics(p, y)["auc"]

@@ -9,6 +9,7 @@ import numpy as np
 from gainkt.evaluation.diagnosis.findings import Finding, mean_std
 from gainkt.evaluation.diagnosis.gain_causes import MAX_ELSEWHERE, elsewhere
 from gainkt.evaluation.diagnosis.headroom import Headroom, Tables
+from gainkt.evaluation.evidence import has_all_skills, of_all_skills, rests_on
 from gainkt.evaluation.statistics.bootstrap import Array
 from gainkt.evaluation.statistics.breakdowns import auc_of, encoder_agreement
 from gainkt.evaluation.statistics.logistic import fit_logistic, log_loss, logit_of, sigmoid
@@ -81,17 +82,19 @@ def _of_rescaling(tables: Tables) -> Headroom:
 
 def saturation(tables: Tables) -> Finding:
     """Share of (step, skill) cells where practice no longer moves mastery (dm/dP under .01), by step number."""
-    step = tables.predictions["step"].to_numpy()
-    shares = {of: column_of(tables.predictions, f"saturated_{of}") for of in ("practised", "other")}
+    step, drawn = tables.predictions["step"].to_numpy(), has_all_skills(tables.predictions)
+    shares = {
+        "practised": (step, column_of(tables.predictions, "saturated_practised")),
+        "other": (step[drawn], of_all_skills(tables.predictions, "saturated_other")),
+    }
     bins = {**STEP_BINS, f"{LATER}+": (LATER, step.max())}
     by_step: list[dict[str, Any]] = []
     for name, (first, last) in bins.items():
-        rows = (step >= first) & (step <= last)
-        means = {of: mean_std(share[rows])["mean"] for of, share in shares.items()}
-        by_step.append({"steps": name, "count": int(rows.sum()), **means})
+        means = {of: mean_std(x[(at >= first) & (at <= last)])["mean"] for of, (at, x) in shares.items()}
+        by_step.append({"steps": name, "count": int(((step >= first) & (step <= last)).sum()), **means})
     half = next((x["steps"] for x in by_step if x["practised"] is not None and x["practised"] > MOST), None)
-    practised, other = (float(share.mean()) for share in shares.values())
-    hidden = tables.own_history * shares["practised"][tables.is_scored][:, None]
+    practised, other = (float(x.mean()) for _, x in shares.values())
+    hidden = tables.own_history * shares["practised"][1][tables.is_scored][:, None]
     fits = _velocity_that_fits(tables)
     if elsewhere(tables) > MAX_ELSEWHERE:
         advice = "give a step's gain to the skills that it practises only; the others run into saturation unseen"
@@ -102,7 +105,8 @@ def saturation(tables: Tables) -> Finding:
     where = "" if half is None else f"; most practised skills are from step {half} on"
     return Finding(
         {"practised": practised, "other": other, "by_step": by_step, "half_saturated_from_step": half, **fits},
-        f"{practised:.0%} of practised and {other:.0%} of other (step, skill) cells are saturated{where}",
+        f"{practised:.0%} of practised and {other:.0%} of other (step, skill) cells are saturated"
+        f"{rests_on(tables.predictions)}{where}",
         practised > MOST,
         tables.headroom(
             hidden, "earlier right and wrong responses to the step's skills, at saturated steps, added to p2"

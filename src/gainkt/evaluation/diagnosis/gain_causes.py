@@ -6,6 +6,7 @@ import numpy as np
 
 from gainkt.evaluation.diagnosis.findings import Finding, mean_std
 from gainkt.evaluation.diagnosis.headroom import Tables
+from gainkt.evaluation.evidence import has_all_skills, of_all_skills, rests_on
 from gainkt.evaluation.statistics.bootstrap import Array
 from gainkt.evaluation.statistics.breakdowns import auc_of
 from gainkt.evaluation.statistics.measurable import column_of
@@ -23,8 +24,9 @@ OWN_HEAD = ("give the gain head weights of its own", "model/gain_head=linear")
 def elsewhere(tables: Tables) -> float:
     """Share of all gains that goes to skills which the step does not practise, [0, 1]."""
     row, _ = tables.members
-    own = float((column_of(tables.predictions, "gain_practised") * np.bincount(row)).sum())
-    total = float(column_of(tables.predictions, "gain_mean").sum() * len(tables.skills))
+    rows = has_all_skills(tables.predictions)
+    own = float((column_of(tables.predictions, "gain_practised") * np.bincount(row))[rows].sum())
+    total = float(of_all_skills(tables.predictions, "gain_mean").sum() * len(tables.skills))
     return max(0.0, 1 - own / total) if total > 0 else 0.0
 
 
@@ -47,7 +49,7 @@ def gains(tables: Tables) -> Finding:
     return Finding(
         {
             "practised": mean_std(gain),
-            "across_skills_std": float(column_of(tables.predictions, "gain_std").mean()),
+            "across_skills_std": float(of_all_skills(tables.predictions, "gain_std").mean()),
             "after_right": after_right,
             "after_wrong": after_wrong,
             "ratio": ratio,
@@ -55,7 +57,8 @@ def gains(tables: Tables) -> Finding:
             "auc_lost_when_permuted": fall,
         },
         f"gain at the practised skill {gain.mean():.3f} (std {spread:.3f}), after right / wrong {after}; {apart:.0%} "
-        f"of all gains go to skills not practised; permuting a student's gains costs {fall:.3f} AUC",
+        f"of all gains go to skills not practised{rests_on(tables.predictions)}; permuting a student's gains costs "
+        f"{fall:.3f} AUC",
         apart > MAX_ELSEWHERE or spread < MIN_STD or alike,
         tables.headroom(
             tables.own_history, "earlier right and wrong responses to the step's skills, which gains could carry, added"

@@ -19,7 +19,8 @@ GRADIENT_BOUND = 1e3
 """Largest gradient norm, before clipping at 1, that counts as bounded: beyond it a step is all clipping."""
 FINITE = {
     "predictions": ("p1", "p2", "mastery", "mastery_mean"),
-    "predictions of all steps": ("gain_practised", "gain_mean", "gain_std"),
+    "predictions of all steps": ("gain_practised",),
+    "predictions over all skills": ("gain_mean", "gain_std"),
     "trajectories": ("gain", "practice", "mastery", "mastery_final"),
 }
 """Columns by table that must hold numbers."""
@@ -137,7 +138,13 @@ def stability(evidence: Evidence) -> Measured:
 
 def _not_finite(evidence: Evidence) -> list[str]:
     """Name the columns with values that are missing or not finite."""
-    tables = (scored_rows(evidence.predictions, *FINITE["predictions"]), evidence.predictions, evidence.trajectories)
+    predictions = evidence.predictions
+    tables = (
+        scored_rows(predictions, *FINITE["predictions"]),
+        predictions,
+        predictions if evidence.has_all_skills.all() else predictions[evidence.has_all_skills],
+        evidence.trajectories,
+    )
     return [
         f"{column} of the {name}"
         for (name, columns), rows in zip(FINITE.items(), tables, strict=True)

@@ -58,7 +58,8 @@ def scorecard(
     Returns:
         checks (as gainkt.evaluation.check.Check, by group), level, missing (by level not reached, the checks in its
         way), groups (by group: checks, measurable, and by level how many are asked and held), carries, further,
-        protocol. A number that the tables do not define is null, and the reading or reason says why.
+        protocol (steps_over_all_skills: on how many figures over all skills rest, where not on every step). A number
+        that the tables do not define is null, and the reading or reason says why.
 
     Raises:
         ValueError: a student of the trajectories is not in the predictions.
@@ -85,6 +86,7 @@ def scorecard(
 
 def _protocol(evidence: Evidence) -> dict[str, Any]:
     shown, all_students = evidence.trajectories["student"].nunique(), len(evidence.students)
+    rows = evidence.has_all_skills
     return {
         "students": all_students,
         "students_in_trajectories": shown,
@@ -92,5 +94,6 @@ def _protocol(evidence: Evidence) -> dict[str, Any]:
         "steps": len(evidence.predictions),
         "scored_steps": len(evidence.scored_student),
         "skills": evidence.num_skills,
+        **({} if rows.all() else {"steps_over_all_skills": int(rows.sum())}),
         "intervals": f"{CONFIDENCE:.0%}, from {evidence.resamples} resamples of students, seed {evidence.seed}",
     }

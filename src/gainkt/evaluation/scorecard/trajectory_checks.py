@@ -27,7 +27,7 @@ def differentiation(evidence: Evidence) -> Measured:
     """T1: std of the gains over all K skills at a step, mean over steps; and CV over skills of mean gains."""
     if evidence.num_skills < 2:
         raise Unmeasurable("the model has one skill, so that there is nothing to tell apart")
-    found = evidence.bootstrap.mean(evidence.student, column_of(evidence.predictions, "gain_std"))
+    found = evidence.bootstrap.mean(*evidence.of_all_skills("gain_std"))
     gain = evidence.skills["gain_mean"]
     ceiling, reason, is_bound = _std_ceiling(found.value, evidence)
     possible = f"{ceiling:.4f} possible" + ("" if is_bound else " with the few active skills that T2 asks for")
@@ -38,7 +38,7 @@ def differentiation(evidence: Evidence) -> Measured:
         ceiling_reason=reason,
         ceiling_is_bound=is_bound,
         reading=f"At a step the gains of the {evidence.num_skills} skills differ by {found.value:.4f} (std), "
-        f"of {possible}.",
+        f"of {possible}{evidence.rests_on}.",
     )
 
 
@@ -58,7 +58,7 @@ def _std_ceiling(found: float, evidence: Evidence) -> tuple[float, str, bool]:
     n = int(min(median, k // 2))
     arithmetic = f"with n of K = {k} gains at 1 and the others at 0 the std is sqrt(n/K (1 - n/K))"
     if 1 <= median <= MAX_ACTIVE["minimum"] and found <= bound(n):
-        active = column_of(evidence.predictions, "active_skills").mean()
+        active = evidence.of_all_skills("active_skills")[1].mean()
         return (
             bound(n),
             f"{arithmetic}; the median step has n = {n} active: at most {bound(n):.4f} for a model that keeps to T2; "
@@ -70,20 +70,19 @@ def _std_ceiling(found: float, evidence: Evidence) -> tuple[float, str, bool]:
 
 def sparse_activation(evidence: Evidence) -> Measured:
     """T2: median over steps of the number of skills with a gain over .1."""
-    active = column_of(evidence.predictions, "active_skills")
+    active = evidence.of_all_skills("active_skills")[1]
     median = evidence.bootstrap.estimate(_median_active(evidence))
     return Measured.of(
         median,
         further={"mean": active.mean(), "share_of_steps_with_none": (active == 0).mean()},
         ceiling_reason="a range is asked, which any model can choose to meet",
         reading=f"The median step moves {median.value:.0f} of {evidence.num_skills} skills by more than .1; "
-        f"{(active == 0).mean():.0%} of steps move none.",
+        f"{(active == 0).mean():.0%} of steps move none{evidence.rests_on}.",
     )
 
 
 def _median_active(evidence: Evidence) -> Callable[[Array], float]:
-    active = column_of(evidence.predictions, "active_skills")
-    quantile = quantiles_of_weights(evidence.student, active, [0.5])
+    quantile = quantiles_of_weights(*evidence.of_all_skills("active_skills"), [0.5])
     return lambda weights: float(quantile(weights)[0])
 
 
@@ -92,8 +91,8 @@ def monotonicity(evidence: Evidence) -> Measured:
 
     Learning is monotone where the belief is held fixed; how often the running belief was revised downwards is told too.
     """
-    falls = column_of(evidence.predictions, "mastery_falls")
-    counted = evidence.bootstrap.of_sums(evidence.student, [falls], lambda falls: falls)
+    student, falls = evidence.of_all_skills("mastery_falls")
+    counted = evidence.bootstrap.of_sums(student, [falls], lambda falls: falls)
     in_table, pairs = _falls(evidence.trajectories)
     revised = float((column_of(evidence.predictions, "belief_falls") > 0).mean())
     value = max(counted.value, float(in_table))
@@ -108,8 +107,9 @@ def monotonicity(evidence: Evidence) -> Measured:
             "share_of_steps_with_revision": revised,
         },
         ceiling_reason="0 is attainable: gains are not negative",
-        reading=f"Mastery at the final belief falls {value:.0f} times ({where}); in the trajectories {in_table} of "
-        f"{pairs} moves are falls. The running belief was revised downwards at {revised:.1%} of steps.",
+        reading=f"Mastery at the final belief falls {value:.0f} times ({where}){evidence.rests_on}; in the "
+        f"trajectories {in_table} of {pairs} moves are falls. The running belief was revised downwards at "
+        f"{revised:.1%} of steps.",
     )
 
 
