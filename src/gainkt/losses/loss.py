@@ -111,7 +111,7 @@ class Loss(nn.Module):
             if name not in self.terms:
                 raise ConfigError(f"{name}: no such loss term{nearest(name, self.terms)}")
             if not isinstance(weight, int | float) or not 0 <= weight < inf:
-                raise ConfigError(f"{name}={weight}: a weight is a number, 0 or more")
+                raise ConfigError(f"{name}={weight}: a weight is 0 or more")
             if weight and not self.weights[name] and must_start(self.terms[name]):
                 raise ConfigError(
                     f"{name}={weight}, and loss.{name}=0: the term must be there from the start; give it a weight in "
