@@ -22,6 +22,7 @@ REFUSED = (
     "dataset.path=maybe",
     "loss.terms.skill_contrast=null",
     "loss.bce1=x",
+    "loss.bce1=inf",
     "optimizer.lr=nan",
     "optimizer.lr_scale=null",
     "model.size.num_blocks=999999999999",

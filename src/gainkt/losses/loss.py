@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -109,7 +110,7 @@ class Loss(nn.Module):
         for name, weight in weights.items():
             if name not in self.terms:
                 raise ConfigError(f"{name}: no such loss term{nearest(name, self.terms)}")
-            if not isinstance(weight, int | float) or not weight >= 0:
+            if not isinstance(weight, int | float) or not 0 <= weight < inf:
                 raise ConfigError(f"{name}={weight}: a weight is 0 or more")
             if weight and not self.weights[name] and must_start(self.terms[name]):
                 raise ConfigError(
