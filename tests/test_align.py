@@ -66,6 +66,21 @@ def test_alignment_brings_the_head_to_the_reference(config: Config) -> None:
     assert near["losses"]["l_22"] < 0.5 * left_alone["losses"]["l_22"]
 
 
+def test_a_received_run_says_no_folder_for_fits(config: Config, tmp_path: Path) -> None:
+    run = train(config("v4_belief", "trainer.max_epochs=1", f"run.dir={tmp_path}/a/b/received")).run
+    file = run.directory.config
+    named = file.read_text().replace(f"root: {tmp_path}/outputs", f"root: {tmp_path}/elsewhere")
+    assert named != file.read_text()
+    file.write_text(named)
+    (run.directory.path / "digests.json").unlink()
+    align_config(settings(f"run={run.directory.path}", "reference=rasch"))
+    assert not (tmp_path / "elsewhere").exists()
+    assert len(list((run.directory.path / "references").glob("rasch-*.json"))) == 1
+    (tmp_path / "a" / "references").mkdir()
+    align_config(settings(f"run={run.directory.path}", "reference=rasch"))
+    assert len(list((tmp_path / "a" / "references").glob("rasch-*.json"))) == 1, "those beside it are shared"
+
+
 def test_any_run_can_be_held_against_any_reference(config: Config) -> None:
     run = train(config("v4_belief")).run
     with pytest.raises(ConfigError, match="reference=bkt"):

@@ -31,7 +31,7 @@ def align_config(cfg: DictConfig) -> Report:
                 "reference: the run was trained without one; choose what to hold it against: reference=bkt"
             )
         datamodule.setup()
-        reference, _ = fitted(settings, datamodule, references_of(run.config))
+        reference, _ = fitted(settings, datamodule, references_of(run.config, run.directory.path))
         said = reference_tables(reference, datamodule.log_, datamodule.students(cfg.split))
         done = align_run(run, datamodule, said, **asked)
         save_alignment_figure(done.content, done.tables, said.rows, said.difficulty, done.folder)

@@ -224,9 +224,18 @@ def build_datamodule(cfg: DictConfig) -> KTDataModule:
     return build(cfg)
 
 
-def references_of(cfg: DictConfig) -> Path:
-    """Folder in which the reference models fitted for runs are kept, shared by the runs of one root."""
-    return Path(cfg.run.root) / "references"
+def references_of(cfg: DictConfig, home: Path | None = None) -> Path:
+    """Folder in which the reference models fitted for runs are kept, shared by the runs of one root.
+
+    Args:
+        cfg: of a run; its root counts where the command said it.
+        home: the run's folder where it was read from disk: what stands there names no folder to write to. The fits are
+            those beside it (`<root>/<name>/<run>`) where there are some, else the run's own.
+    """
+    if home is None:
+        return Path(cfg.run.root) / "references"
+    shared = home.parent.parent / "references"
+    return shared if shared.is_dir() else home / "references"
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

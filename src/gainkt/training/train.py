@@ -209,7 +209,7 @@ def _prepare(
     loss = build(cfg.loss)
     if loss.bce_loss_weight is not None:  # the run's config shows the weights that it trains with
         cfg.loss.bce1, cfg.loss.bce2 = loss.weights["bce1"], loss.weights["bce2"]
-    reference = _start_loss(loss, model, cfg, datamodule)
+    reference = _start_loss(loss, model, cfg, datamodule, directory.path if resumes else None)
     if cfg.dataset.tokens_per_batch == "auto":
         cfg.dataset.tokens_per_batch = datamodule.tokens_per_batch = auto_tokens(cfg, model, loss, datamodule)
         log.info("batches of %s cells", f"{datamodule.tokens_per_batch:,}")
@@ -295,6 +295,7 @@ def _config_of(cfg: DictConfig, overrides: Sequence[str]) -> tuple[DictConfig, b
     write_here(saved, directory.path, str(directory.config), trust)
     _put_secrets(saved, cfg, directory.config)
     saved.run.dir, saved.run.resume = str(directory.path), None if restarts else cfg.run.resume
+    saved.run.root = cfg.run.root
     return saved, not restarts, restarts
 
 
@@ -335,9 +336,11 @@ def _require_bests(directory: RunDirectory, rows: Sequence[Mapping[str, Any]], c
             )
 
 
-def _start_loss(loss: Loss, model: GainKT, cfg: DictConfig, datamodule: KTDataModule) -> Reference | None:
+def _start_loss(
+    loss: Loss, model: GainKT, cfg: DictConfig, datamodule: KTDataModule, home: Path | None
+) -> Reference | None:
     """Give the loss what its terms need of model, data and reference; return the reference, if there is one."""
-    reference = fitted(cfg.reference, datamodule, references_of(cfg))[0] if cfg.reference else None
+    reference = fitted(cfg.reference, datamodule, references_of(cfg, home))[0] if cfg.reference else None
     targets = None if reference is None else Targets(reference, datamodule.log_, datamodule.split.train)
     loss.start(model, datamodule.skill_rates, targets)
     return reference
