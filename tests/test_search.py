@@ -21,7 +21,7 @@ from conftest import TINY, composed
 from gainkt.config import conf_dir
 from gainkt.errors import ConfigError, ReportError
 from gainkt.files import write_json
-from gainkt.runs.received import is_part
+from gainkt.runs.received import named_by_conf
 from gainkt.search import main, search
 from gainkt.sweeping.search import trials
 from gainkt.sweeping.search.space import as_override, read_space
@@ -111,7 +111,7 @@ def test_real_trials_are_trained_pruned_and_summarised(run_search: Search) -> No
 
     # A trial is a run like any other: what its config names for the search is a part that may be read again.
     config = OmegaConf.load(result.folder / str(result.best) / "config.yaml")
-    assert is_part(config.callbacks.report._target_)
+    assert config.callbacks.report._target_ in named_by_conf()
     assert (result.folder / str(result.best) / "output.txt").is_file()
     assert (result.folder / "report.md").is_file()
 

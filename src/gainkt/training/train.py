@@ -337,7 +337,7 @@ def _require_bests(directory: RunDirectory, rows: Sequence[Mapping[str, Any]], c
 
 
 def _start_loss(
-    loss: Loss, model: GainKT, cfg: DictConfig, datamodule: KTDataModule, home: Path | None
+    loss: Loss, model: GainKT, cfg: DictConfig, datamodule: KTDataModule, home: Path | None = None
 ) -> Reference | None:
     """Give the loss what its terms need of model, data and reference; return the reference, if there is one."""
     reference = fitted(cfg.reference, datamodule, references_of(cfg, home))[0] if cfg.reference else None
