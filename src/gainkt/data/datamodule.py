@@ -57,7 +57,7 @@ class KTDataModule(LightningDataModule):
         fold: int = 0,
         window_length: int = 1024,
         window_context: int = 256,
-        tokens_per_batch: int | str = 4096,
+        tokens_per_batch: int | str = ON_CPU,
         carry_state: bool = True,
         seed: int = 0,
         unknown_skills: str = "fail",
