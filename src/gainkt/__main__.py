@@ -16,8 +16,8 @@ from gainkt.interruption import leave_at_once
 
 LOOKS = {"--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i", "--version"}
 """Arguments that Hydra answers from the config alone."""
-OWN_WORDS = ("model=", "settings.", "sweep.resume=")
-"""Starts of arguments that a door rewords before Hydra sees them (`reference`, and a sweep that is resumed)."""
+OWN_WORDS = ("model=", "settings.", "sweep.resume=", "datasets.", "experiments.", "references.", "peers.")
+"""Starts of arguments that a door rewords before Hydra sees them (`reference`, `benchmark`, a resumed sweep)."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

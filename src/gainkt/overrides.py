@@ -30,8 +30,8 @@ OWN = ("name", "run", "sweep", "logger", "hydra")
 PLAIN = re.compile(r"(?!(?i:true|false|null|nan|inf)$)[A-Za-z_./][\w./-]*")
 
 
-def compose_train(overrides: Sequence[str] = (), *, hydra: bool = False) -> DictConfig:
-    """Compose conf/train.yaml, also from inside another Hydra command; with Hydra's own settings where asked.
+def compose_train(overrides: Sequence[str] = (), *, hydra: bool = False, config: str = "train") -> DictConfig:
+    """Compose conf/train.yaml (or another), also from inside another Hydra command; with Hydra's settings where asked.
 
     Raises:
         HydraException: an override is not understood.
@@ -41,7 +41,7 @@ def compose_train(overrides: Sequence[str] = (), *, hydra: bool = False) -> Dict
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(conf_dir(), version_base="1.3"):
-            return compose("train", list(overrides), return_hydra_config=hydra)
+            return compose(config, list(overrides), return_hydra_config=hydra)
     finally:
         GlobalHydra.instance().hydra = outer
 

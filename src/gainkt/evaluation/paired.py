@@ -56,8 +56,8 @@ def paired_differences(predictions: Mapping[str, pd.DataFrame], resamples: int =
         found = [
             _estimate(key, bootstrap, student, own[column].to_numpy(dtype=float), response) for own in rows.values()
         ]
-        differences = [None, *(_difference(other - found[0]) for other in found[1:])]
-        for entry, corrected in zip(differences[1:], _holm([d["p"] for d in differences[1:] if d]), strict=True):
+        differences = [None, *(tested(other - found[0]) for other in found[1:])]
+        for entry, corrected in zip(differences[1:], holm([d["p"] for d in differences[1:] if d]), strict=True):
             assert entry is not None
             entry["holm"] = corrected
         values = [{"value": one.value, "interval": one.interval} for one in found]
@@ -98,7 +98,8 @@ def _loss(p_N: Array, y_N: Array) -> Array:
     return -(y_N * np.log(p) + (1 - y_N) * np.log1p(-p))
 
 
-def _difference(found: Estimate) -> dict[str, Any]:
+def tested(found: Estimate) -> dict[str, Any]:
+    """Return a difference: value, 95 % interval, and p as `paired_differences` says."""
     error = float(np.nanstd(found.replicates_R, ddof=1))
     p = 1.0 if found.value == 0 else float(2 * stats.norm.sf(abs(found.value) / error)) if error > 0 else 0.0
     return {"value": found.value, "interval": found.interval, "p": p}
@@ -112,7 +113,7 @@ def _wilcoxon(student_N: Array, difference_N: Array, num_students: int) -> dict[
     return {"better": int((means < 0).sum()), "worse": int((means > 0).sum()), "p": p}
 
 
-def _holm(p_values: list[float]) -> list[float]:
+def holm(p_values: list[float]) -> list[float]:
     """Correct m p-values for their number: the i-th smallest becomes max over j <= i of (m - j + 1) p_j, at most 1."""
     order, corrected, most = np.argsort(p_values, kind="stable"), [0.0] * len(p_values), 0.0
     for place, at in enumerate(order):

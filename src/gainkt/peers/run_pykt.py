@@ -1,0 +1,93 @@
+"""Train a model of pykt-toolkit by its own code, and predict: `<python> run_pykt.py <folder>` (see gainkt.peers).
+
+Its `init_model`, `train_model` (early stopping on the validation part) and `evaluate` are called; what is done here is
+to cut histories as pyKT does, into pieces of `length` steps. Of a longer test history each piece repeats the second
+half of the one before it, unscored, so that no prediction after the first piece has less than half a piece of history.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from pykt.models import evaluate, init_model, train_model
+
+EMBEDDING = "qid"
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+"""As pyKT chooses it."""
+
+
+class Batches:
+    """Pieces of histories as pyKT's loaders give them."""
+
+    def __init__(
+        self, rows: pd.DataFrame, length: int, size: int, *, train: bool = False, overlap: bool = False
+    ) -> None:
+        names = ("skill", "item", "response")
+        self.columns = {name: torch.from_numpy(rows[name].to_numpy(np.int64, copy=True)) for name in names}
+        self.size, self.shuffled = size, train
+        pieces = []
+        for at in rows.groupby("student", sort=False).indices.values():
+            stride = length // 2 if overlap else length
+            for start in range(0, len(at), stride):
+                first = 1 if not overlap or start == 0 else length - stride
+                if len(at) - start > first:
+                    pieces.append((at[0] + start, min(length, len(at) - start), first))
+        self.pieces = torch.tensor(pieces)
+        if not train:  # alike in length, which saves padding
+            self.pieces = self.pieces[self.pieces[:, 1].argsort(stable=True)]
+
+    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+        order = torch.randperm(len(self.pieces)) if self.shuffled else torch.arange(len(self.pieces))
+        for some in order.split(self.size):
+            start, length, first = self.pieces[some].T
+            place = torch.arange(int(length.max()))
+            mask = (place < length[:, None])[:, 1:]
+            made = {"masks": mask, "smasks": mask & (place[1:] >= first[:, None])}
+            at = (start[:, None] + place).clamp(max=len(self.columns["skill"]) - 1)
+            for key, name in (("q", "item"), ("c", "skill"), ("r", "response")):
+                values = self.columns[name][at]
+                values = values.float() if name == "response" else values
+                made |= {f"{key}seqs": values[:, :-1] * mask, f"shft_{key}seqs": values[:, 1:] * mask}
+            made |= {key: torch.zeros_like(made["qseqs"]) for key in ("tseqs", "shft_tseqs")}
+            yield {key: value.to(DEVICE) for key, value in made.items()}
+
+    def scored_rows(self) -> np.ndarray:
+        """Rows that are predicted, in the order of the pieces."""
+        return np.concatenate([np.arange(start + first, start + n) for start, n, first in self.pieces.tolist()])
+
+
+def main(folder: Path) -> None:
+    """Train, and write predictions.csv."""
+    given = json.loads((folder / "settings.json").read_text())
+    settings: dict[str, Any] = given["settings"]
+    torch.manual_seed(given["seed"])
+    np.random.seed(given["seed"])  # noqa: NPY002 (what pyKT draws from)
+    train, valid, test = (pd.read_csv(folder / f"{part}.csv") for part in ("train", "valid", "test"))
+    name, length, size = settings["model"], settings["length"], settings["batch_size"]
+    sizes = {"num_c": given["num_skills"], "num_q": given["num_items"], "emb_path": ""}
+    model = init_model(name, settings["model_config"], sizes, EMBEDDING)
+    if model is None:
+        raise SystemExit(f"pykt-toolkit knows no model {name}")
+    optimizer = torch.optim.Adam(model.parameters(), settings["learning_rate"])
+    parts = Batches(train, length, size, train=True), Batches(valid, length, size)
+    train_model(model, *parts, settings["epochs"], optimizer, str(folder), save_model=True)
+    model.load_state_dict(torch.load(folder / f"{EMBEDDING}_model.ckpt"))
+    asked, said = Batches(test, length, size, overlap=True), folder / "said.txt"
+    evaluate(model, asked, name, str(said))
+    # A line a piece: skills, responses, next skills, next responses, probabilities, ...
+    lists = (re.findall(r"\[([^\[\]]*)\]", line)[4] for line in said.read_text().splitlines() if line)
+    p = np.concatenate([np.array(numbers.split(", "), dtype=np.float64) for numbers in lists])
+    table = test.iloc[asked.scored_rows()].assign(p=p)
+    table[table["scored"] == 1][["student", "step", "p"]].to_csv(folder / "predictions.csv", index=False)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

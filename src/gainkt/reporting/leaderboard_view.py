@@ -1,0 +1,123 @@
+"""A benchmark's table: for the terminal, as Markdown, and flat."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from rich.console import RenderableType
+from rich.text import Text
+
+from gainkt.names import markdown, visible
+from gainkt.reporting.comparison_view import p_value
+from gainkt.reporting.terminal import number, right, spaced, table
+
+COLUMNS = (
+    "model",
+    "AUC [95 %]",
+    "less the baseline [95 %]",
+    "p (Holm)",
+    "log loss",
+    "accuracy",
+    "steps",
+    "seconds",
+    "MiB",
+    "audit",
+    "notes",
+)
+CAPTION = (
+    "AUC on the test part, mean over folds and seeds (their standard deviation after +-), [95 % interval, students "
+    "resampled]; differences on the same students, p two-sided and corrected by Holm's method. seconds: training and "
+    "predicting, mean of a job; MiB: largest resident memory. Test decides nothing: no model is selected on it."
+)
+
+
+def cells(row: Mapping[str, Any]) -> list[str]:
+    """Return the cells of a row, by `COLUMNS`."""
+    notes = [
+        *row["notes"],
+        *([f"{row['runs']} of {row['of']} runs"] if row["runs"] < row["of"] else []),
+        row["error"] or "",
+    ]
+    found, audit = row["difference"], row["audit"]
+    spread = "" if row["auc_sd"] is None else f" +- {row['auc_sd']:.4f}"
+    steps = sorted(set(row["steps"]))
+    return [
+        visible(row["model"]),
+        "-" if row["auc"] is None else f"{row['auc']:.4f}{spread} {_ends(row['auc_interval'])}".strip(),
+        "-" if found is None else f"{found['value']:+z.4f} {_ends(found['interval'])}".strip(),
+        "-" if found is None else p_value(found["holm"]),
+        _four(row["log_loss"]),
+        _four(row["accuracy"]),
+        "-" if not steps else f"{steps[0]:,}" + (f" to {steps[-1]:,}" if steps[1:] else ""),
+        number(row["seconds"]) if (row["seconds"] or 0) < 10 else f"{row['seconds']:,.0f}",
+        "-" if row["peak_mib"] is None else f"{row['peak_mib']:,.0f}",
+        "-" if audit is None else "no leak found" if audit["passed"] else f"FAILS {', '.join(audit['failed'])}",
+        visible("; ".join(filter(None, notes)), 300) if any(notes) else "",
+    ]
+
+
+def leaderboard_view(content: Mapping[str, Any]) -> RenderableType:
+    """Return a table a data set, of what `gainkt.sweeping.benchmark.run.benchmark` returns."""
+    parts: list[RenderableType] = []
+    for board in content["datasets"]:
+        columns = [COLUMNS[0], *(right(name) for name in COLUMNS[1:-2]), COLUMNS[-2]]
+        rows = [cells(row) for row in board["rows"]]
+        parts.append(table(title(board), columns, [row[:-1] for row in rows], CAPTION))
+        parts += [Text(f"{row[0]}: {row[-1]}") for row in rows if row[-1]]
+        if board["published"]:
+            parts.append(table("Published, not run here", ["model", right("AUC"), "source"], published(board)))
+    return spaced(*parts, *(Text(f"left out: {line}") for line in content["left_out"]))
+
+
+def leaderboard_markdown(content: Mapping[str, Any]) -> str:
+    """Return the same as Markdown."""
+    parts = [f"# {markdown(content['name'])}", CAPTION]
+    for board in content["datasets"]:
+        parts += [f"## {markdown(title(board))}", markdown(board["protocol"] or "")]
+        parts.append(_table(COLUMNS, [cells(row) for row in board["rows"]]))
+        if board["published"]:
+            parts += ["Published, not run here:", _table(("model", "AUC", "source"), published(board))]
+    return "\n\n".join([*parts, *(f"Left out: {markdown(line)}" for line in content["left_out"])]) + "\n"
+
+
+def leaderboard_csv(content: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the same as one flat table, names as they stand; figures that were published have a source."""
+    rows: list[dict[str, Any]] = []
+    for board in content["datasets"]:
+        for row in board["rows"]:
+            flat = {key: value for key, value in row.items() if key not in ("difference", "auc_interval", "audit")}
+            found, ends = row["difference"] or {}, row["auc_interval"] or (None, None)
+            flat |= {"auc_low": ends[0], "auc_high": ends[1], "baseline": board["baseline"]}
+            low, high = found.get("interval") or (None, None)
+            flat |= {"difference": found.get("value"), "difference_low": low, "difference_high": high}
+            flat |= {"p": found.get("p"), "p_holm": found.get("holm"), "steps": max(row["steps"], default=None)}
+            flat |= {"audit_passed": (row["audit"] or {}).get("passed"), "notes": "; ".join(row["notes"])}
+            rows.append({"dataset": board["name"], **flat})
+        rows += board["published"]
+    return pd.DataFrame(rows).astype({"steps": "Int64"})
+
+
+def title(board: Mapping[str, Any]) -> str:
+    """Return the heading of a data set."""
+    baseline = f"baseline {visible(board['baseline'])}" if board["baseline"] else "the baseline did not run"
+    return f"{visible(board['name'])}: {board['students']:,} test students, {baseline}"
+
+
+def published(board: Mapping[str, Any]) -> list[list[str]]:
+    """Return figures that others report."""
+    return [[visible(row["model"]), f"{row['auc']:.4f}", visible(row["source"], 300)] for row in board["published"]]
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *([markdown(cell) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _four(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _ends(ends: Sequence[float] | None) -> str:
+    return "" if ends is None else f"[{ends[0]:.4f}, {ends[1]:.4f}]"

@@ -1,0 +1,117 @@
+"""Which jobs a benchmark has, and what each is: the combinations of a config's data sets, models, folds and seeds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from gainkt.arguments import quoted
+from gainkt.errors import ConfigError, nearest
+from gainkt.names import visible
+from gainkt.sweeping.benchmark.contenders import Experiment, ReferenceModel
+from gainkt.sweeping.benchmark.peer import Peer
+
+Contender = Experiment | ReferenceModel | Peer
+KINDS: dict[str, type[Contender]] = {"experiments": Experiment, "references": ReferenceModel, "peers": Peer}
+"""What the entries of a section of the config are."""
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set by its name in the table."""
+
+    name: str
+    option: str | None = None
+    """Of the config group `dataset`; of its own name where None."""
+    path: str | None = None
+    overrides: tuple[str, ...] = ()
+
+    def data(self) -> list[str]:
+        """Overrides that choose it."""
+        path = [] if self.path is None else [f"dataset.path={quoted(str(Path(self.path).expanduser().resolve()))}"]
+        return [f"dataset={self.option or self.name}", *path, *self.overrides]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A job."""
+
+    dataset: str
+    data: tuple[str, ...]
+    model: Contender
+    fold: int
+    seed: int | None
+
+    @property
+    def words(self) -> list[str]:
+        """What sweep.json says of it: which it is, and then what decides what comes out."""
+        which = [f"dataset={self.dataset}", f"model={self.model.name}", f"fold={self.fold}", f"seed={self.seed}"]
+        return [*which, f"data={json.dumps(self.data)}", f"settings={json.dumps(self.model.identity())}"]
+
+
+def planned(cfg: DictConfig) -> tuple[list[Planned], list[str]]:
+    """Return the jobs that a config asks for, and what it leaves out, each in a line.
+
+    Raises:
+        ConfigError: an entry has an unknown key, a name is unknown or used twice, or nothing is left to run.
+    """
+    models = [model for section, kind in KINDS.items() for model in _entries(cfg, section, kind)]
+    names = [model.name for model in models]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ConfigError(f"{visible(twice)}: names two models; give each a name of its own")
+    models = _chosen(models, cfg.only.models, "only.models")
+    chosen = _chosen(_entries(cfg, "datasets", DataSet), cfg.only.datasets, "only.datasets")
+    lacking = [d.name for d in chosen if d.path is None and "path" in cfg.datasets[d.name]]
+    left_out = [f"{visible(name)}: no data; give datasets.{visible(name)}.path=..." for name in lacking]
+    jobs = [
+        Planned(data.name, (*data.data(), f"dataset.fold={fold}"), model, fold, seed)
+        for data in chosen
+        if data.name not in lacking
+        for fold in cfg.folds
+        for model in models
+        for seed in (cfg.seeds if model.seeded else [None])
+    ]
+    if not jobs:
+        raise ConfigError(
+            f"benchmark: nothing to run; {'; '.join(left_out) or 'give data sets, models, folds and seeds'}"
+        )
+    return jobs, left_out
+
+
+def _entries(cfg: DictConfig, section: str, kind: type[Any]) -> list[Any]:
+    """Build the entries of a section; one that is null is left out."""
+    content: Any = OmegaConf.to_container(cfg[section], resolve=True)
+    known = {entry.name: entry for entry in fields(kind) if entry.name != "name"}
+    made = []
+    for name, given in content.items():
+        if given is None:
+            continue
+        key = f"{section}.{name}"
+        if not isinstance(given, Mapping):
+            raise ConfigError(f"{key}={given}: give {{{', '.join(known)}}}")
+        for setting in given:
+            if setting not in known:
+                raise ConfigError(f"{key}.{setting}: no such setting{nearest(str(setting), known)}")
+        for setting, entry in known.items():
+            required = entry.default is MISSING and entry.default_factory is MISSING
+            if required and given.get(setting) is None:
+                raise ConfigError(f"{key}.{setting}: a value is missing")
+        values = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items() if v is not None}
+        made.append(kind(str(name), **values))
+    return made
+
+
+def _chosen(entries: list[Any], only: Any, key: str) -> list[Any]:
+    """Return the entries that are asked for by name; all of them where there is no such list."""
+    if only is None:
+        return entries
+    by_name = {entry.name: entry for entry in entries}
+    for name in only:
+        if name not in by_name:
+            raise ConfigError(f"{key}: {visible(name)}: no such name{nearest(str(name), by_name)}")
+    return [by_name[name] for name in only]

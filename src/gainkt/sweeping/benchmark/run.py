@@ -1,0 +1,235 @@
+"""Run what is left of a benchmark's jobs, each in a process of its own, and tabulate what all of them came to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from omegaconf import DictConfig
+
+from gainkt.digests import held_to, read_json, read_table
+from gainkt.errors import ConfigError, DataError
+from gainkt.evaluation.leaderboard import KEYS, Entry, leaderboard
+from gainkt.files import claimed, plain, write_json, write_whole
+from gainkt.masking import masked_content
+from gainkt.names import visible
+from gainkt.reporting.leaderboard_view import leaderboard_csv, leaderboard_markdown
+from gainkt.reporting.page import PAGE, require_pages
+from gainkt.reporting.page.notebook import Page
+from gainkt.sweeping.benchmark.contenders import Task, require_asked
+from gainkt.sweeping.benchmark.peer import Peer
+from gainkt.sweeping.benchmark.plan import Planned, planned
+from gainkt.sweeping.grids import LOST
+from gainkt.sweeping.jobs import AGAIN, Job, SweepFolder
+from gainkt.sweeping.launchers import num_cores
+from gainkt.sweeping.progress import SweepProgress
+
+log = logging.getLogger(__name__)
+SAID, SCORED = "scored.json", "scored.parquet"
+"""What a job that is done leaves beside job.json."""
+EVERY = 0.1
+"""Seconds between looks at the processes of jobs."""
+
+
+def benchmark(cfg: DictConfig, arguments: Sequence[str] | None = None) -> dict[str, Any] | None:
+    """Run the jobs of a config composed from conf/benchmark.yaml that are not done, and write the table.
+
+    Args:
+        cfg: the config.
+        arguments: of the command line that composed it, with which each job's process is started; jobs run in this
+            process, and their memory is not measured, where None or with `isolated=false`.
+
+    Returns:
+        As benchmark.json; None where `job` asks for one job alone.
+
+    Raises:
+        ConfigError: a setting that cannot be used, or a job that was run with other settings.
+        OSError: the folder cannot be written.
+    """
+    jobs, left_out = planned(cfg)
+    folder = SweepFolder(Path(cfg.run.dir).expanduser().resolve())
+    if cfg.report:
+        require_pages()
+    if cfg.job is not None:
+        wanted = {_masked(one): one for one in jobs}
+        job = next((job for job in folder.jobs if job.number == cfg.job), None)
+        if job is None or job.overrides not in wanted:
+            raise ConfigError(
+                f"job={cfg.job}: not a job of this benchmark in {folder.path}; leave `job` to the benchmark"
+            )
+        _do(job, wanted[job.overrides], cfg, isolated=True)
+        return None
+    with claimed(folder.path):
+        mine = _agreed(folder, jobs, cfg.name)
+        left = {job: one for job, one in mine.items() if not is_done(job)}
+        print(f"benchmark: {folder.path} ({len(left)} of {len(mine)} jobs to run)", flush=True)
+        for job in left:
+            job.write(state="waiting", error=None)
+        with SweepProgress(folder, len(folder.jobs), label, "", lambda job: None):
+            if cfg.isolated and arguments is not None:
+                _in_processes(list(left), arguments, int(cfg.slots))
+            else:
+                for job, one in left.items():
+                    _do(job, one, cfg, isolated=False)
+        return _tabulated(folder, cfg, left_out)
+
+
+def is_done(job: Job) -> bool:
+    """Tell whether a job's predictions stand."""
+    return job.state == "done" and (job.folder / SAID).is_file()
+
+
+def label(job: Job) -> str:
+    """Return which job it is, in words."""
+    return " ".join(visible(word) for word in job.overrides[:4])
+
+
+def _masked(one: Planned) -> tuple[str, ...]:
+    return tuple(masked_content(one.words))
+
+
+def _agreed(folder: SweepFolder, jobs: Sequence[Planned], name: str) -> dict[Job, Planned]:
+    """Add to the plan the jobs that are new, and return a folder for each that is asked for.
+
+    Raises:
+        ConfigError: one of them was planned with other settings.
+    """
+    known = [list(job.overrides) for job in folder.jobs] if folder.planned else []
+    by_name = {tuple(words[:4]): words for words in known}
+    for one in jobs:
+        words = list(_masked(one))
+        before = by_name.setdefault(tuple(words[:4]), words)
+        if before != words:
+            changed = "; ".join(
+                f"{old} is now {new}" for old, new in zip(before[4:], words[4:], strict=True) if old != new
+            )
+            raise ConfigError(
+                f"{folder.path}: {' '.join(words[:4])} was run with other settings ({changed}); take them back, or "
+                "give name=... for another benchmark"
+            )
+        if words not in known:
+            known.append(words)
+    SweepFolder(folder.path).write_plan(name, [], [], known)
+    folder.__dict__.pop("plan", None)  # as it stands now
+    by_words = {tuple(job.overrides): job for job in folder.jobs}
+    return {by_words[_masked(one)]: one for one in jobs}
+
+
+def _do(job: Job, one: Planned, cfg: DictConfig, *, isolated: bool) -> None:
+    """Do a job's work; how it ended stands in job.json, and a traceback in the log."""
+
+    def work() -> None:
+        told = one.model.run(Task(one.data, one.seed or 0, job.folder, int(cfg.audit)))
+        require_asked(told)
+        table = told.predictions.sort_values(["student", "step"], kind="stable", ignore_index=True)
+        table = table.astype({"student": str, "step": "int32", "response": "int8"})
+        said = {
+            "seconds": told.seconds,
+            "peak_mib": told.peak_mib if isolated or isinstance(one.model, Peer) else None,
+            "digest": _digest(table),
+            "protocol": told.datamodule.protocol,
+            "audits": told.audits,
+            "notes": list(told.notes),
+        }
+        write_whole(job.folder / SCORED, partial(table.to_parquet, index=False))
+        write_json(job.folder / SAID, plain(said))
+
+    try:
+        job.run(work)
+    except Exception:
+        log.exception("job %d failed", job.number)
+
+
+def _digest(table: pd.DataFrame) -> str:
+    """16 hex digits of the scored steps and their responses."""
+    text = table[list(KEYS)].to_csv(index=False)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _in_processes(jobs: list[Job], arguments: Sequence[str], slots: int) -> None:
+    """Run jobs in processes of their own, some at a time; one that ends without a word has failed."""
+    threads = str(max(num_cores() // max(slots, 1), 1))
+    env = {"OMP_NUM_THREADS": threads, **os.environ}
+    waiting = list(reversed(jobs))
+    running: dict[Job, tuple[subprocess.Popen, TextIOWrapper]] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < max(slots, 1):
+                job = waiting.pop()
+                command = [sys.executable, "-m", "gainkt.benchmark", *arguments, f"job={job.number}"]
+                errors = (job.folder / "errors.txt").open("w")
+                running[job] = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, env=env), errors
+            time.sleep(EVERY)
+            for job, (process, errors) in list(running.items()):
+                if process.poll() is not None:
+                    errors.close()
+                    said = Path(errors.name).read_text(errors="replace").strip().splitlines()
+                    Path(errors.name).unlink()
+                    job.fail(f"{LOST} ({said[-1]})" if said else LOST)
+                    del running[job]
+    finally:
+        for process, _ in running.values():
+            process.terminate()
+        for process, errors in running.values():
+            process.wait()
+            errors.close()
+
+
+def _tabulated(folder: SweepFolder, cfg: DictConfig, left_out: Sequence[str]) -> dict[str, Any]:
+    """Tabulate every job of the folder's plan, and write benchmark.json, .csv and .md, and the page where asked for."""
+    entries = [_entry(job) for job in folder.jobs]
+    content = leaderboard(entries, str(cfg.baseline), int(cfg.resamples))
+    published = [] if cfg.published is None else _published(Path(cfg.published).expanduser())
+    protocols = {
+        e.dataset: _said(job).get("protocol") for job, e in zip(folder.jobs, entries, strict=True) if not e.error
+    }
+    for board in content["datasets"]:
+        board["protocol"] = protocols.get(board["name"])
+        board["published"] = [row for row in published if row["dataset"] == board["name"]]
+    content = plain({"name": cfg.name, **content, "left_out": list(left_out)})
+    write_json(folder.path / "benchmark.json", content)
+    write_whole(folder.path / "benchmark.csv", lambda path: leaderboard_csv(content).to_csv(path, index=False))
+    write_whole(folder.path / "benchmark.md", lambda path: path.write_text(leaderboard_markdown(content)))
+    if cfg.report:
+        from gainkt.reporting.page.leaderboard_page import leaderboard_page
+
+        Page(leaderboard_page(content)).save(folder.path / PAGE)
+    return content
+
+
+def _said(job: Job) -> dict[str, Any]:
+    kinds = {"digest": str, "protocol": str, "audits": dict, "notes": list}
+    return read_json(job.folder / SAID, AGAIN, kinds)
+
+
+def _entry(job: Job) -> Entry:
+    dataset, model, fold, seed = (word.partition("=")[2] for word in job.overrides[:4])
+    which: dict[str, Any] = {"dataset": dataset, "model": model}
+    which |= {"fold": int(fold), "seed": None if seed == "None" else int(seed)}
+    if not is_done(job):
+        return Entry(**which, error=job.record.get("error") or job.state)
+    said = _said(job)
+    kept: dict[str, Any] = {key: said.get(key) for key in ("digest", "seconds", "peak_mib", "audits", "notes")}
+    return Entry(**which, **kept, read=partial(read_table, job.folder / SCORED, AGAIN, categories=["student"]))
+
+
+def _published(path: Path) -> list[Mapping[str, Any]]:
+    """Read published figures: columns dataset, model, auc, source."""
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"published={path}: cannot be read ({error})") from error
+    with held_to(path, "give columns dataset, model, auc and source"):
+        rows = json.loads(table[["dataset", "model", "auc", "source"]].to_json(orient="records"))
+        return [{**row, "auc": float(row["auc"])} for row in rows]

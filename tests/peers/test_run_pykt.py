@@ -1,0 +1,81 @@
+"""The driver of pyKT gives each test step one prediction, from the right row, whatever the pieces are."""
+
+import json
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import gainkt.peers
+
+LENGTHS = (1, 2, 3, 7, 8, 9, 12, 21, 40)
+
+
+def rows(students: tuple[int, ...] = LENGTHS) -> pd.DataFrame:
+    """A part: the skill of a row tells which row it is."""
+    table = pd.DataFrame({"student": np.repeat(range(len(students)), students)})
+    table["step"] = table.groupby("student").cumcount()
+    table = table.assign(skill=range(len(table)), item=0, response=table.index % 2, scored=(table["step"] > 0) * 1)
+    return table.assign(skills=table["skill"].astype(str))
+
+
+@pytest.fixture
+def driver(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The script's names, with a pyKT whose model says of a step which skill it has, and how many stand before it."""
+    told: dict[str, Any] = {"epochs": None, "before": {}}
+
+    def train_model(model: Any, train: Any, valid: Any, epochs: int, opt: Any, folder: str, **_: Any) -> None:
+        told["epochs"], told["trained"] = epochs, [batch["smasks"].sum().item() for batch in train]
+        torch.save({}, f"{folder}/qid_model.ckpt")
+
+    def evaluate(model: Any, batches: Any, name: str, path: str) -> None:
+        with open(path, "w") as file:
+            for batch in batches:
+                for skill, mask in zip(batch["shft_cseqs"], batch["smasks"], strict=True):
+                    at = mask.nonzero().squeeze(1).tolist()
+                    told["before"] |= {int(skill[t]): t + 1 for t in at}
+                    p = [int(skill[t]) / 1000 for t in at]
+                    print(str([[], [], [], [], p, [], float("nan"), 0.5]), file=file)
+
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    model = SimpleNamespace(parameters=lambda: [parameter], load_state_dict=lambda state: None)
+    package, models = ModuleType("pykt"), ModuleType("pykt.models")
+    vars(models).update(train_model=train_model, evaluate=evaluate, init_model=lambda *_: model)
+    monkeypatch.setitem(sys.modules, "pykt", package)
+    monkeypatch.setitem(sys.modules, "pykt.models", models)
+    names: dict[str, Any] = {"__name__": "driver"}
+    exec((Path(gainkt.peers.__file__).parent / "run_pykt.py").read_text(), names)
+    return names | {"told": told}
+
+
+@pytest.mark.parametrize("length", [8, 9, 200])
+def test_each_scored_step_is_predicted_once(driver: dict[str, Any], length: int, tmp_path: Path) -> None:
+    for part in ("train", "valid", "test"):
+        rows().to_csv(tmp_path / f"{part}.csv", index=False)
+    settings = {
+        "model": "dkt",
+        "model_config": {},
+        "learning_rate": 0.1,
+        "batch_size": 2,
+        "length": length,
+        "epochs": 5,
+    }
+    given = {"settings": settings, "seed": 0, "num_skills": len(rows()), "num_items": 0}
+    (tmp_path / "settings.json").write_text(json.dumps(given))
+    driver["main"](tmp_path)
+    told, found = driver["told"], pd.read_csv(tmp_path / "predictions.csv")
+    wanted = rows()[rows()["scored"] == 1]
+    found = found.sort_values(["student", "step"]).reset_index(drop=True)
+    assert found[["student", "step"]].to_numpy().tolist() == wanted[["student", "step"]].to_numpy().tolist()
+    assert found["p"].to_numpy() == pytest.approx(wanted["skill"].to_numpy() / 1000)
+    # Each has the whole history before it, or at least half a piece of it.
+    for skill, step in zip(wanted["skill"], wanted["step"], strict=True):
+        assert told["before"][skill] >= min(step, length // 2)
+    assert told["epochs"] == 5
+    pieces = [min(length, n - start) for n in LENGTHS for start in range(0, n, length)]
+    assert sum(told["trained"]) == sum(n - 1 for n in pieces)

@@ -1,0 +1,208 @@
+"""`gainkt benchmark`: one table of an experiment, a reference, peers that run and peers that do not."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from omegaconf import DictConfig, OmegaConf
+from sklearn.metrics import roc_auc_score
+
+from conftest import TINY, composed
+from gainkt import benchmark as command
+from gainkt.errors import ConfigError
+from gainkt.reporting.leaderboard_view import COLUMNS
+from gainkt.sweeping.benchmark.run import benchmark
+
+DATA = 'mine, "<b>"'
+MEAN, LEAK, BROKEN, SHORT, NAMED = "a 'mean', \"|<i>", "knows", "breaks", "short", "v4"
+TRAINED = [o for o in TINY if not o.startswith("dataset.read.") and "epochs" not in o]
+SCRIPT = """
+import csv, sys
+from collections import Counter
+print("hello")
+seen, right = Counter(), Counter()
+with open(sys.argv[1] + "/test.csv") as rows, open(sys.argv[1] + "/predictions.csv", "w") as said:
+    print("student,step,p", file=said)
+    for row in csv.DictReader(rows):
+        student, response = row["student"], int(row["response"])
+        p = {said}
+        if row["scored"] == "1" {only}:
+            print(student, row["step"], p, sep=",", file=said)
+        seen[student] += 1
+        right[student] += response
+"""
+MEAN_OF = "(right[student] + 1) / (seen[student] + 2)"
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> DictConfig:
+    """A small benchmark: peers run with this Python."""
+    folder = tmp_path_factory.mktemp("benchmark")
+    scripts = {
+        MEAN: SCRIPT.replace("{said}", MEAN_OF).replace("{only}", ""),
+        LEAK: SCRIPT.replace("{said}", "0.25 + 0.5 * response").replace("{only}", ""),
+        SHORT: SCRIPT.replace("{said}", "0.5").replace("{only}", "and int(student) > 3"),
+        BROKEN: "print('so far')\nimport no_such_package",
+    }
+    cfg = composed("benchmark", f"run.dir={folder}/table", "resamples=20", "audit=8", "report=true")
+    read = [o for o in TINY if o.startswith("dataset.read.")]
+    cfg.datasets = {DATA: {"option": "simulated", "overrides": read}, "absent": {"path": None}}
+    cfg.experiments = {NAMED: {"overrides": ["experiment=v4_belief", *TRAINED, "trainer.max_epochs=1"]}}
+    cfg.references, cfg.baseline = {"rasch": {}}, NAMED
+    drivers = {name: folder / f"{number}.py" for number, name in enumerate(scripts)}
+    for name, driver in drivers.items():
+        driver.write_text(scripts[name])
+    cfg.peers = {name: {"driver": str(driver), "python": sys.executable} for name, driver in drivers.items()}
+    OmegaConf.set_struct(cfg, False)
+    return cfg
+
+
+@pytest.fixture(scope="module")
+def done(config: DictConfig) -> dict[str, Any]:
+    content = benchmark(config)
+    assert content is not None
+    return content
+
+
+def rows_of(content: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    (board,) = content["datasets"]
+    assert board["name"] == DATA
+    return {row["model"]: row for row in board["rows"]}
+
+
+def test_a_row_a_model_and_encoder(config: DictConfig, done: dict[str, Any]) -> None:
+    rows = rows_of(done)
+    assert set(rows) == {f"{NAMED} E1", f"{NAMED} E2", "rasch", MEAN, LEAK, SHORT, BROKEN}
+    assert done["datasets"][0]["baseline"] == f"{NAMED} E1"
+    assert done["left_out"] == ["absent: no data; give datasets.absent.path=..."]
+    found = {}
+    for path in sorted(Path(config.run.dir).glob("*/scored.parquet")):
+        table = pd.read_parquet(path)
+        found |= {
+            name: roc_auc_score(table["response"], table[name])
+            for name in table.columns.drop(["student", "step", "response"])
+        }
+    assert {name: row["auc"] for name, row in rows.items() if row["auc"]} == pytest.approx(found, abs=1e-6)
+    assert len({tuple(row["steps"]) for row in rows.values() if row["auc"]}) == 1
+    # gainkt's own results say the same of the experiment.
+    own = json.loads((Path(config.run.dir) / "0" / "results.json").read_text())
+    assert own["phases"]["train"]["figures"]["test"]["encoder2_auc"] == pytest.approx(rows[f"{NAMED} E2"]["auc"])
+
+
+def test_what_does_not_run_says_why_in_one_line(done: dict[str, Any]) -> None:
+    rows = rows_of(done)
+    assert rows[BROKEN]["error"] == (
+        "fold 0: the driver ended with status 1: ModuleNotFoundError: No module named 'no_such_package'"
+    )
+    assert "with" in rows[SHORT]["error"]
+    assert "asked for" in rows[SHORT]["error"]
+    assert rows[SHORT]["auc"] is None
+
+
+def test_the_audit_marks_rows(done: dict[str, Any]) -> None:
+    rows = rows_of(done)
+    assert rows[LEAK]["auc"] == 1
+    assert rows[LEAK]["audit"] == {"passed": False, "failed": ["later_responses"]}
+    for name in (MEAN, "rasch", f"{NAMED} E1", f"{NAMED} E2"):
+        assert rows[name]["audit"]["passed"], name
+
+
+def test_costs_and_what_was_done_to_skills_are_told(done: dict[str, Any]) -> None:
+    rows = rows_of(done)
+    assert rows[MEAN]["seconds"] > 0
+    assert sys.platform != "linux" or rows[MEAN]["peak_mib"] > 1
+    assert rows["rasch"]["peak_mib"] is None, "not measured in a process that does other jobs too"
+    assert "sets of several skills count as skills of their own" in rows[MEAN]["notes"][0]
+
+
+def test_files_show_names_as_text(config: DictConfig, done: dict[str, Any]) -> None:
+    folder = Path(config.run.dir)
+    table = pd.read_csv(folder / "benchmark.csv").set_index("model")
+    assert table.loc[MEAN, "auc"] == pytest.approx(rows_of(done)[MEAN]["auc"])
+    assert table.loc["rasch", "dataset"] == DATA
+    assert json.loads((folder / "benchmark.json").read_text()) == done
+    lines = [line for line in (folder / "benchmark.md").read_text().splitlines() if line.startswith("| a 'mean'")]
+    assert len(lines) == 1
+    assert lines[0].count(" | ") == len(COLUMNS) - 1
+    for text in ((folder / "benchmark.md").read_text(), (folder / "report.html").read_text()):
+        assert "<i>" not in text
+        assert "<b>" not in text
+
+
+def test_the_same_command_does_nothing_again_and_a_new_model_joins(
+    config: DictConfig, done: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(config.run.dir)
+    started = {path: json.loads(path.read_text())["started"] for path in folder.glob("*/job.json")}
+    cfg = OmegaConf.merge(config, {"only": {"models": [NAMED, "pfa"]}, "references": {"pfa": {}}, "report": False})
+    assert isinstance(cfg, DictConfig)
+    published = folder / "published.csv"
+    published.write_text('dataset,model,auc,source\n"mine, ""<b>""",theirs,0.8,"a paper"\nother,x,0.7,y\n')
+    cfg.published = str(published)
+    content = benchmark(cfg)
+    assert "(1 of 2 jobs to run)" in capsys.readouterr().out
+    assert content is not None
+    assert set(rows_of(content)) == {*rows_of(done), "pfa"}
+    assert rows_of(content)["rasch"] == rows_of(done)["rasch"]
+    assert [row["model"] for row in content["datasets"][0]["published"]] == ["theirs"]
+    now = {path: json.loads(path.read_text())["started"] for path in folder.glob("*/job.json")}
+    assert {path: now[path] for path in started} == started
+
+
+def test_changed_settings_are_noticed(config: DictConfig, done: dict[str, Any]) -> None:
+    cfg = OmegaConf.merge(config, {"references": {"rasch": {"overrides": ["reference.difficulty_sd=2"]}}})
+    with pytest.raises(ConfigError, match=r"model=rasch fold=0 seed=None was run with other settings \(settings=.*2"):
+        benchmark(cfg)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"only": {"models": ["rash"]}}, "only.models: rash: no such name; did you mean 'rasch'?"),
+        ({"references": {"v4": {}}}, "v4: names two models"),
+        ({"references": {"rasch": {"override": []}}}, "references.rasch.override: no such setting; did you mean"),
+        ({"peers": {"mine": {"python": "x"}}}, "peers.mine.driver: a value is missing"),
+        ({"only": {"datasets": ["absent"]}}, "nothing to run; absent: no data"),
+        ({"job": 77}, "job=77: not a job of this benchmark"),
+    ],
+)
+def test_what_cannot_be_run_is_said_before_anything_runs(
+    config: DictConfig, changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    cfg = OmegaConf.merge(config, changes, {"run": {"dir": str(tmp_path / "table")}})
+    with pytest.raises(ConfigError, match=message.replace("?", r"\?")):
+        benchmark(cfg)  # type: ignore[arg-type]
+    assert not list(tmp_path.glob("*/0"))
+
+
+def test_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    read = ",".join(f"'{o}'" for o in TINY if o.startswith("dataset.read."))
+    words = [f"run.root={tmp_path}", "name=quick", f"datasets.small={{option: simulated, overrides: [{read}]}}"]
+    words += ["only.datasets=[small]", "only.models=[rasch,pykt_dkt]", "baseline=rasch", "audit=0", "isolated=false"]
+    monkeypatch.setattr(sys, "argv", ["benchmark", *words])
+    command.main()
+    said = capsys.readouterr().out
+    assert "small: 12 test students, baseline rasch" in said
+    assert "no environment: give peers.pykt_dkt.python=" in said
+    assert (tmp_path / "quick" / "benchmark.md").is_file()
+    monkeypatch.setattr(sys, "argv", ["benchmark", "-m", "folds=0,1"])
+    with pytest.raises(SystemExit):
+        command.main()
+    assert "leave out -m, and give lists" in capsys.readouterr().err
+
+
+@pytest.mark.slow  # each job is a Python of its own
+def test_jobs_in_processes_of_their_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [f"run.root={tmp_path}", "only.datasets=[mixed]", "only.models=[rasch,pfa]", "slots=2"]
+    words += ["datasets.mixed.overrides=['dataset.read.num_students=60']"]
+    monkeypatch.setattr(sys, "argv", ["benchmark", *words])
+    command.main()
+    said = capsys.readouterr().out
+    assert "2 of 2 done" in said
+    content = json.loads((tmp_path / "benchmark" / "benchmark.json").read_text())
+    assert all(row["peak_mib"] > 50 for row in content["datasets"][0]["rows"])
