@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -215,7 +215,3 @@ def peak_mib(process: int | str = "self") -> float | None:
         return None
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), None)
 
-
-def words(given: Sequence[Any] | None) -> tuple[str, ...]:
-    """Return a list of a config as overrides."""
-    return tuple(map(str, given or ()))
