@@ -214,4 +214,3 @@ def peak_mib(process: int | str = "self") -> float | None:
     except OSError:
         return None
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), None)
-

@@ -67,19 +67,14 @@ class Peer:
             raise ConfigError(f"no environment: give peers.{self.name}.python=<its python>")
         python, script = shutil.which(os.path.expanduser(self.python)), self._script()
         if python is None or not script.is_file():
-            raise ConfigError(
-                f"{self.python if python is None else script}: no such {'Python' if python is None else 'driver'}"
-            )
+            raise ConfigError(f"peers.{self.name}: no such file: {self.python if python is None else script}")
         datamodule = data_of(compose_train(task.data))
         exchange = task.folder / "exchange"
         shutil.rmtree(exchange, ignore_errors=True)
         exchange.mkdir(parents=True)
         try:
             probes = Probes(datamodule, task.audited, task.seed)
-            table, notes = _hand_out(datamodule, probes, exchange)
-            sizes = {"num_skills": int(table["skill"].max()) + 1, "num_items": datamodule.log_.num_items}
-            settings = {"settings": dict(self.settings), "seed": task.seed, **sizes}
-            write_json(exchange / "settings.json", settings)
+            table, notes = _hand_out(datamodule, probes, {"settings": self.settings, "seed": task.seed}, exchange)
             seconds, peak = _start([python, str(script), str(exchange)])
             told = _read(exchange / "predictions.csv", table[table["scored"] == 1])
         finally:
@@ -122,8 +117,10 @@ class Probes:
         return Audit(name, guards).content
 
 
-def _hand_out(datamodule: KTDataModule, probes: Probes, folder: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Write the three parts; return the test part with the probes, and what is to be said of skills."""
+def _hand_out(
+    datamodule: KTDataModule, probes: Probes, settings: Mapping[str, Any], folder: Path
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Write settings and the three parts; return the test part with the probes, and what is to be said of skills."""
     log, names = datamodule.log_, log_skills(datamodule)
     codes: dict[str, int] = {}
     tables = {}
@@ -147,6 +144,7 @@ def _hand_out(datamodule: KTDataModule, probes: Probes, folder: Path) -> tuple[p
             }
         )
         tables[part].to_csv(folder / f"{part}.csv", index=False)
+    write_json(folder / "settings.json", {**settings, "num_skills": len(codes), "num_items": log.num_items})
     test, several = tables["test"], [name for name in codes if ";" in name]
     notes: tuple[str, ...] = ()
     if several:
