@@ -99,13 +99,12 @@ def _board(name: str, entries: list[Entry], baseline: str, resamples: int, seed:
         said = list(dict.fromkeys(f"fold {e.fold}: {errors[id(e)]}" for e in own if errors[id(e)]))
         error = said[0] + (f" (and {len(said) - 1} more)" if said[1:] else "") if said else None
         for label in dict.fromkeys(labels.get(model, [model])):
-            rows.append({"model": label, "of": len(own), "error": error, **_row(label, runs.get(label, []))})
-            rows[-1]["difference"] = (
-                _difference(runs[label], runs[first]) if first not in (None, label) and label in runs else None
-            )
+            mine, base = runs.get(label, []), runs[first] if first not in (None, label) else []
+            found = {"difference": _difference(mine, base), "error": error}
+            rows.append({"model": label, "of": len(own), **_row(label, mine), **found})
     compared = [row["difference"] for row in rows if row["difference"]]
-    for found, corrected in zip(compared, holm([found["p"] for found in compared]), strict=True):
-        found["holm"] = corrected
+    for difference, corrected in zip(compared, holm([one["p"] for one in compared]), strict=True):
+        difference["holm"] = corrected
     rows.sort(key=lambda row: -1.0 if row["auc"] is None else -2.0 - row["auc"])
     return {"name": name, "baseline": first, "students": len(students), "rows": rows}
 

@@ -86,11 +86,9 @@ class Experiment:
         path, keys = task.folder / "predictions.parquet", ["student", "step", "response"]
         table = read_table(path, way_out(path), [*keys, "scored", *columns])
         table = table.loc[table["scored"], [*keys, *columns]].rename(columns=columns).reset_index(drop=True)
-        model = load(task.folder) if task.audited else None
-        audits = {
-            name: audited(done.datamodule, task, lambda log, p=p: model.predict(log)[p].to_numpy(), name)  # type: ignore[union-attr, misc]
-            for p, name in (columns.items() if model is not None else ())
-        }
+        audits, model = {}, load(task.folder)
+        for p, name in columns.items() if task.audited else ():
+            audits[name] = audited(done.datamodule, task, lambda log, p=p: model.predict(log)[p].to_numpy(), name)  # type: ignore[misc]
         level = (done.scorecard or {}).get("level")
         notes = () if 2 not in self.encoders else (f"scorecard of Encoder 2: {level or 'no level reached'}",)
         return Told(table, done.datamodule, seconds, peak, audits, notes)
@@ -123,9 +121,8 @@ class ReferenceModel:
         table, steps = asked(log, students)
         audits = {}
         if task.audited:
-            audits[self.name] = audited(
-                datamodule, task, lambda some: np.asarray(reference.predict(some).probability_M), self.name
-            )
+            ask: Callable[[InteractionLog], NDArray] = lambda some: reference.predict(some).probability_M  # noqa: E731
+            audits[self.name] = audited(datamodule, task, ask, self.name)
         return Told(table.assign(**{self.name: probability[steps]}), datamodule, seconds, peak, audits)
 
 
