@@ -158,6 +158,17 @@ def test_changed_settings_are_noticed(config: DictConfig, done: dict[str, Any]) 
         benchmark(cfg)  # type: ignore[arg-type]
 
 
+def test_what_failed_may_be_mended(config: DictConfig, done: dict[str, Any], tmp_path: Path) -> None:
+    (driver := tmp_path / "mended.py").write_text(SCRIPT.replace("{said}", MEAN_OF).replace("{only}", ""))
+    changes = {"peers": {BROKEN: {"driver": str(driver)}}, "only": {"models": [BROKEN]}, "report": False}
+    content = benchmark(OmegaConf.merge(config, changes))  # type: ignore[arg-type]
+    assert content is not None
+    rows = rows_of(content)
+    assert rows[BROKEN]["error"] is None
+    assert rows[BROKEN]["auc"] == rows[MEAN]["auc"]
+    assert set(rows) >= set(rows_of(done))
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -31,7 +31,7 @@ from gainkt.sweeping.benchmark.contenders import Task, require_asked
 from gainkt.sweeping.benchmark.peer import Peer
 from gainkt.sweeping.benchmark.plan import Planned, planned
 from gainkt.sweeping.grids import LOST
-from gainkt.sweeping.jobs import AGAIN, Job, SweepFolder
+from gainkt.sweeping.jobs import AGAIN, RECORD, Job, SweepFolder
 from gainkt.sweeping.launchers import num_cores
 from gainkt.sweeping.progress import SweepProgress
 
@@ -75,14 +75,15 @@ def benchmark(cfg: DictConfig, arguments: Sequence[str] | None = None) -> dict[s
         left = {job: one for job, one in mine.items() if not is_done(job)}
         print(f"benchmark: {folder.path} ({len(left)} of {len(mine)} jobs to run)", flush=True)
         for job in left:
-            job.write(state="waiting", error=None)
+            (job.folder / RECORD).unlink(missing_ok=True)  # of an earlier attempt, maybe with other settings
+            job.write(state="waiting")
         with SweepProgress(folder, len(folder.jobs), label, "", lambda job: None):
             if cfg.isolated and arguments is not None:
                 _in_processes(list(left), arguments, int(cfg.slots))
             else:
                 for job, one in left.items():
                     _do(job, one, cfg, isolated=False)
-        return _tabulated(folder, cfg, left_out)
+        return _tabulated(folder, [job for job in folder.jobs if job in mine or job.record], cfg, left_out)
 
 
 def is_done(job: Job) -> bool:
@@ -105,22 +106,19 @@ def _agreed(folder: SweepFolder, jobs: Sequence[Planned], name: str) -> dict[Job
     Raises:
         ConfigError: one of them was planned with other settings.
     """
-    known = [list(job.overrides) for job in folder.jobs] if folder.planned else []
-    by_name = {tuple(words[:4]): words for words in known}
+    known = {job.overrides[:4]: job for job in folder.jobs} if folder.planned else {}
+    plan = {which: job.overrides for which, job in known.items()}
     for one in jobs:
-        words = list(_masked(one))
-        before = by_name.setdefault(tuple(words[:4]), words)
-        if before != words:
-            changed = "; ".join(
-                f"{old} is now {new}" for old, new in zip(before[4:], words[4:], strict=True) if old != new
-            )
+        words = _masked(one)
+        before, job = plan.get(words[:4], words), known.get(words[:4])
+        if before != words and job is not None and is_done(job):
+            changed = (f"{old} is now {new}" for old, new in zip(before[4:], words[4:], strict=True) if old != new)
             raise ConfigError(
-                f"{folder.path}: {' '.join(words[:4])} was run with other settings ({changed}); take them back, or "
-                "give name=... for another benchmark"
+                f"{folder.path}: {' '.join(words[:4])} was run with other settings ({'; '.join(changed)}); take them "
+                "back, or give name=... for another benchmark"
             )
-        if words not in known:
-            known.append(words)
-    SweepFolder(folder.path).write_plan(name, [], [], known)
+        plan[words[:4]] = words
+    folder.write_plan(name, [], [], list(plan.values()))
     folder.__dict__.pop("plan", None)  # as it stands now
     by_words = {tuple(job.overrides): job for job in folder.jobs}
     return {by_words[_masked(one)]: one for one in jobs}
@@ -178,6 +176,9 @@ def _in_processes(jobs: list[Job], arguments: Sequence[str], slots: int) -> None
                     Path(errors.name).unlink()
                     job.fail(f"{LOST} ({said[-1]})" if said else LOST)
                     del running[job]
+    except KeyboardInterrupt as interruption:
+        interruption.add_note("the same command goes on")
+        raise
     finally:
         for process, _ in running.values():
             process.terminate()
@@ -186,14 +187,12 @@ def _in_processes(jobs: list[Job], arguments: Sequence[str], slots: int) -> None
             errors.close()
 
 
-def _tabulated(folder: SweepFolder, cfg: DictConfig, left_out: Sequence[str]) -> dict[str, Any]:
-    """Tabulate every job of the folder's plan, and write benchmark.json, .csv and .md, and the page where asked for."""
-    entries = [_entry(job) for job in folder.jobs]
+def _tabulated(folder: SweepFolder, jobs: list[Job], cfg: DictConfig, left_out: Sequence[str]) -> dict[str, Any]:
+    """Tabulate jobs, and write benchmark.json, .csv and .md, and the page where it is asked for."""
+    entries = [_entry(job) for job in jobs]
     content = leaderboard(entries, str(cfg.baseline), int(cfg.resamples))
     published = [] if cfg.published is None else _published(Path(cfg.published).expanduser())
-    protocols = {
-        e.dataset: _said(job).get("protocol") for job, e in zip(folder.jobs, entries, strict=True) if not e.error
-    }
+    protocols = {e.dataset: _said(job).get("protocol") for job, e in zip(jobs, entries, strict=True) if not e.error}
     for board in content["datasets"]:
         board["protocol"] = protocols.get(board["name"])
         board["published"] = [row for row in published if row["dataset"] == board["name"]]
