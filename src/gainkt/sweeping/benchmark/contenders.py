@@ -69,8 +69,7 @@ class Experiment:
 
     def identity(self) -> list[str]:
         """What tells it from others."""
-        named = any(o.startswith("experiment=") for o in self.overrides)
-        return [*([] if named else [f"experiment={self.name}"]), *self.overrides]
+        return _of_its_name("experiment", self.name, self.overrides)
 
     def run(self, task: Task) -> Told:
         """Train and score."""
@@ -105,8 +104,7 @@ class ReferenceModel:
 
     def identity(self) -> list[str]:
         """What tells it from others."""
-        named = any(o.startswith("reference=") for o in self.overrides)
-        return [*([] if named else [f"reference={self.name}"]), *self.overrides]
+        return _of_its_name("reference", self.name, self.overrides)
 
     def run(self, task: Task) -> Told:
         """Fit and predict."""
@@ -124,6 +122,11 @@ class ReferenceModel:
             ask: Callable[[InteractionLog], NDArray] = lambda some: reference.predict(some).probability_M  # noqa: E731
             audits[self.name] = audited(datamodule, task, ask, self.name)
         return Told(table.assign(**{self.name: probability[steps]}), datamodule, seconds, peak, audits)
+
+
+def _of_its_name(group: str, name: str, overrides: tuple[str, ...]) -> list[str]:
+    """Overrides of an entry, which choose the option of its own name unless they choose one."""
+    return [*([] if any(o.startswith(f"{group}=") for o in overrides) else [f"{group}={name}"]), *overrides]
 
 
 def data_of(cfg: Any) -> KTDataModule:
