@@ -19,7 +19,18 @@ from gainkt.runs.page import gather
 from test_names import HOSTILE
 
 SECTIONS = [
-    *("run", "metrics", "scorecard", "carries", "training", "calibration", "skills", "transfer", "diagnosis"),
+    *(
+        "run",
+        "metrics",
+        "scorecard",
+        "carries",
+        "mastery",
+        "training",
+        "calibration",
+        "skills",
+        "transfer",
+        "diagnosis",
+    ),
     *("provenance", "students", "class"),
 ]
 
