@@ -114,8 +114,8 @@ def _simulated(content: Mapping[str, Any]) -> list[Sheet]:
         rows,
         f"Opportunities and over-practice (those after true mastery {content['mastered']:g} was there) a course. False "
         f"mastery: of the courses that the tutor ended as mastered, those that were not. limit: courses that used all "
-        f"{content['limit']} opportunities. Stopping: {content['policy']['stopping']}; sequencing: "
-        f"{content['policy']['sequencing']}. Intervals: students and simulations resampled.",
+        f"{content['limit']} opportunities. Stopping: {visible(content['policy']['stopping'])}; sequencing: "
+        f"{visible(content['policy']['sequencing'])}. Intervals: students and simulations resampled.",
     )
     tuned = [
         [

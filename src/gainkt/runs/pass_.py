@@ -382,17 +382,18 @@ class EverySkill:
             mean[at] += apart * (here / after)
             count[piece.rows] += here
             active[at] += (piece.gains > ACTIVE_GAIN).sum(-1)
+            before_step = piece.before
             curve = model.mastery(piece.practice, piece.cells, final)
-            begin = model.mastery(piece.before[:, :1], piece.cells, final)
+            begin = model.mastery(before_step[:, :1], piece.cells, final)
             fallen[at] += falls(shift(curve, begin), curve).sum(-1)
             # What is believed before a step is what is believed after the one before it.
             now = model.mastery(piece.practice, piece.cells, running)
-            past = shift(now, model.mastery(piece.before[:, :1], piece.cells, first))
+            past = shift(now, model.mastery(before_step[:, :1], piece.cells, first))
             # A curve starts with the first opportunity; what is expected of a skill before is a prior.
             met = piece.cells.first < torch.arange(piece.steps, device=shown.device)[:, None]
             revised[at] += (falls(past, now) & met).sum(-1)
             movement.add(now - past, met, _unpractised(part, piece, model.num_skills) & shown[at][..., None])
-            saturated[at] += _saturated(model, piece.before, piece.cells, held).sum(-1)
+            saturated[at] += _saturated(model, before_step, piece.cells, held).sum(-1)
             summed = (piece.gains * shown[at][..., None]).sum((0, 1), dtype=torch.float64)
             gain_K[piece.cells.skills[0, 0]] += summed
         deviation = (squares / model.num_skills).sqrt()

@@ -59,7 +59,7 @@ def test_figures_are_those_of_the_tables(further: dict) -> None:
 def test_agreement_goes_by_skills_where_there_are_no_items(further: dict) -> None:
     found = further["edustudio"]["doa"]
     assert found["skills"] == 8
-    assert 0.7 < found["value"] < 1
+    assert 0.6 < found["value"] < 0.9
     assert found["pairs"] > 1000
     items = TABLES.predictions.assign(item=[f"item {step % 5}" for step in TABLES.predictions.step])
     by_item = Tables(items, TABLES.trajectories, TABLES.skills, 8).card(mastery=last_mastery(), resamples=2)["further"]

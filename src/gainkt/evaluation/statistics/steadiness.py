@@ -19,16 +19,15 @@ from gainkt.evaluation.statistics.breakdowns import concordance
 BINS = 8192
 """Of the histogram of |change|, equal in its square root: at .05 they are .00005 wide, at .2 .0001."""
 CALIBRATION_BINS = 10
-KINDS = ("unmet", "met")
-"""Skills by whether the student has met them, practised them before the step."""
 
 
 class Movement:
     """Changes of mastery at steps that do not practise the skill, summed up as they come: memory does not grow.
 
     change[t, k] = m[t, k] - m[t - 1, k], mastery as believed after step t and after the step before it, k not in S[t].
-    An estimator in which only answers on a skill change its estimate has 0 throughout. Mean and share of falls are
-    exact, the percentile is the middle of its bin (`BINS`).
+    Skills are split by whether the student has met them: practised them before the step. An estimator in which only
+    answers on a skill change its estimate has 0 throughout. Mean and share of falls are exact, the percentile is the
+    middle of its bin (`BINS`).
     """
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
@@ -64,11 +63,11 @@ class Movement:
 
         All but cells are None where there is no cell, or a mastery is not finite.
         """
-        return {kind: self._of(number) for number, kind in reversed(list(enumerate(KINDS)))}
+        return {"met": self._of(1), "unmet": self._of(0)}
 
-    def _of(self, kind: int) -> dict[str, Any]:
-        histogram = self._cells.view(2, BINS)[kind].cpu().numpy()
-        cells, moved = int(histogram.sum()), float(self._moved[kind])
+    def _of(self, met: int) -> dict[str, Any]:
+        histogram = self._cells.view(2, BINS)[met].cpu().numpy()
+        cells, moved = int(histogram.sum()), float(self._moved[met])
         if not cells or not np.isfinite(moved):
             return {"cells": cells, "mean": None, "p95": None, "drops": None}
         place = int(np.searchsorted(np.cumsum(histogram), 0.95 * cells))
@@ -76,7 +75,7 @@ class Movement:
             "cells": cells,
             "mean": moved / cells,
             "p95": ((place + 0.5) / BINS) ** 2 if place else 0.0,
-            "drops": float(self._drops[kind]) / cells,
+            "drops": float(self._drops[met]) / cells,
         }
 
 

@@ -193,12 +193,12 @@ def paths(
     styles, drawn, rows = dict(zip(names, looks(len(names)), strict=True)), [], []
     for name, across, up in series:
         look, called = styles[name], visible(name)
+        rows += [[called, number(float(a)), number(float(b))] for a, b in zip(across, up, strict=True)]
         source = ColumnDataSource(
             {"x": np.asarray(across, float), "y": np.asarray(up, float), "name": [called] * len(up)}
         )
         made.line("x", "y", source=source, color=look.colour, line_dash=look.dash, width=2)
         drawn.append(made.scatter("x", "y", source=source, color=look.colour, marker=look.marker, size=6))
-        rows += [[called, number(float(a)), number(float(b))] for a, b in zip(across, up, strict=True)]
     made.add_tools(HoverTool(renderers=drawn, tooltips=[("", "@name"), (x, "@x{0.000}"), (y, "@y{0.000}")]))
     legend = [(visible(name), look) for name, look in styles.items()]
     return Chart(title, says, item(made), height, legend, ["", x, y], rows)
