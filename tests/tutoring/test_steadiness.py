@@ -36,7 +36,7 @@ def test_movement_by_hand() -> None:
     skill 0 unmet (+.2).
     """
     found = volatility(LOG, np.arange(2), Restless())
-    assert found["unmet"] == {"cells": 2, "mean": pytest.approx(0.2), "p95": pytest.approx(0.2, abs=1e-4), "drops": 0.0}
+    assert found["unmet"] == {"cells": 2, "mean": pytest.approx(0.2), "p95": pytest.approx(0.2, rel=2e-3), "drops": 0.0}
     assert found["met"]["cells"] == 2
     assert found["met"]["drops"] == 0.5
 

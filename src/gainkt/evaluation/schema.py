@@ -105,7 +105,7 @@ MOVEMENT = pa.schema(
         ("cells", pa.int64()),  # (step, skill) pairs
         # change: mastery as believed after the step less mastery as believed after the step before it
         ("mean", pa.float64()),  # of |change|; null without a cell
-        ("p95", pa.float64()),  # 95th percentile of |change|, to within .0001 below .2
+        ("p95", pa.float64()),  # 95th percentile of |change|, to within .2 % of it
         ("drops", pa.float64()),  # share of falls over .05
     ]
 )

@@ -17,8 +17,8 @@ def test_movement_by_hand() -> None:
     found = Movement()
     found.add(change, met, counts)
     assert found.figures() == {
-        "met": {"cells": 3, "mean": pytest.approx(0.26 / 3), "p95": pytest.approx(0.2, abs=1e-4), "drops": 1 / 3},
-        "unmet": {"cells": 1, "mean": pytest.approx(0.05), "p95": pytest.approx(0.05, abs=1e-4), "drops": 0.0},
+        "met": {"cells": 3, "mean": pytest.approx(0.26 / 3), "p95": pytest.approx(0.2, rel=2e-3), "drops": 1 / 3},
+        "unmet": {"cells": 1, "mean": pytest.approx(0.05), "p95": pytest.approx(0.05, rel=2e-3), "drops": 0.0},
     }
 
 
@@ -35,7 +35,7 @@ def test_movement_is_the_same_in_pieces_and_the_percentile_is_fine() -> None:
     found = whole.figures()["met"]
     assert pieces.figures()["met"] == pytest.approx(found)
     assert found["mean"] == pytest.approx(float(size.mean()))
-    assert found["p95"] == pytest.approx(float(size.quantile(0.95)), abs=1e-4)
+    assert found["p95"] == pytest.approx(float(size.quantile(0.95)), rel=2e-3)
     assert found["drops"] == float((change[met] < -0.05).double().mean())
 
 
