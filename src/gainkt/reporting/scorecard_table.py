@@ -21,7 +21,7 @@ PARTS = {
     "readiness": "readiness at its mean",
     "right_skill": "the skill practised last read instead",
 }
-MOVES = {"met": "steps on other skills, skills met before", "unmet": "steps on other skills, skills not met"}
+MOVES = {"met": "met before, at steps on others", "unmet": "not met, at steps on others"}
 ATTEMPTS = {"first": "first attempts at a skill", "later": "later attempts"}
 READING_WIDTH = 105
 """Columns from which the readings fit into the table."""
@@ -172,13 +172,13 @@ def mastery_table(card: Mapping[str, Any]) -> Table | None:
 
 
 def mastery_rows(further: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Return the figures of mastery itself: what, its value, and over what or why there is none."""
+    """Return the figures of mastery itself: what, its value, and over what (once for several) or why there is none."""
     if "steadiness" not in further:
         return []
     steady, others = further["steadiness"], further["edustudio"]
     rows = []
     for kind, title in MOVES.items():
-        moved = [("mean", f"change, {title}: mean", number), ("p95", "95th percentile", number)]
+        moved = [("mean", f"{title}: mean |change|", number), ("p95", "95th percentile of |change|", number)]
         found = steady["movement"] if "reason" in steady["movement"] else steady["movement"][kind]
         rows += _told(found, [*moved, ("drops", f"falls over {DROP:g}", percent)], "cells", "(step, skill) pairs")
     ways = [
@@ -202,7 +202,8 @@ def _told(
 ) -> list[tuple[str, str, str]]:
     if "reason" in found:
         return [(figures[0][1], "-", found["reason"])]
-    return [(title, say(found[key]), f"{found[of]:,} {what}") for key, title, say in figures]
+    over = f"{found[of]:,} {what}"
+    return [(title, say(found[key]), "" if at else over) for at, (key, title, say) in enumerate(figures)]
 
 
 def percent(value: float | None) -> str:
