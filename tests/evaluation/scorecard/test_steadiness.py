@@ -56,6 +56,14 @@ def test_figures_are_those_of_the_tables(further: dict) -> None:
     assert sum(one["count"] for one in found["bins"]) == answers
 
 
+def test_the_truth_of_others_is_not_told_apart() -> None:
+    others = truth()
+    others["true_mastery"] = np.random.default_rng(0).permutation(others.true_mastery)
+    found = TABLES.card(truth=others, resamples=2)["further"]["steadiness"]["calibration"]
+    assert found["separation"] == pytest.approx(0.5, abs=0.06)
+    assert found["error"] > 0.15
+
+
 def test_agreement_goes_by_skills_where_there_are_no_items(further: dict) -> None:
     found = further["edustudio"]["doa"]
     assert found["skills"] == 8

@@ -144,6 +144,14 @@ def test_a_run_without_tables_says_how_to_make_them(tmp_path: Path) -> None:
     assert 'id="diagnosis"' not in page
 
 
+def test_a_scorecard_of_an_older_version_has_no_figures_of_mastery(folder: Path) -> None:
+    content = made_content(folder)
+    older = {key: value for key, value in content["card"]["further"].items() if key not in ("steadiness", "edustudio")}
+    page = run_page(content | {"card": {**content["card"], "further": older}})
+    assert "#mastery" not in page
+    assert "#mastery" in run_page(content)
+
+
 def test_a_sample_is_said(folder: Path) -> None:
     content = made_content(folder, most_rows=100, seed=3)
     assert content["cells"].student.nunique() < 40
