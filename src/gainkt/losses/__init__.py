@@ -4,6 +4,7 @@ from gainkt.losses.base import Term, every_skill, masked_mean
 from gainkt.losses.discriminator import GainDiscriminator
 from gainkt.losses.gains import (
     BetaSpread,
+    belief_movement,
     gain_response_correlation,
     gain_sparsity,
     gain_variance,
@@ -29,6 +30,7 @@ __all__ = [
     "Term",
     "bce1",
     "bce2",
+    "belief_movement",
     "every_skill",
     "gain_response_correlation",
     "gain_sparsity",
