@@ -161,7 +161,10 @@ def _commands(home: Path, provenance: Mapping[str, Any]) -> dict[str, Any]:
         "further": [
             ("Why is Encoder 2 weak?", command_line("diagnose", [where, "leakage=true"])),
             ("Which experiment comes next?", command_line("advise", [where])),
-            ("What is its mastery worth to a tutor?", command_line("teach", [where, f"output={home}"])),
+            (
+                "What is its mastery worth to a tutor? (then in this page)",
+                command_line("teach", [where, f"output={home}"]),
+            ),
             ("How far does it agree with Bayesian knowledge tracing?", command_line("align", [where, "reference=bkt"])),
             ("This page again", command_line("report", [where])),
         ],

@@ -82,9 +82,9 @@ class _Answers:
         known = csr_array((column_of(mastery, "mastery"), (who, skill)), (len(students), len(skills)))
         own, names = pd.factorize(predictions["student"])
         student_N = pd.Index(np.asarray(students)).get_indexer(pd.Index(np.asarray(names)))[own]
-        here = student_N >= 0
         has_items = "item" in predictions and predictions["item"].notna().any()
         item_N = pd.factorize(predictions["item" if has_items else "skills"])[0]
+        here = (student_N >= 0) & (item_N >= 0)
         right_N = column_of(predictions, "response")[here]
         names_K = pd.Index(np.asarray(skills))
         return cls(student_N[here], item_N[here], right_N, predictions.loc[here, "skills"], names_K, known)
