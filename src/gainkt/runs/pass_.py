@@ -118,7 +118,8 @@ class Piece:
     def of_skills(self, which: slice | Tensor) -> Piece:
         """The piece without some of its skills."""
         skills, first = self.cells.skills[..., which], self.cells.first[..., which]
-        cells = Cells(skills, first, {name: x[..., which] for name, x in self.cells.kept.items()})
+        kept = {name: x[..., which] for name, x in self.cells.kept.items()}
+        cells = replace(self.cells, skills=skills, first=first, kept=kept)
         return replace(self, cells=cells, gains=self.gains[..., which], practice=self.practice[..., which])
 
 
@@ -309,7 +310,8 @@ class Seen:
         for some in others.nonzero()[:, 0].split(max(1, PIECE // steps)):
             skills = torch.cat([met[:num_met], some])[None]
             first = torch.cat([axis.first_BC[rows, :num_met].clamp_max(steps), never[:, : len(some)]], 1)
-            beside = self._going_on(SkillAxis(skills, column, first, is_all=False), rows)
+            practises = part.skills_BTS, part.has_skill_BTS
+            beside = self._going_on(SkillAxis(skills, column, first, is_all=False, practises=practises), rows)
             yield Piece(rows, steps, beside.columns(), *self._practise(rows, part, beside)).of_skills(
                 slice(begun, None)
             )
