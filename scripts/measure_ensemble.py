@@ -1,8 +1,8 @@
 """Measure ensembles and distillation, for docs/results.md: single runs, their ensemble, students that learn from it.
 
     python scripts/measure_ensemble.py --root outputs/ensemble
-    python scripts/measure_ensemble.py --root outputs/ensemble-assist2015 --folds 0 1 2 \
-        dataset=assist2015 dataset.path=../shared/data/assist2015_pykt
+    python scripts/measure_ensemble.py dataset=assist2015 dataset.path=../shared/data/assist2015_pykt \
+        --root outputs/ensemble-assist2015 --folds 0 1 2
 
 A fold has a run of each seed, the ensemble of these runs, and of each recipe a student a seed, who learns from all of
 them and starts as the run of the same seed did. What stands is not done again: a run that has results.json, an ensemble
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--student", default="v4_distilled", help="experiment of the students")
     parser.add_argument("--recipes", nargs="*", default=list(RECIPES), choices=list(RECIPES))
     parser.add_argument("--with-seeds", type=int, help="students of each recipe; as many as members unless given")
-    parser.add_argument("more", nargs="*", help="settings of gainkt.train, as dataset=assist2015 dataset.path=...")
+    parser.add_argument("more", nargs="*", help="settings of gainkt.train, before the options")
     asked = parser.parse_args()
     rows: dict[str, list[dict[str, Any]]] = {}
     for fold in asked.folds:

@@ -9,6 +9,7 @@ from made_folders import made_run
 from sklearn.metrics import roc_auc_score
 
 from conftest import composed
+from gainkt.config import run_of
 from gainkt.data.datamodule import KTDataModule
 from gainkt.errors import ConfigError, DataError
 from gainkt.evaluate import evaluate
@@ -91,3 +92,10 @@ def test_runs_that_do_not_go_together(runs: list[Run], tmp_path: Path) -> None:
         scored([runs[0], runs[0]])
     with pytest.raises(ConfigError, match="scorecard: not of an ensemble"):
         scored(runs, "scorecard=default")
+
+
+@pytest.mark.parametrize("door", ["diagnose", "trajectory", "report", "advise", "align"])
+def test_other_doors_take_one_run_and_say_so(door: str) -> None:
+    with pytest.raises(ConfigError, match=r"run=\[a,b\]: one run here; predict, evaluate and teach take several"):
+        run_of(composed(door, "run=[a,b]"))
+    assert run_of(composed(door, "run=/a/b")) == "/a/b"
