@@ -134,11 +134,13 @@ def test_unknown_skills_are_typical_ones_to_each_member() -> None:
 def test_who_may_not_be_in_one() -> None:
     whole, other = content_with(), content_with(seed=1)
     others = {
-        "other skills than first: 2 are known to .* only, 'k6' among": replace(
+        "second: skills are others .2 are in one of the two only, 'k6' among them. than in first; give runs": replace(
             whole, skills=(*whole.skills[:-1], "kx")
         ),
-        "other skills than first: they are numbered in another order": replace(whole, skills=whole.skills[::-1]),
-        "other items than first: 2 are known": replace(whole, items=(*whole.items[:-1], "ix")),
+        "second: skills are others .the same in another order. than in first": replace(
+            whole, skills=whole.skills[::-1]
+        ),
+        "second: items are others .2 are": replace(whole, items=(*whole.items[:-1], "ix")),
         "second: dataset.window_length is 7, and 1024 in first": replace(other, windows={"length": 7, "context": 256}),
         "second: dataset.read.student is user, and None in first": replace(other, reading={"student": "user"}),
     }

@@ -86,7 +86,7 @@ def test_runs_that_do_not_go_together(runs: list[Run], tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"data: trained on other data \(digest"):
         scored([runs[0], data])
     skills = made_run(tmp_path / "skills", "dataset.read.num_skills=5", seed=9)
-    with pytest.raises(ConfigError, match="other skills than"):
+    with pytest.raises(ConfigError, match="skills: skills are others"):
         scored([runs[0], skills])
     with pytest.raises(ConfigError, match="the same model as"):
         scored([runs[0], runs[0]])

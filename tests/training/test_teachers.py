@@ -11,16 +11,19 @@ import torch
 from made_folders import made_run
 from omegaconf import DictConfig
 
-from conftest import TINY, composed
+from conftest import TINY, composed, random_log, untrained
 from gainkt.config import build
 from gainkt.data.datamodule import KTDataModule
+from gainkt.data.splits import SeededFolds
 from gainkt.errors import ConfigError, DataError
 from gainkt.losses import Loss
 from gainkt.runs.folder import Run, build_datamodule, load_run, read_checkpoint
+from gainkt.runs.members import logits_of
 from gainkt.runs.pass_ import one_pass
+from gainkt.runs.walk import taken
 from gainkt.train import train
 from gainkt.training.callbacks.metrics_table import MetricsTable
-from gainkt.training.teachers import teachers_of
+from gainkt.training.teachers import _training_steps, teachers_of
 
 Config = Callable[..., DictConfig]
 UNJUDGED = "trajectories.write=false"
@@ -68,6 +71,26 @@ def test_what_they_say_is_the_mean_logit_of_each_training_step(runs: list[Run], 
         for piece in seen:
             np.add.at(sums, piece[0].numpy(), piece[place].numpy() / len(runs))
         assert np.abs(getattr(teachers, name).numpy()[train_steps] - sums[train_steps]).max() < 1e-5
+
+
+@pytest.mark.parametrize("carry", [True, False])
+def test_every_step_that_training_sees_is_asked_once(carry: bool) -> None:
+    log = random_log(num_students=40, longest=12)
+    log = taken(
+        log,
+        np.flatnonzero(
+            (np.arange(log.num_steps) == np.repeat(log.offsets[:-1], log.lengths))
+            | (np.repeat(np.arange(log.num_students), log.lengths) % 4 > 0)
+        ),
+    )
+    assert (log.lengths == 1).sum() == 10, "students of a single answer, who stand in no batch"
+    cut = {"window_length": 5, "window_context": 2, "carry_state": carry}
+    datamodule = KTDataModule(read=lambda: log, split=SeededFolds(), **cut)
+    table = logits_of(untrained(datamodule.sizes, "experiment=v4_belief"), datamodule, "train")
+    where, steps = _training_steps(datamodule)
+    both = steps.merge(table, on=["student", "step"], validate="1:1")
+    assert len(both) == len(steps) == len(table) == len(np.unique(where))
+    assert np.array_equal(both["response"], log.responses[where])
 
 
 def test_who_may_not_teach(runs: list[Run], tmp_path: Path) -> None:

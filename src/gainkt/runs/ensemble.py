@@ -170,10 +170,6 @@ class Ensemble(TrainedModel):
         """Refused: the explorer shows the gains of one model."""
         self._refuse("show", "the explorer shows the gains of one model")
 
-    def network_with(self, more: int) -> GainKT:
-        """Refused: there are several."""
-        self._refuse("network_with", "there is a network a member")
-
     def _refuse(self, call: str, why: str) -> NoReturn:
         raise ConfigError(f"{call}: not of an ensemble: {why}; ask one of its {len(self.members)} members")
 
@@ -191,33 +187,31 @@ def require_alike(members: Sequence[TrainedModel], places: Sequence[str]) -> Non
     """
     if not members:
         raise ConfigError("an ensemble of no run: give one or more, as gainkt.load([run, run]) or run=[a,b]")
-    first, where = members[0], [visible(place, 200) for place in places]
-    seen: dict[str, str] = {}
-    for member, place in zip(members, where, strict=True):
-        if member.digest in seen:
+    where, agreed = [visible(place, 200) for place in places], [_agreed(member) for member in members]
+    digests = [member.digest for member in members]
+    for number, (place, digest, own) in enumerate(zip(where, digests, agreed, strict=True)):
+        if (earlier := digests.index(digest)) < number:
             raise ConfigError(
-                f"{place}: the same model as {seen[member.digest]} (digest {member.digest[:8]}), which would count "
-                "twice; give different runs"
+                f"{place}: the same model as {where[earlier]} (digest {digest[:8]}), which would count twice; give "
+                "different runs"
             )
-        seen[member.digest] = place
-        for what in ("skills", "items"):
-            own, others = getattr(member, what).names, getattr(first, what).names
-            if own == others:
+        for what in sorted({*own, *agreed[0]}):
+            one, other = own.get(what), agreed[0].get(what)
+            if one == other:
                 continue
-            apart = sorted(set(own) ^ set(others))
-            told = "they are numbered in another order"
-            if apart:
-                told = f"{len(apart)} are known to one of the two only, {visible(apart[0])!r} among them"
-            raise ConfigError(f"{place}: other {what} than {where[0]}: {told}; give runs trained on the same data")
-        for what, own, others in (
-            *((f"dataset.window_{key}", member.content.windows[key], x) for key, x in first.content.windows.items()),
-            *(
-                (f"dataset.read.{key}", member.content.reading.get(key), first.content.reading.get(key))
-                for key in sorted({*member.content.reading, *first.content.reading})
-            ),
-        ):
-            if own != others:
-                raise ConfigError(
-                    f"{place}: {what} is {visible(own)}, and {visible(others)} in {where[0]}; members of an ensemble "
-                    "read and cut data alike"
-                )
+            told = f"is {visible(one)}, and {visible(other)}"
+            if isinstance(one, tuple) and isinstance(other, tuple):
+                apart = sorted({*one} ^ {*other})
+                among = f"{len(apart)} are in one of the two only, {visible(apart[0])!r} among them" if apart else ""
+                told = f"are others ({among or 'the same in another order'}) than"
+            raise ConfigError(
+                f"{place}: {what} {told} in {where[0]}; give runs that were trained on the same data and read it alike"
+            )
+
+
+def _agreed(model: TrainedModel) -> dict[str, Any]:
+    """What members have in common, by name."""
+    content = model.content
+    reading = {f"dataset.read.{key}": value for key, value in content.reading.items()}
+    windows = {f"dataset.window_{key}": value for key, value in content.windows.items()}
+    return {"skills": content.skills, "items": content.items, **windows, **reading}

@@ -78,8 +78,12 @@ def _asked(places: list[str], cfg: DictConfig, datamodule: KTDataModule) -> pd.D
 
 
 def _training_steps(datamodule: KTDataModule) -> tuple[NDArray[np.int64], pd.DataFrame]:
-    """Flat places of the training steps in the log, and their students and numbers."""
-    data, train = datamodule.log_, datamodule.split.train
+    """Flat places in the log of the steps that training sees, and their students and numbers.
+
+    A student of a single answer scores nothing and stands in no batch.
+    """
+    data = datamodule.log_
+    train = datamodule.split.train[data.lengths[datamodule.split.train] > 1]
     where, student = data.steps_of(train), np.repeat(train, data.lengths[train])
     return where, pd.DataFrame({"student": student, "step": where - data.offsets[student]}).astype(np.int32)
 
