@@ -31,16 +31,20 @@ class Mean(NamedTuple):
 def mean_of(logits1: Sequence[Tensor], logits2: Sequence[Tensor], masteries: Sequence[Tensor]) -> Mean:
     """Return the mean of several models, a tensor a model each; shapes of logits are alike, and those of masteries."""
     (p1, p1_std), (p2, p2_std) = (mean_probability(logits) for logits in (logits1, logits2))
-    mastery = torch.stack([x.double() for x in masteries])
-    return Mean(p1, p2, mastery.mean(0).float(), p1_std, p2_std, mastery.std(0, correction=0).float())
-
-
-def mean_logit(logits: Sequence[Tensor]) -> Tensor:
-    """Mean over models of their logits, float32."""
-    return torch.stack([x.double() for x in logits]).mean(0).float()
+    return Mean(p1, p2, mean(masteries), p1_std, p2_std, _std(masteries))
 
 
 def mean_probability(logits: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """sigmoid(mean over models of the logit), and the standard deviation over models of the probability."""
-    apart = torch.stack([probability(x).double() for x in logits])
-    return probability(mean_logit(logits)), apart.std(0, correction=0).float()
+    """sigmoid(mean over models of the logit), and the standard deviation over models of the probability; float32."""
+    return probability(mean(logits)), _std([probability(x) for x in logits])
+
+
+def mean(values: Sequence[Tensor]) -> Tensor:
+    """Mean over models, float32; of one model what it says."""
+    return values[0].float() if len(values) == 1 else torch.stack([x.double() for x in values]).mean(0).float()
+
+
+def _std(values: Sequence[Tensor]) -> Tensor:
+    if len(values) == 1:
+        return torch.zeros_like(values[0], dtype=torch.float32)
+    return torch.stack([x.double() for x in values]).std(0, correction=0).float()

@@ -13,7 +13,7 @@ from gainkt.digests import held_to
 from gainkt.errors import ConfigError, DataError
 from gainkt.model import GainKT
 from gainkt.names import visible
-from gainkt.runs.averaging import mean_logit
+from gainkt.runs.averaging import mean
 from gainkt.runs.folder import Run, build_datamodule, way_out
 from gainkt.runs.pass_ import Seen, one_pass
 
@@ -55,7 +55,7 @@ def mean_logits(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Return tables of the same rows as one, with the mean of their logits."""
     means = {}
     for name in LOGITS:
-        means[name] = mean_logit([torch.from_numpy(table[name].to_numpy(copy=True)) for table in tables]).numpy()
+        means[name] = mean([torch.from_numpy(table[name].to_numpy(copy=True)) for table in tables]).numpy()
     return tables[0].assign(**means)
 
 
