@@ -113,6 +113,35 @@ def test_readiness_is_shrunk_at_scored_steps_for_their_own_skills() -> None:
     assert float(losses.readiness_size(output, batch)) == pytest.approx(9.0)
 
 
+def test_movement_of_belief_by_hand() -> None:
+    batch = random_batch()
+    output = output_for(batch)
+    windows, steps = batch.valid_BT.shape
+    velocity, readiness = torch.rand(windows, steps, 1) + 0.5, torch.rand(windows, steps, 7)
+    output.belief = Belief(velocity, lambda cells: readiness)
+    moves, count = 0.0, 0
+    for b in range(windows):
+        for t in range(1, steps):
+            if not batch.valid_BT[b, t]:
+                continue
+            own = batch.skills_BTS[b, t - 1][batch.has_skill_BTS[b, t - 1]].tolist()
+            others = [k for k in range(7) if k not in own]
+            moves += float((velocity[b, t] / velocity[b, t - 1]).log() ** 2)
+            moves += float(((readiness[b, t] - readiness[b, t - 1]) ** 2)[others].mean())
+            count += 1
+    assert float(losses.belief_movement(output, batch)) == pytest.approx(moves / count, rel=1e-5)
+
+
+def test_a_belief_that_stays_does_not_move() -> None:
+    batch = random_batch()
+    output = output_for(batch)
+    practised = output.axis.practised(batch.has_skill_BTS)
+    own = practised.float().cumsum(1) - practised.float()  # moves at the skill's own steps alone
+    for velocity, readiness in ((torch.ones(1, 1, 1), own), (torch.full((*own.shape[:2], 1), 0.3), own[..., :1] * 0)):
+        output.belief = Belief(velocity, lambda cells, readiness=readiness: readiness)
+        assert float(losses.belief_movement(output, batch)) == 0
+
+
 def test_shrinkage_alone_does_not_move_a_frozen_difficulty() -> None:
     part = RaschDifficulty(4)
     part.requires_grad_(False)

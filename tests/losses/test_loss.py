@@ -30,9 +30,18 @@ TERMS = (
     "gain_target",
     "difficulty_prior",
     "readiness_size",
+    "belief_movement",
     "item_shrinkage",
 )
-NOT_OF_GAINS = {"bce1", "bce2", "beta_spread", "difficulty_prior", "readiness_size", "item_shrinkage"}
+NOT_OF_GAINS = {
+    "bce1",
+    "bce2",
+    "beta_spread",
+    "difficulty_prior",
+    "readiness_size",
+    "belief_movement",
+    "item_shrinkage",
+}
 
 
 def every_term() -> Loss:

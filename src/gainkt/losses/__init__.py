@@ -5,6 +5,7 @@ from gainkt.losses.discriminator import GainDiscriminator
 from gainkt.losses.distillation import Distillation
 from gainkt.losses.gains import (
     BetaSpread,
+    belief_movement,
     gain_response_correlation,
     gain_sparsity,
     gain_variance,
@@ -31,6 +32,7 @@ __all__ = [
     "Term",
     "bce1",
     "bce2",
+    "belief_movement",
     "every_skill",
     "gain_response_correlation",
     "gain_sparsity",

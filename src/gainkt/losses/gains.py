@@ -59,6 +59,28 @@ def readiness_size(output: Output, batch: Batch) -> Tensor:
     return masked_mean(mean(squares_BTS, batch.has_skill_BTS), batch.scored_BT)
 
 
+def belief_movement(output: Output, batch: Batch) -> Tensor:
+    """What a step changes in the belief about skills that it does not practise, in logits^2.
+
+        mean over t of (log gamma[t + 1] - log gamma[t])^2 + mean over k not in S[t] of (o[t + 1, k] - o[t, k])^2
+
+    gamma[t] and o[t] are believed before step t; k are the skills of the columns. -log of a normal prior:
+    one answer on one skill says little of the others. 0 where a velocity is fixed and readiness follows from the skill.
+    """
+    both = batch.valid_BT[:, 1:] & batch.valid_BT[:, :-1]
+    velocity, readiness = output.belief.velocity, output.belief.readiness(output.axis.columns())
+    moves = both.new_zeros((), dtype=velocity.dtype)
+    if velocity.shape[1] > 1:
+        moves = moves + masked_mean(velocity.log().diff(dim=1).square().mean(-1), both)
+    if readiness.shape[1] > 1:
+        squares = readiness.diff(dim=1).square()
+        if readiness.shape[2] > 1:
+            others = ~output.axis.practised(batch.has_skill_BTS)[:, :-1]
+            squares = (squares * others).sum(-1, keepdim=True) / others.sum(-1, keepdim=True).clamp_min(1)
+        moves = moves + masked_mean(squares.squeeze(-1), both)
+    return moves
+
+
 def item_shrinkage(output: Output, batch: Batch) -> Tensor:
     """Mean over items of their squared difficulties, in logits^2, both encoders' together; 0 without items.
 

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from gainkt.evaluation.statistics.bootstrap import Estimate, StudentBootstrap, auc_of_weights, quantiles_of_weights
+from gainkt.evaluation.statistics import bootstrap as module
+from gainkt.evaluation.statistics.bootstrap import (
+    Estimate,
+    StudentBootstrap,
+    auc_of_weights,
+    linearised_auc,
+    quantiles_of_weights,
+)
 
 
 def rows(n: int = 600, students: int = 40, decimals: int = 2, seed: int = 0) -> tuple[np.ndarray, ...]:
@@ -30,6 +37,24 @@ def test_auc_of_many_rows_has_no_rounding() -> None:
         right, wrong = counts[student[y > 0]], counts[student[y == 0]]
         exact = (right @ concordant @ wrong) / (right.sum() * wrong.sum())
         assert exact in auc_of_weights(student, p, y, counts_RS.astype(np.uint16))
+
+
+def test_auc_of_many_rows_is_linearised_within_what_resampling_leaves_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    student, p, y = rows(n=40_000, students=2000, decimals=2)
+    p = np.clip(p + np.random.default_rng(2).normal(0, 0.3, 2000)[student], 0, 1).round(
+        2
+    )  # rows of one student go together
+    bootstrap = StudentBootstrap(2000, 200)
+    exact = bootstrap.auc(student, p, y)
+    monkeypatch.setattr(module, "EXACT_ROWS", 10_000)
+    found = bootstrap.auc(student, p, y)
+    assert found.value == pytest.approx(exact.value, abs=1e-12)
+    assert 0 < (found - exact).replicates_R.std() < 0.05 * exact.replicates_R.std()
+
+
+def test_linearised_auc_of_one_class_is_nan() -> None:
+    found = linearised_auc(np.array([0, 1]), np.array([0.2, 0.7]), np.ones(2), np.ones((3, 2)))
+    assert np.isnan([found.value, *found.replicates_R]).all()
 
 
 def test_auc_without_weight_on_a_class_is_nan() -> None:

@@ -14,7 +14,7 @@ from gainkt.evaluation.scorecard.carries import PARTS, carries
 from gainkt.evaluation.scorecard.comparison import comparison
 from gainkt.evaluation.scorecard.immediate_checks import IMMEDIATE
 from gainkt.evaluation.scorecard.trajectory_checks import TRAJECTORY
-from gainkt.evaluation.statistics.bootstrap import CONFIDENCE
+from gainkt.evaluation.statistics.bootstrap import CONFIDENCE, EXACT_ROWS
 from gainkt.files import plain
 
 BUILT_IN = (*IMMEDIATE, *TRAJECTORY)
@@ -87,6 +87,7 @@ def scorecard(
 def _protocol(evidence: Evidence) -> dict[str, Any]:
     shown, all_students = evidence.trajectories["student"].nunique(), len(evidence.students)
     rows = evidence.has_all_skills
+    how = f"seed {evidence.seed}" + (", AUCs linearised" if len(evidence.scored_student) > EXACT_ROWS else "")
     return {
         "students": all_students,
         "students_in_trajectories": shown,
@@ -95,5 +96,5 @@ def _protocol(evidence: Evidence) -> dict[str, Any]:
         "scored_steps": len(evidence.scored_student),
         "skills": evidence.num_skills,
         **({} if rows.all() else {"steps_over_all_skills": int(rows.sum())}),
-        "intervals": f"{CONFIDENCE:.0%}, from {evidence.resamples} resamples of students, seed {evidence.seed}",
+        "intervals": f"{CONFIDENCE:.0%}, from {evidence.resamples} resamples of students, {how}",
     }
