@@ -68,9 +68,12 @@ def trained(folder: Path, experiment: str, seed: int, settings: list[str]) -> Pa
 
 def of_run(folder: Path) -> dict[str, Any]:
     """What a run came to."""
-    results, card = (json.loads((folder / f"{name}.json").read_text()) for name in ("results", "scorecard"))
-    figures = results["phases"][results["selected"]]["figures"]
-    return {"figures": figures, "level": card["level"], "gains": card["carries"]["gains"]["fall"]}
+    results = json.loads((folder / "results.json").read_text())
+    found = {"figures": results["phases"][results["selected"]]["figures"], "level": "-", "gains": None}
+    if (folder / "scorecard.json").is_file():  # there is none with trajectories.write=false
+        card = json.loads((folder / "scorecard.json").read_text())
+        found |= {"level": card["level"], "gains": card["carries"]["gains"]["fall"]}
+    return found
 
 
 def of_ensemble(runs: list[Path], folder: Path) -> dict[str, Any]:
