@@ -53,8 +53,8 @@ def load(
     if not isinstance(path, str | Path):
         from gainkt.runs.ensemble import Ensemble
 
-        packages = tuple(trust)
-        return Ensemble([load(one, phase=phase, trust=packages) for one in path], [str(one) for one in path])
+        places, packages = [str(one) for one in path], tuple(trust)
+        return Ensemble([load(one, phase=phase, trust=packages) for one in places], places)
     path = Path(path).expanduser()
     if phase is not None and not path.is_dir():
         raise ConfigError(

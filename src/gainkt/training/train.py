@@ -173,6 +173,7 @@ def _train(cfg: DictConfig, directory: RunDirectory, resumes: bool, overrides: S
         device = trainer.strategy.root_device
         scored = score_phases(run, datamodule, device, means=cfg.trajectories.write)
         scored.results.update({} if told is None else {"optimizer": told})
+        scored.results.update({} if teachers is None else {"teachers": len(cfg.distillation.teachers)})
         _record(scored.results, directory, loggers)
         card, reports = None, Reports(directory)
         if cfg.trajectories.write:
