@@ -38,7 +38,8 @@ def report_config(cfg: DictConfig) -> Path:
     run = load_run(folder, cfg.trust or ())
     if cfg.path is not None:
         run.config.dataset.path = hydra.utils.to_absolute_path(cfg.path)
-    return write_page(run, path=output, rows=cfg.rows, seed=cfg.seed)
+    teach = None if cfg.teach is None else Path(hydra.utils.to_absolute_path(cfg.teach))
+    return write_page(run, path=output, rows=cfg.rows, seed=cfg.seed, teach=teach)
 
 
 def _write_pages(folders: Sequence[Path], cfg: DictConfig) -> None:

@@ -7,7 +7,13 @@ from conftest import random_batch
 from gainkt.errors import ConfigError
 from gainkt.model.axis import Cells, all_skills
 from gainkt.model.belief import Moments
-from gainkt.model.readiness import FirstContactReadiness, NoReadiness, SkillReadiness, StudentReadiness
+from gainkt.model.readiness import (
+    EvidenceReadiness,
+    FirstContactReadiness,
+    NoReadiness,
+    SkillReadiness,
+    StudentReadiness,
+)
 from gainkt.model.velocity import InferredVelocity, StudentVelocity
 
 MOMENTS = Moments.before_steps(torch.randn(4, 9, 8, generator=torch.Generator().manual_seed(1)))
@@ -29,16 +35,17 @@ def test_new_students_get_the_mean_velocity() -> None:
 
 
 def test_everybody_starts_alike_and_may_come_to_differ() -> None:
-    velocity, one, many, first = (
+    velocity, one, many, first, own = (
         InferredVelocity(3, 8, slowest=0.0625, fastest=16.0),
         StudentReadiness(7, 8),
         SkillReadiness(7, 8),
         FirstContactReadiness(7, 8),
+        EvidenceReadiness(7, 8),
     )
     torch.testing.assert_close(velocity(random_batch(), MOMENTS), torch.ones(4, 9, 1))
     assert (NoReadiness(7, 8)(MOMENTS, columns()) == 0).all()
     said = {velocity: velocity(random_batch(), MOMENTS)}
-    for part in (one, many, first):
+    for part in (one, many, first, own):
         said[part] = part(MOMENTS, columns())
         assert (said[part] == 0).all()
     for part, out in said.items():
@@ -56,7 +63,7 @@ def test_velocity_keeps_within_its_bounds() -> None:
         InferredVelocity(3, 8, slowest=1.0, fastest=16.0)
 
 
-@pytest.mark.parametrize("kind", [StudentReadiness, SkillReadiness, FirstContactReadiness])
+@pytest.mark.parametrize("kind", [StudentReadiness, SkillReadiness, FirstContactReadiness, EvidenceReadiness])
 def test_slots_and_columns_agree(kind: type) -> None:
     torch.manual_seed(0)
     readiness, batch = kind(7, 8), random_batch()
@@ -67,6 +74,19 @@ def test_slots_and_columns_agree(kind: type) -> None:
     of_slots = readiness(MOMENTS, axis.slots(batch.skills_BTS)).expand(batch.skills_BTS.shape)
     has = batch.has_skill_BTS
     torch.testing.assert_close(of_slots[has], of_columns.gather(2, batch.skills_BTS)[has])
+
+
+@torch.no_grad()
+def test_an_answer_moves_the_evidence_on_the_skills_that_it_practises_alone() -> None:
+    readiness, batch = EvidenceReadiness(7, 8), random_batch()
+    torch.nn.init.normal_(readiness.evidence.weight)
+    axis = all_skills(batch, 7)
+    found = readiness(MOMENTS, axis.columns())
+    practised, says = axis.practised(batch.has_skill_BTS), readiness.evidence(MOMENTS.states_BND[:, 1:])
+    for b, t, k in ((b, t, k) for b in range(4) for t in range(9) for k in range(7)):
+        expected = sum(float(says[b, s]) for s in range(t) if practised[b, s, k])
+        assert float(found[b, t, k]) == pytest.approx(expected, abs=1e-5)
+    assert (found.diff(dim=1) != 0).eq(practised[:, :-1] & (says[:, :-1] != 0)).all()
 
 
 def test_moments_are_states_after_so_many_steps() -> None:

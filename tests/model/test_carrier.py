@@ -60,7 +60,7 @@ def by_step(model: GainKT, module: KTDataModule) -> pd.DataFrame:
     return pd.concat(found).sort_values(["student", "step"], ignore_index=True)
 
 
-@pytest.mark.parametrize("experiment", ["v4_belief", "v4_monotone", "v4_items", "v1_per_skill"])
+@pytest.mark.parametrize("experiment", ["v4_belief", "v4_steady", "v4_monotone", "v4_items", "v1_per_skill"])
 def test_windows_of_any_length_predict_the_same(config: Config, experiment: str) -> None:
     model = made(config, experiment, module=data(1000))
     whole, anew = by_step(model, data(1000)), by_step(model, data(8, carry_state=False))
@@ -78,7 +78,13 @@ WINDOW_BY_WINDOW = ("window", "mastery_final", "mastery_falls", "p2_gains_permut
 
 @pytest.mark.parametrize(
     ("experiment", "piece"),
-    [("v4_monotone", 1 << 18), ("v4_monotone", 100), ("v1_per_skill", 100), ("v3_skill_attention", 1 << 18)],
+    [
+        ("v4_monotone", 1 << 18),
+        ("v4_steady", 100),
+        ("v4_monotone", 100),
+        ("v1_per_skill", 100),
+        ("v3_skill_attention", 1 << 18),
+    ],
 )
 def test_scoring_and_tables_do_not_depend_on_the_cut(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, experiment: str, piece: int
@@ -143,7 +149,7 @@ def test_a_carrier_keeps_the_latest_and_forgets_the_rest(config: Config) -> None
     assert carrier.before(first) is None
 
 
-@pytest.mark.parametrize("experiment", ["v4_belief", "v4_monotone"])
+@pytest.mark.parametrize("experiment", ["v4_belief", "v4_steady", "v4_monotone"])
 def test_long_histories_in_windows_of_128_and_1024_and_whole(config: Config, experiment: str) -> None:
     log = random_log(num_students=3, longest=2500, num_skills=9, seed=1)
     assert (log.lengths > 1024).all()

@@ -89,7 +89,7 @@ def test_pieces_are_the_whole_with_every_part(settings: tuple[str, ...]) -> None
         assert_same(built(*settings), random_batch(t=16), 5)
 
 
-@pytest.mark.parametrize("experiment", ["v4_belief", "v1_per_skill", "v4_monotone"])
+@pytest.mark.parametrize("experiment", ["v4_belief", "v4_steady", "v1_per_skill", "v4_monotone"])
 def test_nothing_came_before_the_start_to_the_bit(experiment: str) -> None:
     model, batch = built(experiment), random_batch()
     alone, started = model(batch, every_skill=True), model(batch, model.start(len(batch)))
@@ -111,7 +111,7 @@ def test_the_first_prediction_of_a_piece_is_read_from_the_state_alone(experiment
 
 
 def test_no_response_moves_earlier_predictions_over_a_cut() -> None:
-    for experiment in ("v4_belief", "v4_monotone", "v1_per_skill"):
+    for experiment in ("v4_belief", "v4_steady", "v4_monotone", "v1_per_skill"):
         model, batch = built(experiment), random_batch(b=1, t=9)
         before = torch.cat([output.logit2_BT for output in in_pieces(model, batch, 4)[0]], 1)
         for step in range(9):
@@ -136,7 +136,7 @@ def test_attention_sees_a_bounded_context() -> None:
     assert not torch.allclose(found[:, 7:], whole[:, 7:], **CLOSE)
 
 
-@pytest.mark.parametrize("experiment", ["v4_belief", "v1_per_skill", "v4_monotone"])
+@pytest.mark.parametrize("experiment", ["v4_belief", "v4_steady", "v1_per_skill", "v4_monotone"])
 def test_states_are_told_apart_and_put_together(experiment: str) -> None:
     model, batch = built(experiment), random_batch()
     state = in_pieces(model, piece(batch, 0, 6), 6)[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from gainkt.data.batch import Batch, shift
@@ -24,6 +25,25 @@ class Cells:
     end; [B, T, S] or [B, 1, C]."""
     kept: dict[str, Tensor] = field(default_factory=dict)
     """What was kept of the skills from before the window, by name (State.skill), shaped as `first`."""
+    axis: SkillAxis | None = None
+    """Whose slots or columns they are; None where all that is known of the students is in `kept`."""
+
+    def own_sums(self, x_BT: Tensor, after_BN: Tensor) -> Tensor:
+        """Sum of a number of each step over the steps that practise the cell's skill, [B, N, C], or [B, T, S] of slots.
+
+        Args:
+            x_BT: of the window's steps; 0 on padding.
+            after_BN: int64 in [0, T], how many of these steps each sum is over; N = T for slots.
+        """
+        if self.axis is None or not x_BT.shape[1]:
+            return x_BT.new_zeros(1, 1, 1)
+        # By the skills' numbers: slots may be asked about other skills than the step's own.
+        of_BTS, has_BTS = self.axis.practises
+        columns = self.skills if self.are_columns else self.axis.skills_BC[:, None]
+        own = ((of_BTS[..., None] == columns[:, :, None]) & has_BTS[..., None]).any(2)
+        sums = F.pad((own * x_BT[..., None]).cumsum(1), (0, 0, 1, 0))
+        sums = sums.gather(1, after_BN[..., None].expand(-1, -1, sums.shape[2]))
+        return sums if self.are_columns else self.axis.read(sums)
 
     def of(self, part: str) -> Cells:
         """The same cells with what one part kept, under its own names."""
@@ -49,6 +69,8 @@ class SkillAxis:
     yet at its end."""
     is_all: bool
     """True where the columns are all skills in order."""
+    practises: tuple[Tensor, Tensor]
+    """The batch's `skills_BTS` and `has_skill_BTS`."""
     kept: dict[str, Tensor] = field(default_factory=dict)
     """What was kept of the columns' skills from before the window, [B, C] each; empty where nothing came before."""
 
@@ -69,7 +91,14 @@ class SkillAxis:
         """The same columns from the last to the first."""
         kept = {name: x.flip(1) for name, x in self.kept.items()}
         column = self.size - 1 - self.column_BTS
-        return SkillAxis(self.skills_BC.flip(1), column, self.first_BC.flip(1), is_all=False, kept=kept)
+        return replace(
+            self,
+            skills_BC=self.skills_BC.flip(1),
+            column_BTS=column,
+            first_BC=self.first_BC.flip(1),
+            is_all=False,
+            kept=kept,
+        )
 
     def going_on(self, state: State) -> SkillAxis:
         """The same columns of students about whom something is known from before the window."""
@@ -97,13 +126,13 @@ class SkillAxis:
     def columns(self) -> Cells:
         """Every column, at every step."""
         kept = {name: x[:, None] for name, x in self.kept.items()}
-        return Cells(self.skills_BC[:, None], self.first_BC[:, None], kept)
+        return Cells(self.skills_BC[:, None], self.first_BC[:, None], kept, self)
 
     def slots(self, skills_BTS: Tensor) -> Cells:
         """Each step's own skills."""
         at = {"": self.first_BC, **self.kept}
         read = {name: self.read(x[:, None].expand(-1, skills_BTS.shape[1], -1)) for name, x in at.items()}
-        return Cells(skills_BTS, read.pop(""), read)
+        return Cells(skills_BTS, read.pop(""), read, self)
 
     def practised(self, has_skill_BTS: Tensor) -> Tensor:
         """Bool [B, T, C], True at the columns of the step's own skills."""
@@ -114,7 +143,8 @@ class SkillAxis:
 def all_skills(batch: Batch, num_skills: int) -> SkillAxis:
     """Return an axis with a column for every skill."""
     skills = torch.arange(num_skills, device=batch.skills_BTS.device)[None]
-    return SkillAxis(skills, batch.skills_BTS, _first(batch, batch.skills_BTS, num_skills), is_all=True)
+    first, practises = _first(batch, batch.skills_BTS, num_skills), (batch.skills_BTS, batch.has_skill_BTS)
+    return SkillAxis(skills, batch.skills_BTS, first, is_all=True, practises=practises)
 
 
 def met_skills(batch: Batch) -> SkillAxis:
@@ -133,7 +163,8 @@ def met_skills(batch: Batch) -> SkillAxis:
     skills = flat[:, :1].repeat(1, int(rank[:, -1].max()) + 1).scatter(1, rank, ordered)
     column = torch.empty_like(rank).scatter(1, order, rank)[:, :slots].view(shape)
     column = torch.where(batch.has_skill_BTS, column, 0)
-    return SkillAxis(skills, column, _first(batch, column, skills.shape[1]), is_all=False)
+    first, practises = _first(batch, column, skills.shape[1]), (batch.skills_BTS, batch.has_skill_BTS)
+    return SkillAxis(skills, column, first, is_all=False, practises=practises)
 
 
 def _first(batch: Batch, column_BTS: Tensor, num_columns: int) -> Tensor:

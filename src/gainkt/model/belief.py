@@ -70,9 +70,9 @@ def _with_start(value_BTD: Tensor, start_BD: Tensor | None) -> Tensor:
     return torch.cat([start_BD[:, None].to(value_BTD.dtype), value_BTD], 1)
 
 
-def zero_linear(width: int, out: int) -> nn.Linear:
+def zero_linear(width: int, out: int, *, bias: bool = True) -> nn.Linear:
     """A linear map that starts at zero: what it infers starts at the neutral value."""
-    layer = nn.Linear(width, out)
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
+    layer = nn.Linear(width, out, bias=bias)
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
     return layer

@@ -42,6 +42,36 @@ class StudentReadiness(nn.Module):
         return self.head(moments.now_BTD)
 
 
+class EvidenceReadiness(StudentReadiness):
+    """A readiness a student and moment, and for each skill what the student's own answers on it say; starts at 0.
+
+        o[t, k] = w . v[t] + sum over steps s < t that practise k of u . v[s + 1]
+
+    v[n] is the state after n steps. So an answer may revise what is believed of the skill that it practises, up or
+    down, without moving the others. The sums are kept over the cut of a long history.
+    """
+
+    keeps = ("evidence",)
+    """Names of what `keep` returns."""
+
+    def __init__(self, num_skills: int, d_model: int) -> None:
+        """Start with w = 0 and u = 0."""
+        super().__init__(num_skills, d_model)
+        self.evidence = zero_linear(d_model, 1, bias=False)
+
+    def forward(self, moments: Moments, cells: Cells) -> Tensor:
+        """Readiness for the given cells at each moment, [B, T, C or S]."""
+        return super().forward(moments, cells) + self._evidence(moments, cells)
+
+    def keep(self, at_end: Moments, cells: Cells) -> dict[str, Tensor]:
+        """What later windows need of each skill, [B, 1, C]: the evidence so far."""
+        return {"evidence": self._evidence(at_end, cells)}
+
+    def _evidence(self, moments: Moments, cells: Cells) -> Tensor:
+        here = cells.own_sums(self.evidence(moments.states_BND[:, 1:]).squeeze(-1), moments.after_BT)
+        return here + cells.kept["evidence"] if cells.kept else here
+
+
 class Ability(nn.Module):
     """One ability a student and moment, theta[t] = MLP(v[t]): what a Rasch-like curve without practice is read from.
 

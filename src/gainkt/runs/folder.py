@@ -37,7 +37,7 @@ OWNER = ".run.lock"
 TEACHERS = "teachers.parquet"
 """What the teachers of a distilled run say of its training steps."""
 TABLES_AND_REPORTS = (
-    *(f"{table}.parquet" for table in ("predictions", "trajectories", "mastery", "skills")),
+    *(f"{table}.parquet" for table in ("predictions", "trajectories", "mastery", "movement", "skills")),
     *("scorecard.json", "diagnosis.json", "alignment.json", "alignment.png", "report.html"),
     *("figures/*.png", "figures/*.pdf"),
 )
@@ -47,6 +47,7 @@ MADE = (
     TEACHERS,
     *TABLES_AND_REPORTS,
     *(f"evaluation/*/{name}" for name in TABLES_AND_REPORTS),
+    *("teach.json", "teach.parquet", "teach.png"),
     DIGESTS,
 )
 """What a run and the reports on it write; provenance.json is written last and removed first, so that a folder without

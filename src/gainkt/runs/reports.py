@@ -84,7 +84,8 @@ def diagnose_run(
     run.require_same_data(datamodule)
     datamodule.students(part)  # a part that does not exist is an error before anything is computed
     phase = run.choose_phase(phase)
-    tables = tables_of(run, datamodule, part, phase, device=device)
+    wanted = ("predictions", "trajectories", "skills")
+    tables = tables_of(run, datamodule, part, phase, wanted, device=device)
     content = diagnose(tables["predictions"], tables["trajectories"], tables["skills"], run.directory.metrics)
     if leakage:
         model = run.model(phase)
