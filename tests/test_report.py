@@ -3,6 +3,7 @@
 import importlib.util
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from made_pages import made_run, named_tables
 from omegaconf import DictConfig
@@ -47,6 +48,8 @@ def test_what_draws_pages_may_be_missing(tmp_path: Path, monkeypatch: pytest.Mon
 def test_training_leaves_a_page_with_the_truth_of_simulated_students(config) -> None:
     cfg: DictConfig = config("v4_belief", "report=true", "trainer.max_epochs=1")
     done = train(cfg)
+    practised = pd.read_parquet(done.run.directory.path / "trajectories.parquet")
+    assert done.scorecard["further"]["steadiness"]["calibration"]["answers"] == len(practised) > 100
     page = (done.run.directory.path / "report.html").read_text()
     assert TRUTH in page
     assert "Mean gain of the column" in page

@@ -2,15 +2,18 @@
 
 import tracemalloc
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from conftest import random_log
 from gainkt.data.datamodule import KTDataModule
 from gainkt.data.log import InteractionLog, offsets_of
 from gainkt.data.splits import SeededFolds
+from gainkt.simulation.simulate import simulate, simulate_with_truth
 
 
 def test_skill_rates_are_those_of_training_students() -> None:
@@ -67,3 +70,17 @@ def test_a_large_log_is_split_and_counted_in_pieces(tmp_path: Path, monkeypatch:
     train = log.select(module.students("train"))
     right = np.bincount(train.skills, weights=train.responses)
     assert np.array_equal(rates, (right + 2 * train.responses.mean()) / (np.bincount(train.skills) + 2))
+
+
+def test_a_reader_of_simulated_students_tells_the_truth_about_its_steps() -> None:
+    asked = {"num_students": 20, "num_skills": 4, "num_items": 12, "seed": 3}
+    known = KTDataModule(read=partial(simulate, **asked), split=SeededFolds())
+    truth = known.true_mastery()
+    assert truth is not None
+    pd.testing.assert_frame_equal(truth, simulate_with_truth(**asked).true_mastery())
+    assert len(truth) == len(known.log_.skills)
+    log = simulate(**asked)
+    assert KTDataModule(read=lambda: log, split=SeededFolds()).true_mastery() is None
+    some = KTDataModule(read=partial(simulate, **asked), split=SeededFolds(), unknown_skills="skip")
+    some.conform(tuple(map(str, log.skill_names[:3])), ())
+    assert some.true_mastery() is None, "steps were left out: numbers of steps are others"

@@ -70,6 +70,35 @@ def test_the_reported_gain_is_what_practice_sums(tmp_path: Path, experiment: str
         assert pq.read_schema(paths[name]).equals(schema)
 
 
+@pytest.mark.parametrize("length", [100, 8])
+def test_movement_is_that_of_every_skill_at_steps_on_others(tmp_path: Path, length: int) -> None:
+    module = data(length=length)
+    model = fresh_model("v4_belief", module)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    found = pd.read_parquet(record(model, module, "test", tmp_path)["movement"]).set_index("met")
+    table = whole_courses(model, module).sort_values(["student", "skill", "step"])
+    of_curve = table.groupby(["student", "skill"])
+    change = table.mastery - of_curve.mastery.shift().fillna(table.mastery_before)
+    met = of_curve.relevant.cumsum() > 0
+    assert found.cells.sum() == (~table.relevant).sum()
+    for is_met, row in found.iterrows():
+        moved = change[(met == is_met) & ~table.relevant]
+        assert row.cells == len(moved) > 100
+        assert row["mean"] == pytest.approx(moved.abs().mean(), rel=1e-3)
+        assert row.p95 == pytest.approx(moved.abs().quantile(0.95), abs=1e-3)
+        assert row.drops == pytest.approx((moved < -0.05).mean(), abs=2 / len(moved))
+    assert found["mean"].min() > 1e-3
+
+
+def test_where_gains_are_of_the_practised_skill_alone_nothing_else_moves(tmp_path: Path) -> None:
+    module = data()
+    found = pd.read_parquet(record(fresh_model("v0_scalar", module), module, "test", tmp_path)["movement"])
+    assert (found.cells > 100).all()
+    assert (found[["mean", "p95", "drops"]] == 0).all(axis=None)
+
+
 def whole_courses(model: GainKT, module: KTDataModule) -> pd.DataFrame:
     """Every cell of every student of test, with plain names."""
     names = LOG.students[module.students("test")]
@@ -98,6 +127,8 @@ def test_pieces_of_any_size_say_the_same(monkeypatch: pytest.MonkeyPatch, experi
         for name in ("gain_mean_BT", "gain_std_BT", "active_BT", "falls_BT", "belief_falls_BT", "saturated_BT"):
             torch.testing.assert_close(getattr(found, name)[shown], getattr(whole, name)[shown], rtol=1e-4, atol=1e-6)
         torch.testing.assert_close(found.gain_K, whole.gain_K, rtol=1e-4, atol=1e-6)
+        for kind, figures in whole.movement.figures().items():
+            assert found.movement.figures()[kind] == pytest.approx(figures, rel=1e-3, abs=1e-6)
 
 
 def test_a_fall_of_an_unpractised_skill_is_seen(tmp_path: Path) -> None:

@@ -101,6 +101,8 @@ def test_figures_rest_on_the_students_drawn_and_nothing_else_does(tmp_path: Path
     sampled = tables(tmp_path / "sampled", model, module, cells=12 * 20 * LOG.num_skills)
     rows = exact["predictions"].student.isin(LOG.students[drawn.students])
     assert rows.sum() == drawn.steps
+    own = exact["trajectories"].student.isin(LOG.students[drawn.students]).sum()
+    assert sampled["movement"].cells.sum() == drawn.steps * LOG.num_skills - own < exact["movement"].cells.sum()
     ours, theirs = sampled["predictions"], exact["predictions"]
     assert (ours[OVER_ALL].notna().all(axis=1) == rows).all()
     assert ours.loc[~rows, OVER_ALL].isna().all(axis=None)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gainkt.tutoring.curves import Comparison, Curve, Record, crossings, level_at, levels_for, ratio, separation
+from gainkt.tutoring.curves import Comparison, Curve, Record, crossings, level_at, levels_for, ratio
 
 RECORD = Record(
     course=np.array([0, 1, 0, 1, 0]),
@@ -54,9 +54,3 @@ def test_cohorts_are_resampled_too() -> None:
     assert found["a"]["opportunities"].interval == (4, 8)
     assert found["b"]["opportunities"].interval == (8, 8)
     assert ratio(found["a"]["opportunities"], found["b"]["opportunities"]).value == 0.75
-
-
-def test_separation_by_hand() -> None:
-    """Mastered at .7, .5 and .4, not at .2 and .6: 4 of 6 pairs are in order."""
-    assert separation(RECORD) == 4 / 6
-    assert separation(Record(RECORD.course, RECORD.score, np.ones(5, dtype=bool))) is None

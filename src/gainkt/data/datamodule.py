@@ -6,8 +6,9 @@ import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,6 +22,9 @@ from gainkt.data.log import InteractionLog, offsets_of
 from gainkt.data.splits import AllStudents, AutoSplit, SplitRule
 from gainkt.data.windows import Windows, cut_windows
 from gainkt.errors import ConfigError, DataError, nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PARTS = ("train", "valid", "test")
 ON_CPU = 4096
@@ -139,6 +143,21 @@ class KTDataModule(LightningDataModule):
             skill_names=tuple(map(str, log.skill_names)),
             item_names=tuple(map(str, log.item_names[self.trained_item >= 0])),
         )
+
+    def true_mastery(self) -> pd.DataFrame | None:
+        """The true mastery of each practised skill after each step; None where the reader does not know it.
+
+        A reader of simulated students has a function `true_mastery`, which takes what the reader takes.
+
+        Returns:
+            student, step, skill, true_mastery. None, too, where steps were left out since the data was read.
+        """
+        reader = self.read.func if isinstance(self.read, partial) else self.read
+        tell = getattr(reader, "true_mastery", None)
+        if tell is None:
+            return None
+        found = tell(*self._place, **(self.read.keywords if isinstance(self.read, partial) else {}))
+        return found if len(found) == len(self.log_.skills) else None
 
     def skill_rates(self) -> NDArray[np.float64]:
         """Share of right responses to each skill among training students, [K], in the order of the skills' numbers.

@@ -30,6 +30,10 @@ class Evidence:
     """K of the model, met in these tables or not."""
     resamples: int
     seed: int
+    mastery: pd.DataFrame | None = None
+    movement: pd.DataFrame | None = None
+    truth: pd.DataFrame | None = None
+    """True mastery of simulated students after steps that practise the skill: student, step, skill, true_mastery."""
     aucs: dict[str, Estimate] = field(default_factory=dict, init=False)  # known so far: resampling takes longest
 
     @cached_property

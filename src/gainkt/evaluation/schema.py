@@ -3,9 +3,10 @@
 predictions   one row a (student, step): what was predicted, and a summary of the gains over all skills
 trajectories  one row a (student, step, skill that the step practises): what practice does
 mastery       one row a (student, skill met): what a teacher reads
+movement      how mastery moved at steps that do not practise the skill
 skills        one row a skill: learnt parameters and mean gains
 
-How the mastery of a skill moves at the steps that do not practise it, the model says: `gainkt.runs.course`.
+How the mastery of a student's skill moves at each step that does not practise it: `gainkt.runs.course`.
 The scorecard, the diagnosis and all pictures are computed from these tables and know no model.
 Rows of one student stand in order of steps; those of a history that was cut into windows may stand apart.
 """
@@ -17,6 +18,10 @@ ACTIVE_GAIN = 0.1
 """Gain over which a skill counts as active at a step."""
 FALL = 1e-6
 """Mastery lost at a step over which it counts as a fall."""
+DROP = 0.05
+"""Mastery lost at a step that does not practise the skill over which it counts as a drop."""
+MASTERED = 0.7
+"""True mastery from which on a skill counts as mastered, as in conf/teach.yaml."""
 SATURATED_SLOPE = 0.01
 """Slope dm/dP under which practice no longer moves mastery."""
 
@@ -90,6 +95,18 @@ MASTERY = pa.schema(
         ("opportunities", pa.int32()),  # steps of the whole history that practise it
         ("practice", FLOAT),  # sum of gains
         ("mastery", FLOAT),  # [0, 1]
+    ]
+)
+
+MOVEMENT = pa.schema(
+    [
+        # two rows; of all skills at all steps that do not practise them (of students drawn where K is large)
+        ("met", pa.bool_()),  # of skills that the student practised before the step; else of the others
+        ("cells", pa.int64()),  # (step, skill) pairs
+        # change: mastery as believed after the step less mastery as believed after the step before it
+        ("mean", pa.float64()),  # of |change|; null without a cell
+        ("p95", pa.float64()),  # 95th percentile of |change|, to within .2 % of it
+        ("drops", pa.float64()),  # share of falls over .05
     ]
 )
 

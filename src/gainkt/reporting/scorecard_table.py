@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gainkt.evaluation.check import LEVELS, NOT_MEASURABLE
+from gainkt.evaluation.schema import DROP, MASTERED
 from gainkt.reporting.palette import FAILED, PASSED
 from gainkt.reporting.terminal import interval, number, right, share, spaced, table, verdict, wide
 
@@ -20,6 +21,7 @@ PARTS = {
     "readiness": "readiness at its mean",
     "right_skill": "the skill practised last read instead",
 }
+MOVES = {"met": "met before, at steps on others", "unmet": "not met, at steps on others"}
 ATTEMPTS = {"first": "first attempts at a skill", "later": "later attempts"}
 READING_WIDTH = 105
 """Columns from which the readings fit into the table."""
@@ -27,7 +29,8 @@ READING_WIDTH = 105
 
 def scorecard_view(card: Mapping[str, Any]) -> RenderableType:
     """Return the whole scorecard: checks, level, what carries the prediction, and both encoders side by side."""
-    return spaced(Group(Checks(card), _out_of_reach(card), level_line(card)), carries_table(card), encoders_table(card))
+    judged = Group(Checks(card), _out_of_reach(card), level_line(card))
+    return spaced(judged, carries_table(card), encoders_table(card), mastery_table(card))
 
 
 class Checks:
@@ -160,6 +163,52 @@ def encoders_table(card: Mapping[str, Any]) -> Table:
             ["beta spread", "", _criterion(more["beta_spread"])],
         ],
     )
+
+
+def mastery_table(card: Mapping[str, Any]) -> Table | None:
+    """Return how steady and how true mastery is; None of a scorecard of an older version."""
+    rows = mastery_rows(card["further"])
+    return table("Mastery itself", ["figure", right("value"), "over"], rows) if rows else None
+
+
+def mastery_rows(further: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Return the figures of mastery itself: what, its value, and over what (once for several) or why there is none."""
+    if "steadiness" not in further:
+        return []
+    steady, others = further["steadiness"], further["edustudio"]
+    rows = []
+    for kind, title in MOVES.items():
+        moved = [("mean", f"{title}: mean |change|", number), ("p95", "95th percentile of |change|", number)]
+        found = steady["movement"] if "reason" in steady["movement"] else steady["movement"][kind]
+        rows += _told(found, [*moved, ("drops", f"falls over {DROP:g}", percent)], "cells", "(step, skill) pairs")
+    ways = [
+        ("rises_after_wrong", "the practised skill rises after a wrong answer", percent),
+        ("falls_after_right", "falls after a right one", percent),
+    ]
+    truth = [
+        *(("bias", "against true mastery: bias", number), ("rmse", "RMSE", number)),
+        *(("error", "calibration error", number), ("separation", f"AUC for true mastery of {MASTERED:g}", number)),
+    ]
+    rows += _told(steady["direction"], ways, "answers", "answers")
+    rows += _told(steady["calibration"], truth, "answers", "answers of simulated students")
+    agreed = [("value", "agreement with answers (EduStudio's DOA)", number)]
+    rows += _told(others["doa"], agreed, "pairs", "pairs of students and an item")
+    same = [("value", "identifiability (EduStudio's IDS)", number)]
+    return rows + _told(others["identifiability"], same, "pairs", "pairs of students with the same answers")
+
+
+def _told(
+    found: Mapping[str, Any], figures: Sequence[tuple[str, str, Callable[[Any], str]]], of: str, what: str
+) -> list[tuple[str, str, str]]:
+    if "reason" in found:
+        return [(figures[0][1], "-", found["reason"])]
+    over = f"{found[of]:,} {what}"
+    return [(title, say(found[key]), "" if at else over) for at, (key, title, say) in enumerate(figures)]
+
+
+def percent(value: float | None) -> str:
+    """Return a share in percent with a decimal."""
+    return "-" if value is None else f"{value:.1%}"
 
 
 def _out_of_reach(card: Mapping[str, Any]) -> Text:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from rich.console import RenderableType
 from gainkt.names import pictured, visible
 from gainkt.reporting.figures import MARKERS, STYLES
 from gainkt.reporting.palette import SERIES
-from gainkt.reporting.terminal import interval, number, right, share, spaced, table
+from gainkt.reporting.terminal import Sheet, interval, number, right, share, spaced, table
 
 NAMES = {
     "true_state": "true state",
@@ -24,16 +24,60 @@ NAMES = {
     "fixed": "fixed number",
 }
 """How the estimators of conf/estimator are called in print."""
-TRUTH = (("calibration", "bias"), ("calibration", "rmse"), ("separation", "earlier"), ("separation", "new"))
+TRUTH = (
+    ("calibration", "bias"),
+    ("calibration", "rmse"),
+    ("separation", "earlier"),
+    ("separation", "new"),
+    ("separation", "within"),
+)
 """Where the steadiness of an estimator holds what the truth alone tells."""
 
 
 def teaching_view(content: Mapping[str, Any]) -> RenderableType:
     """Return the tables of what `gainkt.tutoring.command.teach_config` returns."""
+    return spaced(*(table(*sheet) for sheet in teaching_sheets(content)), *teaching_notes(content))
+
+
+def teaching_sheets(content: Mapping[str, Any]) -> list[Sheet]:
+    """Return the tables as text: the comparison first, how steady the estimates are last."""
     shown = _simulated(content) if content["mode"] == "simulated" else _logs(content)
-    shown.append(_steadiness(content))
-    notes = [visible(note, 200) for note in content["notes"]]
-    return spaced(*shown, *notes)
+    return [*shown, _steadiness(content)]
+
+
+def teaching_notes(content: Mapping[str, Any]) -> list[str]:
+    """Return what is to be known of the comparison."""
+    return [visible(note, 200) for note in content["notes"]]
+
+
+def meaning(content: Mapping[str, Any]) -> str:
+    """Say what was found of a trained model's estimate, of the cheapest reading where there are several."""
+    rows = [row for row in content["estimators"] if row["name"] not in NAMES] or content["estimators"]
+    return _of_taught(content, rows) if content["mode"] == "simulated" else _of_told(content, rows)
+
+
+def _of_taught(content: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
+    reached, target = [row for row in rows if row["opportunities"]["value"] is not None], share(content["target"])
+    if not reached:
+        names = ", ".join(title_of(row["name"]) for row in rows)
+        return f"No level of {names} brings false mastery to {target}: a tutor cannot go by it."
+    best = min(reached, key=lambda row: row["opportunities"]["value"])
+    others = [(title_of(name), _told(found)) for name, found in best["against"].items() if name != best["name"]]
+    against = ", ".join(f"{times} x {other}" for other, times in others)
+    return (
+        f"At {target} false mastery a tutor who goes by {title_of(best['name'])} asks {_told(best['opportunities'])} "
+        f"exercises of a student and skill{f' ({against})' if against else ''}."
+    )
+
+
+def _of_told(content: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
+    best = max(rows, key=lambda row: row["right_when_left_out"]["value"] or 0)
+    found, kept, amount = best["right_when_left_out"], best["right_when_kept"], share(best["left_out"]["value"])
+    return (
+        f"What a tutor who goes by {title_of(best['name'])} would have left out, {amount} of all exercises, was "
+        f"answered right in {number(found['value'])} {interval(found['interval'])} of cases, the rest in "
+        f"{number(kept)}: the higher the first, the fewer students it lets go too early."
+    )
 
 
 def title_of(name: str) -> str:
@@ -48,7 +92,7 @@ def _told(found: Mapping[str, Any] | None, digits: int = 2) -> str:
     return f"{found['value']:.{digits}f}" + ("" if ends is None else f" [{ends[0]:.{digits}f}, {ends[1]:.{digits}f}]")
 
 
-def _simulated(content: Mapping[str, Any]) -> list[RenderableType]:
+def _simulated(content: Mapping[str, Any]) -> list[Sheet]:
     against = list(content["estimators"][0]["against"])
     rows = [
         [
@@ -62,7 +106,7 @@ def _simulated(content: Mapping[str, Any]) -> list[RenderableType]:
         for row in content["estimators"]
     ]
     courses = content["students"] * content["skills"]
-    main = table(
+    main = Sheet(
         f"At {share(content['target'])} false mastery: {courses:,} courses (a student and a skill) in each of "
         f"{len(content['schools'])} simulations",
         [
@@ -76,8 +120,8 @@ def _simulated(content: Mapping[str, Any]) -> list[RenderableType]:
         rows,
         f"Opportunities and over-practice (those after true mastery {content['mastered']:g} was there) a course. False "
         f"mastery: of the courses that the tutor ended as mastered, those that were not. limit: courses that used all "
-        f"{content['limit']} opportunities. Stopping: {content['policy']['stopping']}; sequencing: "
-        f"{content['policy']['sequencing']}. Intervals: students and simulations resampled.",
+        f"{content['limit']} opportunities. Stopping: {visible(content['policy']['stopping'])}; sequencing: "
+        f"{visible(content['policy']['sequencing'])}. Intervals: students and simulations resampled.",
     )
     tuned = [
         [
@@ -90,7 +134,7 @@ def _simulated(content: Mapping[str, Any]) -> list[RenderableType]:
         if any(row["tuned"])
     ]
     caption = "The level is the lowest at which courses of the earlier students have the target's false mastery."
-    shift = table(
+    shift = Sheet(
         "With the level tuned on the earlier students, who practised under another policy",
         ["estimator", right("level"), right("false mastery"), right("opportunities")],
         tuned,
@@ -99,7 +143,7 @@ def _simulated(content: Mapping[str, Any]) -> list[RenderableType]:
     return [main, shift] if tuned else [main]
 
 
-def _steadiness(content: Mapping[str, Any]) -> RenderableType:
+def _steadiness(content: Mapping[str, Any]) -> Sheet:
     def mean(row: Mapping[str, Any], *path: str) -> float | None:
         values: list[Any] = row["steadiness"]
         for key in path:
@@ -130,15 +174,15 @@ def _steadiness(content: Mapping[str, Any]) -> RenderableType:
         "falls after right",
     ]
     if content["mode"] == "simulated":
-        titles += ["bias", "RMSE", "AUC, earlier", "AUC, new"]
-    return table(
+        titles += ["bias", "RMSE", "AUC, earlier", "AUC, new", "within a skill"]
+    return Sheet(
         "How steady the estimates are",
         ["estimator", *map(right, titles)],
         rows,
         "Moves: of the estimate of a skill at steps that do not practise it, skills met before unless said otherwise. "
         "Rises and falls: of the skill that was answered. Bias, RMSE: against true mastery of the earlier "
         "students who were not fitted on. AUC: of the estimate for being mastered, of these, and of new students whom "
-        "nobody stops.",
+        "nobody stops, over all pairs of courses and over those of one skill.",
     )
 
 
@@ -147,7 +191,7 @@ def _mean(row: Mapping[str, Any], key: str) -> float | None:
     return float(np.mean(values)) if values else None
 
 
-def _logs(content: Mapping[str, Any]) -> list[RenderableType]:
+def _logs(content: Mapping[str, Any]) -> list[Sheet]:
     rows = [
         [
             title_of(row["name"]),
@@ -162,7 +206,7 @@ def _logs(content: Mapping[str, Any]) -> list[RenderableType]:
         for row in content["estimators"]
     ]
     spinning = content["estimators"][0]["wheel_spinning"]
-    main = table(
+    main = Sheet(
         f"{visible(content['data'])}: {content['students']:,} students, {content['courses']:,} courses, "
         f"{content['opportunities']:,} opportunities, {content['right']:.3f} right",
         [
@@ -182,10 +226,10 @@ def _logs(content: Mapping[str, Any]) -> list[RenderableType]:
         f"within them; recall: those not declared mastered. {visible(content['protocol'], 200)}",
     )
     names = [title_of(row["name"]) for row in content["agreement"]]
-    agreement = table(
+    agreement = Sheet(
         "Agreement on which courses end as mastered (Cohen's kappa)",
         ["", *map(right, names)],
-        ([name, *map(number, row["values"])] for name, row in zip(names, content["agreement"], strict=True)),
+        [[name, *map(number, row["values"])] for name, row in zip(names, content["agreement"], strict=True)],
     )
     return [main, agreement]
 

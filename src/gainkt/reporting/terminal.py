@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich.console import Group, RenderableType
@@ -25,6 +25,15 @@ VERDICTS = {
 }
 """Word and style of each verdict (gainkt.evaluation.check) and of each finding of the diagnosis."""
 Column = str | tuple[str, dict[str, Any]]
+
+
+class Sheet(NamedTuple):
+    """A table as rows of text, for `table` and for pages."""
+
+    title: str
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[str]]
+    caption: str | None = None
 
 
 def right(header: str, **options: Any) -> Column:

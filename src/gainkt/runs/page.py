@@ -51,6 +51,7 @@ def gather(
     transfer: Mapping[str, Any] | str | None = None,
     truth: pd.DataFrame | None = None,
     parts: pd.DataFrame | None = None,
+    teaching: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return what `gainkt.reporting.page.run_page` shows.
 
@@ -61,6 +62,7 @@ def gather(
         transfer: from `measure_transfer`, or why it was not measured.
         truth: of simulated students: student, step, skill, true_mastery (after the step).
         parts: of predictions: student, step, and a column of numbers a part, shown under its name.
+        teaching: from `gainkt.reporting.page.teaching.teaching_section`.
 
     Raises:
         ConfigError: the run did not finish, or a file in its folder is damaged.
@@ -80,6 +82,7 @@ def gather(
         "sizes": {key: value for key, value in asdict(run.sizes).items() if key.startswith("num_")},
         "commands": _commands(home, provenance),
         "transfer": None if isinstance(transfer, str) else transfer,
+        "teaching": teaching,
         "transfer_reason": transfer if isinstance(transfer, str) else None,
         **{key: report_of(home / f"{name}.json") for key, name in REPORTS.items()},
     }
@@ -107,7 +110,7 @@ def explored(
     """Return tables by student, skill and step of a folder that `record` filled; None each where it did not."""
     names = ("cells", "now", "students", "skills", "curves", "sample")
     paths = {name: home / f"{name}.parquet" for name in TABLES}
-    last = paths.pop("mastery")
+    last, _ = paths.pop("mastery"), paths.pop("movement")
     if not all(exists(path, way_out(path)) for path in paths.values()):
         return {**dict.fromkeys(names), "parts": []}
     predictions, skills = (read_table(paths[name], way_out(paths[name])) for name in ("predictions", "skills"))
@@ -158,6 +161,10 @@ def _commands(home: Path, provenance: Mapping[str, Any]) -> dict[str, Any]:
         "further": [
             ("Why is Encoder 2 weak?", command_line("diagnose", [where, "leakage=true"])),
             ("Which experiment comes next?", command_line("advise", [where])),
+            (
+                "What is its mastery worth to a tutor? (then in this page)",
+                command_line("teach", [where, f"output={home}"]),
+            ),
             ("How far does it agree with Bayesian knowledge tracing?", command_line("align", [where, "reference=bkt"])),
             ("This page again", command_line("report", [where])),
         ],

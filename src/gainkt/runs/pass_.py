@@ -20,6 +20,7 @@ from torch import Tensor
 
 from gainkt.data.batch import Batch, shift
 from gainkt.evaluation.schema import ACTIVE_GAIN, FALL, SATURATED_SLOPE
+from gainkt.evaluation.statistics.steadiness import Movement
 from gainkt.model import Belief, Carrier, GainKT, Moments, Output
 from gainkt.model.axis import Cells, SkillAxis, all_skills
 from gainkt.model.state import SPARE, State
@@ -351,6 +352,8 @@ class EverySkill:
     """Skills whose curve was flat before the step."""
     gain_K: Tensor
     """Sum of each skill's gains over the steps shown, float64."""
+    movement: Movement
+    """How running mastery moved at the steps shown, of the skills that they do not practise."""
 
     @classmethod
     def of(cls, seen: Seen) -> EverySkill:
@@ -359,16 +362,18 @@ class EverySkill:
         mean, squares, active, fallen, revised, saturated = torch.zeros(6, *shown.shape, device=shown.device)
         count = torch.zeros(len(batch), device=shown.device)
         gain_K = torch.zeros(model.num_skills, dtype=torch.float64, device=shown.device)
+        movement = Movement(shown.device)
         for piece in seen.pieces():
             at, here = (piece.rows, slice(0, piece.steps)), piece.gains.shape[-1]
             part = rows_of(batch, *at[:1], piece.steps)
             value, start = seen.output.value_BTD[at].float(), seen.output.start_BD
             start = None if start is None else start[piece.rows]
-            held, running, final = (
+            held, running, first, final = (
                 model.belief(part, moments)
                 for moments in (
                     Moments.before_steps(value, start),
                     Moments.after_steps(value, start),
+                    Moments.before_steps(value[:, :1], start),
                     Moments.at_end(value, part, start),
                 )
             )
@@ -379,19 +384,22 @@ class EverySkill:
             mean[at] += apart * (here / after)
             count[piece.rows] += here
             active[at] += (piece.gains > ACTIVE_GAIN).sum(-1)
+            before_step = piece.before
             curve = model.mastery(piece.practice, piece.cells, final)
-            begin = model.mastery(piece.before[:, :1], piece.cells, final)
+            begin = model.mastery(before_step[:, :1], piece.cells, final)
             fallen[at] += falls(shift(curve, begin), curve).sum(-1)
+            # What is believed before a step is what is believed after the one before it.
+            now = model.mastery(piece.practice, piece.cells, running)
+            past = shift(now, model.mastery(before_step[:, :1], piece.cells, first))
             # A curve starts with the first opportunity; what is expected of a skill before is a prior.
-            met = piece.of_skills((piece.cells.first < piece.steps).flatten(0, 1).any(0))
-            fell = falls(model.mastery(met.before, met.cells, held), model.mastery(met.practice, met.cells, running))
-            step = torch.arange(piece.steps, device=shown.device)[:, None]
-            revised[at] += (fell & (met.cells.first < step)).sum(-1)
-            saturated[at] += _saturated(model, piece.before, piece.cells, held).sum(-1)
+            met = piece.cells.first < torch.arange(piece.steps, device=shown.device)[:, None]
+            revised[at] += (falls(past, now) & met).sum(-1)
+            movement.add(now - past, met, _unpractised(part, piece, model.num_skills) & shown[at][..., None])
+            saturated[at] += _saturated(model, before_step, piece.cells, held).sum(-1)
             summed = (piece.gains * shown[at][..., None]).sum((0, 1), dtype=torch.float64)
             gain_K[piece.cells.skills[0, 0]] += summed
         deviation = (squares / model.num_skills).sqrt()
-        return cls(mean, deviation, active.int(), fallen.int(), revised.int(), saturated, gain_K)
+        return cls(mean, deviation, active.int(), fallen.int(), revised.int(), saturated, gain_K, movement)
 
 
 def rows_of(batch: Batch, rows: slice, steps: int | None = None) -> Batch:
@@ -399,6 +407,16 @@ def rows_of(batch: Batch, rows: slice, steps: int | None = None) -> Batch:
     return Batch(
         **{f.name: x[rows, :steps] if (x := getattr(batch, f.name)).ndim > 1 else x[rows] for f in fields(batch)}
     )
+
+
+def _unpractised(batch: Batch, piece: Piece, num_skills: int) -> Tensor:
+    """Whether each step of a piece's windows leaves each of its skills alone, [b, t, c]."""
+    skills = piece.cells.skills[0, 0]
+    column = torch.full((num_skills,), len(skills), device=skills.device)
+    column[skills] = torch.arange(len(skills), device=skills.device)
+    own = torch.where(batch.has_skill_BTS, column[batch.skills_BTS], len(skills))
+    left = torch.ones(*own.shape[:2], len(skills) + 1, dtype=torch.bool, device=skills.device)
+    return left.scatter_(2, own, False)[..., :-1]
 
 
 def falls(before: Tensor, after: Tensor) -> Tensor:

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from gainkt.data.datamodule import KTDataModule
 from gainkt.data.log import InteractionLog
-from gainkt.evaluation.schema import FLOAT, MASTERY, PREDICTIONS, SKILLS, TRAJECTORIES
+from gainkt.evaluation.schema import FLOAT, MASTERY, MOVEMENT, PREDICTIONS, SKILLS, TRAJECTORIES
+from gainkt.evaluation.statistics.steadiness import Movement
 from gainkt.files import replacing
 from gainkt.model import GainKT
 from gainkt.model.bounded import Bounded
@@ -31,8 +32,11 @@ from gainkt.runs.checks import StepColumn
 from gainkt.runs.pass_ import Consumer, Seen, one_pass
 from gainkt.runs.sample import CELLS, Sample, add_at, take_sample
 
-TABLES = {"predictions": PREDICTIONS, "trajectories": TRAJECTORIES, "mastery": MASTERY, "skills": SKILLS}
-"""Schema of each table."""
+TABLES = {
+    **{"predictions": PREDICTIONS, "trajectories": TRAJECTORIES},
+    **{"skills": SKILLS, "mastery": MASTERY, "movement": MOVEMENT},
+}
+"""Schema of each table, in the order in which `gainkt.evaluation.scorecard.scorecard` takes them."""
 ROWS = 1 << 16
 """Rows that are gathered before they are written."""
 
@@ -52,7 +56,7 @@ def record(
     also: Sequence[Consumer] = (),
     means: Means | None = None,
 ) -> dict[str, Path]:
-    """Write predictions.parquet, trajectories.parquet, mastery.parquet and skills.parquet of a part of the data.
+    """Write predictions, trajectories, mastery, movement and skills (.parquet) of a part of the data.
 
     Args:
         model: the two encoders.
@@ -89,7 +93,8 @@ def record(
         trajectories = TrajectoryRows(of_cells, log, chosen)
         consumers = (*also, predictions, trajectories, mastery, skills)
         one_pass(model, datamodule.loader(part), consumers, device, title="recording")
-    for name, values in (("mastery", mastery.rows(log)), ("skills", skills.rows(model, log))):
+    small = {"mastery": mastery.rows(log), "movement": _of_movement(skills.movement), "skills": skills.rows(model, log)}
+    for name, values in small.items():
         with _table(paths[name], TABLES[name]) as table:
             table.add(values)
     return paths
@@ -285,18 +290,30 @@ class LastMastery:
         }
 
 
+def _of_movement(movement: Movement) -> Values:
+    """A row for the skills met, and one for the others."""
+    found = movement.figures()
+    columns = {name: pa.array([row[name] for row in found.values()]) for name in MOVEMENT.names[1:]}
+    return {"met": pa.array([kind == "met" for kind in found]), **columns}
+
+
 class SkillSums:
-    """Running sums for the table of skills; gains at steps that do not practise a skill may be those of a sample."""
+    """Running sums for the tables of skills and of movement.
+
+    What is about steps that do not practise a skill may be that of a sample.
+    """
 
     def __init__(self, num_skills: int, sample: Sample | None = None) -> None:
         self.steps, self._sample, self.needs_every_skill = 0, sample, sample is None
         self.gain, self.practised, self.right, self.gain_practised = torch.zeros(4, num_skills, dtype=torch.float64)
+        self.movement = Movement() if sample is None else sample.movement
 
     def add(self, seen: Seen) -> None:
         """Add the written steps of a batch."""
         self.steps += int(seen.shown_BT.sum())
         if self._sample is None:
             self.gain += seen.every_skill.gain_K.cpu()
+            self.movement += seen.every_skill.movement
         row, step, column = cell = (seen.practised_BTC & seen.shown_BT[..., None]).nonzero(as_tuple=True)
         skill = seen.output.axis.skills_BC.expand(len(seen.batch), -1)[row, column]
         add_at(self.practised, skill)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gainkt.data.datamodule import KTDataModule
+from gainkt.evaluation.statistics.steadiness import Movement
 from gainkt.model import GainKT
 from gainkt.runs.pass_ import Seen, one_pass
 
@@ -84,6 +85,7 @@ class Sample:
         self._first[drawn.students] = np.cumsum(lengths) - lengths
         self._columns: dict[str, NDArray[np.float32]] = {}
         self._gain_K, self._own_K, self._practised_K = torch.zeros(3, log.num_skills, dtype=torch.float64)
+        self.movement = Movement()
 
     def add(self, seen: Seen) -> None:
         """Take a batch of the students."""
@@ -95,6 +97,7 @@ class Sample:
         row, _, at = cell = (seen.practised_BTC & shown[..., None]).nonzero(as_tuple=True)
         skill = seen.output.axis.skills_BC.expand(len(seen.batch), -1)[row, at]
         self._gain_K += seen.every_skill.gain_K.cpu()
+        self.movement += seen.every_skill.movement
         add_at(self._own_K, skill, seen.output.gains_BTC[cell])
         add_at(self._practised_K, skill)
 

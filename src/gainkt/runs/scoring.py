@@ -173,10 +173,8 @@ def judge(
     added = _added(run, checks)
     columns = {} if added else COLUMNS
     card = scorecard(
-        *(
-            _read(folder / f"{name}.parquet", columns.get(name, ()))
-            for name in ("predictions", "trajectories", "skills")
-        ),
+        *(_read(folder / f"{name}.parquet", columns.get(name, ())) for name in TABLES),
+        truth=datamodule.true_mastery(),
         training=watched_training(run),
         validation=validation,
         num_skills=run.sizes.num_skills,
@@ -196,7 +194,7 @@ def tables_of(
     datamodule: KTDataModule,
     part: str,
     phase: str,
-    names: Iterable[str] = tuple(TABLES),
+    names: Iterable[str],
     *,
     num_students: int | None = None,
     device: torch.device | str = "cpu",

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from gainkt.data.log import InteractionLog, offsets_of, spans
 from gainkt.errors import ConfigError, DataError, nearest
@@ -40,6 +41,12 @@ def simulate(**settings: Any) -> InteractionLog:
     return simulate_with_truth(**settings).log
 
 
+def true_mastery(**settings: Any) -> pd.DataFrame:
+    """Return `Simulation.true_mastery` of the students that `simulate` gives."""
+    return simulate_with_truth(**settings).true_mastery()
+
+
+simulate.true_mastery = true_mastery  # type: ignore[attr-defined]  # what `KTDataModule.true_mastery` asks a reader for
 for _function in (simulate_with_truth, simulate):
     # What may be set stands in one place; configs are checked against it.
     _function.__signature__ = inspect.signature(Settings)  # type: ignore[union-attr]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gainkt.evaluation.statistics.bootstrap import Estimate, auc_of_weights
+from gainkt.evaluation.statistics.bootstrap import Estimate
 from gainkt.tutoring.classroom import DECLARED, LIMIT, Courses, Record
 from gainkt.tutoring.estimator.base import Flags, Floats, Ints
 
@@ -146,13 +146,6 @@ class Comparison:
             means = {key: np.take_along_axis(x, drawn, axis=1).mean(axis=1) for key, x in rates.items()}
             found[name] = {key: Estimate(float(x[0]), x[1:]) for key, x in means.items()}
         return found
-
-
-def separation(record: Record) -> float | None:
-    """AUC of the score for being mastered, over opportunities; None where all or none are."""
-    nobody = np.zeros(len(record.score), dtype=np.int64)
-    found = auc_of_weights(nobody, record.score, record.mastered, np.ones((1, 1)))[0]
-    return float(found) if np.isfinite(found) else None
 
 
 def ratio(one: Estimate, other: Estimate) -> Estimate:

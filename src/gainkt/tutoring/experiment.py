@@ -14,11 +14,12 @@ from gainkt.config import build
 from gainkt.data.datamodule import KTDataModule
 from gainkt.errors import ConfigError
 from gainkt.evaluation.statistics.bootstrap import Estimate
+from gainkt.evaluation.statistics.steadiness import separation
 from gainkt.runs.trained import TrainedModel
 from gainkt.simulation.simulate import simulate, simulate_with_truth
 from gainkt.simulation.truth import Simulation
 from gainkt.tutoring.classroom import LIMIT, REASONS, Cohort, Courses, teach
-from gainkt.tutoring.curves import SUMS, Comparison, Curve, level_at, levels_for, ratio, separation, summed
+from gainkt.tutoring.curves import SUMS, Comparison, Curve, level_at, levels_for, ratio, summed
 from gainkt.tutoring.estimator.base import Earlier, Estimator
 from gainkt.tutoring.estimator.encoder2 import Encoder2, ShuffledQ
 from gainkt.tutoring.replay import recorded, replay
@@ -165,7 +166,9 @@ def _taught(school: School, estimator: Estimator, plan: Plan) -> _Found:
     levels = levels_for(record) if stopping.level is None else np.array([float(stopping.level)])
     tuned, steady = (None, None) if estimator.needs_state else _on_earlier(school, estimator, plan)
     if steady is not None:
-        steady["separation"]["new"] = separation(record)
+        skill = record.course % truth.settings.num_skills
+        steady["separation"]["new"] = separation(record.score, record.mastered)
+        steady["separation"]["within"] = separation(record.score, record.mastered, skill)
     cohort, sums, kept = Cohort(truth, plan.students, seed), [], []
 
     def within(sums_NF: np.ndarray) -> bool:
@@ -197,7 +200,8 @@ def _on_earlier(school: School, estimator: Estimator, plan: Plan) -> tuple[float
     told = replay(log, some, estimator, chance=isinstance(plan.stopping, Chance))
     record = recorded(log, some, told.after_L, steps.mastery_after_L >= plan.mastered)
     steady = steadiness(log, some, estimator, told, steps.mastery_after_L)
-    return level_at(record, plan.target), {**steady, "separation": {"earlier": separation(record)}}
+    steady["separation"] = {"earlier": separation(record.score, record.mastered)}
+    return level_at(record, plan.target), steady
 
 
 def _rows(found: Mapping[str, list[_Found]], matched: Mapping[str, dict[str, Estimate]]) -> list[dict[str, Any]]:

@@ -19,7 +19,18 @@ from gainkt.runs.page import gather
 from test_names import HOSTILE
 
 SECTIONS = [
-    *("run", "metrics", "scorecard", "carries", "training", "calibration", "skills", "transfer", "diagnosis"),
+    *(
+        "run",
+        "metrics",
+        "scorecard",
+        "carries",
+        "mastery",
+        "training",
+        "calibration",
+        "skills",
+        "transfer",
+        "diagnosis",
+    ),
     *("provenance", "students", "class"),
 ]
 
@@ -131,6 +142,14 @@ def test_a_run_without_tables_says_how_to_make_them(tmp_path: Path) -> None:
     assert "python -m gainkt.evaluate" in text
     assert "data" not in Reader(page).json
     assert 'id="diagnosis"' not in page
+
+
+def test_a_scorecard_of_an_older_version_has_no_figures_of_mastery(folder: Path) -> None:
+    content = made_content(folder)
+    older = {key: value for key, value in content["card"]["further"].items() if key not in ("steadiness", "edustudio")}
+    page = run_page(content | {"card": {**content["card"], "further": older}})
+    assert "#mastery" not in page
+    assert "#mastery" in run_page(content)
 
 
 def test_a_sample_is_said(folder: Path) -> None:

@@ -13,6 +13,7 @@ from gainkt.evaluation.evidence import Evidence
 from gainkt.evaluation.scorecard.carries import PARTS, carries
 from gainkt.evaluation.scorecard.comparison import comparison
 from gainkt.evaluation.scorecard.immediate_checks import IMMEDIATE
+from gainkt.evaluation.scorecard.steadiness import of_mastery
 from gainkt.evaluation.scorecard.trajectory_checks import TRAJECTORY
 from gainkt.evaluation.statistics.bootstrap import CONFIDENCE, EXACT_ROWS
 from gainkt.files import plain
@@ -20,12 +21,14 @@ from gainkt.files import plain
 BUILT_IN = (*IMMEDIATE, *TRAJECTORY)
 COLUMNS = {
     "predictions": (
-        *("student", "skills", "response", "scored", "p1", "p2", "mastery", "mastery_mean"),
+        *("student", "skills", "item", "response", "scored", "p1", "p2", "mastery", "mastery_mean"),
         *("gain_practised", "gain_mean", "gain_std", "active_skills", "mastery_falls", "belief_falls", *PARTS.values()),
     ),
     "trajectories": (
-        *("student", "window", "skill", "relevant", "response", "gain", "practice", "mastery", "mastery_final"),
+        *("student", "step", "window", "skill", "relevant", "response", "gain", "practice"),
+        *("mastery_before", "mastery", "mastery_final"),
     ),
+    "mastery": ("student", "skill", "mastery"),
 }
 """What the built-in checks read of tables that grow with the data; a check that a config adds may read any column."""
 
@@ -34,7 +37,10 @@ def scorecard(
     predictions: pd.DataFrame,
     trajectories: pd.DataFrame,
     skills: pd.DataFrame,
+    mastery: pd.DataFrame | None = None,
+    movement: pd.DataFrame | None = None,
     *,
+    truth: pd.DataFrame | None = None,
     training: Mapping[str, Any] | None,
     validation: pd.DataFrame | None,
     num_skills: int,
@@ -48,6 +54,9 @@ def scorecard(
         predictions: of one part of the data, all steps.
         trajectories: of the same students (of some of them, if the table was cut: the protocol then says so).
         skills: of the same part.
+        mastery: of the same students as the trajectories.
+        movement: of the same part.
+        truth: of simulated students: student, step, skill, true_mastery (after the step).
         training: finite (bool), gradient_norm_max (before clipping) and epochs; None if it was not watched.
         validation: predictions of the validation part; Encoder 2's AUC is then judged on the lower of the two.
         num_skills: K of the model.
@@ -65,8 +74,9 @@ def scorecard(
         ValueError: a student of the trajectories is not in the predictions.
         ConfigError: an added rule does not measure what it should.
     """
+    of_students = {"mastery": mastery, "movement": movement, "truth": truth}
     evidence = Evidence(
-        predictions, trajectories, skills, validation, training, num_skills, resamples=resamples, seed=seed
+        predictions, trajectories, skills, validation, training, num_skills, resamples, seed, **of_students
     )
     rules = sorted((*BUILT_IN, *added), key=lambda rule: list(MAY_MISS).index(rule.group))
     checks = [rule.judge(evidence) for rule in rules]
@@ -78,7 +88,7 @@ def scorecard(
             "missing": missing,
             "groups": groups,
             "carries": carries(evidence),
-            "further": comparison(evidence, checks),
+            "further": {**comparison(evidence, checks), **of_mastery(evidence)},
             "protocol": _protocol(evidence),
         }
     )

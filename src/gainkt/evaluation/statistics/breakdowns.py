@@ -37,6 +37,20 @@ class GroupedAuc:
 def concordance(group_N: Array, probability_N: Array, response_N: Array, num_groups: int) -> tuple[Array, Array]:
     """Count by group the (right, wrong) pairs in the right order, ties as half, and all such pairs.
 
+    Arguments are those of `ordered_pairs`.
+
+    Returns:
+        Two arrays [G]; their ratio is each group's AUC.
+    """
+    above, tied, pairs = ordered_pairs(group_N, probability_N, response_N, num_groups)
+    return above + tied / 2, pairs
+
+
+def ordered_pairs(
+    group_N: Array, probability_N: Array, response_N: Array, num_groups: int
+) -> tuple[Array, Array, Array]:
+    """Count by group the (right, wrong) pairs in the right order, those that tie, and all.
+
     Args:
         group_N: group of each row, 0 to G - 1.
         probability_N: finite.
@@ -44,7 +58,7 @@ def concordance(group_N: Array, probability_N: Array, response_N: Array, num_gro
         num_groups: G.
 
     Returns:
-        Two arrays [G]; their ratio is each group's AUC.
+        Three arrays [G].
     """
     order = np.lexsort((probability_N, group_N))
     group, probability, right = group_N[order], probability_N[order], response_N[order] > 0
@@ -56,8 +70,9 @@ def concordance(group_N: Array, probability_N: Array, response_N: Array, num_gro
     wrong_in_run = np.bincount(run, ~right)
     wrong_before_run = np.cumsum(wrong_in_run) - wrong_in_run
     wrong_before_group = np.cumsum(wrongs) - wrongs
-    below = wrong_before_run[run] - wrong_before_group[group] + wrong_in_run[run] / 2
-    return np.bincount(group, np.where(right, below, 0.0), num_groups), rights * wrongs
+    below = wrong_before_run[run] - wrong_before_group[group]
+    above, tied = (np.bincount(group, np.where(right, wrong, 0.0), num_groups) for wrong in (below, wrong_in_run[run]))
+    return above, tied, rights * wrongs
 
 
 def auc_of(score_N: Array, y_N: Array) -> float:

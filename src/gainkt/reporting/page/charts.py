@@ -159,6 +159,51 @@ def lines(
     return Chart(title, says, item(made), height, legend, [x[0], *map(visible, series)], rows)
 
 
+def paths(
+    title: str,
+    says: str,
+    x: str,
+    y: str,
+    series: Sequence[tuple[str, Numbers, Numbers]],
+    *,
+    ranges: tuple[tuple[float, float], tuple[float, float]],
+    upright: float | None = None,
+    level: float | None = None,
+    height: int = 360,
+) -> Chart:
+    """Draw y over x of several things, each with values of x of its own; those of one name look alike.
+
+    Args:
+        title: of the chart.
+        says: what it shows, in words.
+        x: label.
+        y: label.
+        series: name, x and y of each.
+        ranges: of x and of y that are shown.
+        upright: value of x where a line stands.
+        level: value of y where a line lies.
+        height: in pixels.
+    """
+    made = canvas(height, x, y, x_range=ranges[0], y_range=ranges[1])
+    if upright is not None:
+        made.add_layout(Span(dimension="height", location=upright, line_color=GREY, line_dash="dotted"))
+    if level is not None:
+        made.add_layout(Span(dimension="width", location=level, line_color=GREY, line_dash="dotted"))
+    names = list(dict.fromkeys(name for name, _, _ in series))
+    styles, drawn, rows = dict(zip(names, looks(len(names)), strict=True)), [], []
+    for name, across, up in series:
+        look, called = styles[name], visible(name)
+        rows += [[called, number(float(a)), number(float(b))] for a, b in zip(across, up, strict=True)]
+        source = ColumnDataSource(
+            {"x": np.asarray(across, float), "y": np.asarray(up, float), "name": [called] * len(up)}
+        )
+        made.line("x", "y", source=source, color=look.colour, line_dash=look.dash, width=2)
+        drawn.append(made.scatter("x", "y", source=source, color=look.colour, marker=look.marker, size=6))
+    made.add_tools(HoverTool(renderers=drawn, tooltips=[("", "@name"), (x, "@x{0.000}"), (y, "@y{0.000}")]))
+    legend = [(visible(name), look) for name, look in styles.items()]
+    return Chart(title, says, item(made), height, legend, ["", x, y], rows)
+
+
 def _room(values: np.ndarray) -> tuple[float, float]:
     """Return a range with room about the values; about a constant one as much as from it to 0."""
     known = values[np.isfinite(values)]

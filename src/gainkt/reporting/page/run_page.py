@@ -15,6 +15,7 @@ from gainkt.reporting.page.explorer import explorer_data
 from gainkt.reporting.page.judgement import carried, judged, level_words, pill
 from gainkt.reporting.page.render import rendered
 from gainkt.reporting.page.training import training_charts
+from gainkt.reporting.scorecard_table import mastery_rows
 from gainkt.reporting.terminal import interval, number, share, signed
 
 METRICS = {
@@ -39,7 +40,7 @@ def run_page(content: Mapping[str, Any]) -> str:
 
     Args:
         content: as `gainkt.runs.page.gather` returns it. What a run has not (a diagnosis, advice, an alignment, tables)
-            is None there, and the page says how to make it.
+            is None there, and the page says how to make it. `teaching` is from `teaching_section`, or None.
     """
     content = {
         **content,
@@ -61,6 +62,8 @@ def run_page(content: Mapping[str, Any]) -> str:
         checks=None if card is None else judged(card),
         level=None if card is None else level_words(card),
         carries=None if card is None else carried(card["carries"]),
+        mastery=None if card is None else mastery_rows(card["further"]),
+        teaching=content["teaching"],
         training=[] if metrics is None else training_charts(metrics),
         calibration=None if card is None else _calibration(card["further"]["views"]),
         skills=_skills(content),
