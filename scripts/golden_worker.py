@@ -94,6 +94,8 @@ def cases(root: Path, sliced: bool) -> list[Case]:
         name = path.stem
         if (yaml.safe_load(path.read_text()).get("hydra") or {}).get("sweeper"):
             continue  # a grid of runs of another experiment
+        if "teachers: ???" in path.read_text():
+            continue  # learns from runs that are given
         simulated, then = [*SMALL, *SIMULATED], ALSO.get(name, [])
         found.append(Case(name, name, simulated, [DIAGNOSE, *then]))
         if name == RESUMED:

@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 from lightning import Trainer
+from made_folders import made_run
 from omegaconf import DictConfig
 
 from conftest import TINY, composed
@@ -57,7 +58,9 @@ def datamodule() -> KTDataModule:
 @pytest.mark.parametrize("option", [*PARTS, *LOSSES])
 def test_every_option_trains_a_step(option: str, datamodule: KTDataModule, tmp_path: Path) -> None:
     """Without what a whole run does around it, which is the same for all; experiments have whole runs (test_train)."""
-    own = (option, *FITTING.get(option, []))
+    own = [option, *FITTING.get(option, [])]
+    if option == "loss=distilled":
+        own.append(f"distillation.teachers={made_run(tmp_path / 'teacher').directory.path}")
     cfg = composed("train", "experiment=v1_per_skill", *TINY, f"run.root={tmp_path}", *own)
     check_settings(cfg)
     check_keys(cfg)

@@ -3,16 +3,19 @@
 import json
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import gainkt
 from conftest import TINY
 from gainkt.errors import ConfigError, DataError
 from gainkt.predict import main
+from gainkt.runs.trained import TrainedModel
 from gainkt.training.fit import Fitted
 
 SMALL = [o for o in TINY if not o.startswith("dataset.read")]
@@ -110,6 +113,28 @@ def test_the_command_writes_what_the_api_says(
     pd.testing.assert_frame_equal(pd.read_parquet("table.parquet"), table, check_dtype=False)
     assert command(monkeypatch, f"run={bundle}", "dataset.path=new.csv") == 0
     assert "mastery_by_skill" in capsys.readouterr().out
+
+
+def test_a_list_of_runs_is_their_ensemble(
+    run: Fitted, answers: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    answers.head(50).to_csv("new.csv", index=False)
+    with torch.no_grad():
+        other = replace(run.model.content, weights={name: 0.9 * x for name, x in run.model.content.weights.items()})
+    TrainedModel(other).save("other.gainkt")
+    listed = f"run=[{run.folder},other.gainkt]"
+    assert command(monkeypatch, listed, "dataset.path=new.csv", "output=said.csv") == 0
+    expected = gainkt.load([run.folder, "other.gainkt"]).predict(pd.read_csv("new.csv"))
+    columns = [*NUMBERS, "p1_std", "p2_std", "mastery_std"]
+    said = pd.read_csv("said.csv")
+    assert np.abs(said[columns] - expected[columns]).max(axis=None) < 1e-5
+    assert said["p2_std"].max() > 0.001
+    assert command(monkeypatch, listed, "dataset.path=new.csv", "mastery=true", "look_ahead=2", "output=m.csv") == 0
+    assert {"right_answers_missing", "mastery_std"} <= set(pd.read_csv("m.csv"))
+    capsys.readouterr()
+    assert command(monkeypatch, "run=[other.gainkt,other.gainkt]", "dataset.path=new.csv") == 1
+    assert "the same model as" in capsys.readouterr().err
 
 
 def test_columns_that_are_stated_win(

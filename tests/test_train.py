@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from made_folders import made_run
 from omegaconf import DictConfig, OmegaConf
 
 import gainkt.train
@@ -36,8 +37,11 @@ def evaluation(*overrides: str) -> DictConfig:
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_every_experiment_trains(config: Config, experiment: str) -> None:
-    result = train(config(experiment, UNJUDGED))
+def test_every_experiment_trains(config: Config, experiment: str, tmp_path: Path) -> None:
+    learns = experiment == "v4_distilled"
+    teachers = [made_run(tmp_path / str(seed), seed=seed).directory.path for seed in (1, 2) if learns]
+    more = [f"distillation.teachers=[{','.join(map(str, teachers))}]"] if learns else []
+    result = train(config(experiment, UNJUDGED, *more))
     folder = result.run.directory
     for path in (folder.config, folder.sizes, folder.provenance, folder.metrics, folder.results):
         assert path.is_file()

@@ -7,7 +7,7 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from gainkt.config import conf_dir, one_line_errors, run_main
+from gainkt.config import conf_dir, one_line_errors, run_main, run_of
 from gainkt.console import make_console
 from gainkt.reporting.advice_view import advice_view
 from gainkt.runs.advice import Advised, advise_run
@@ -24,7 +24,7 @@ def advise_config(cfg: DictConfig) -> Advised:
         ConfigError: the folder is not that of a finished run, or there is no scorecard and none can be made.
     """
     trust = tuple(cfg.get("trust") or ())
-    run = load_run(Path(hydra.utils.to_absolute_path(cfg.run)), trust)
+    run = load_run(Path(run_of(cfg)), trust)
     path = run.config.dataset.get("path") if cfg.path is None else cfg.path
     if path is not None and (found := Path(hydra.utils.to_absolute_path(path)).resolve()).exists():
         run.config.dataset.path = str(found)  # so that the commands work from any folder

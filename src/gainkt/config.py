@@ -23,7 +23,8 @@ from hydra.errors import (
     OverrideParseException,
 )
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from hydra.utils import to_absolute_path
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gainkt.arguments import quote_text, quoted
@@ -59,6 +60,22 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("run_dir", _run_dir, use_cache=True, replace=True)
     OmegaConf.register_new_resolver("folder", lambda name, key="name": require_folder(str(name), key), replace=True)
     OmegaConf.register_new_resolver("one_minus", lambda weight: round(1 - weight, 12), replace=True)
+
+
+def listed(given: Any) -> list[str]:
+    """Return what a setting such as `run=[a,b,c]` or `run=a` lists; nothing where it is null."""
+    return [] if given is None else [str(x) for x in given] if isinstance(given, ListConfig | list) else [str(given)]
+
+
+def run_of(cfg: DictConfig) -> str:
+    """Return the place of the one run that a command reads, `run=`, absolute.
+
+    Raises:
+        ConfigError: several are given.
+    """
+    if isinstance(cfg.run, ListConfig):
+        raise ConfigError(f"run=[{','.join(listed(cfg.run))}]: one run here; predict, evaluate and teach take several")
+    return to_absolute_path(str(cfg.run))
 
 
 def check_keys(cfg: DictConfig) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import hydra
 import pandas as pd
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 
-from gainkt.config import check_keys, conf_dir, one_line_errors, run_main
+from gainkt.config import check_keys, conf_dir, listed, one_line_errors, run_main
 from gainkt.console import make_console
 from gainkt.data.readers.table import TableReader
 from gainkt.runs.classroom import require_ending, write_table
@@ -20,7 +20,8 @@ from gainkt.runs.trained import load
 
 def predict(cfg: DictConfig, stated: frozenset[str] = frozenset()) -> pd.DataFrame:
     """Predict a table's answers, or say where its students stand; `stated` are the keys that were given."""
-    model = load(hydra.utils.to_absolute_path(cfg.run), phase=cfg.phase, trust=cfg.trust)
+    places = [hydra.utils.to_absolute_path(one) for one in listed(cfg.run)]
+    model = load(places if isinstance(cfg.run, ListConfig) else places[0], phase=cfg.phase, trust=cfg.trust)
     check_keys(cfg.dataset)
     data = build_datamodule(cfg.dataset)
     source: Any = data.path

@@ -8,7 +8,7 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from gainkt.config import conf_dir, one_line_errors, run_main, said
+from gainkt.config import conf_dir, one_line_errors, run_main, run_of, said
 from gainkt.console import make_console
 from gainkt.errors import ConfigError, DataError
 from gainkt.names import visible
@@ -27,7 +27,7 @@ def report_config(cfg: DictConfig) -> Path:
         ConfigError: the folder is not that of a finished run or of a sweep, a file in it is damaged, or what draws
             pages is not installed.
     """
-    folder = Path(hydra.utils.to_absolute_path(cfg.run))
+    folder = Path(run_of(cfg))
     output = None if cfg.output is None else Path(hydra.utils.to_absolute_path(cfg.output))
     if folder.is_dir() and not (folder / "config.yaml").is_file():
         require_pages()

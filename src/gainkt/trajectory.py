@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
 
-from gainkt.config import conf_dir, one_line_errors, run_main
+from gainkt.config import conf_dir, one_line_errors, run_main, run_of
 from gainkt.console import make_console
 from gainkt.digests import read_table
 from gainkt.errors import ConfigError, nearest
@@ -53,7 +53,7 @@ def course_of(cfg: DictConfig) -> tuple[str, pd.DataFrame]:
 @one_line_errors
 def _main(cfg: DictConfig) -> None:
     """Print a student's table and plot: from the model, or from the tables of a folder that has none."""
-    folder = Path(hydra.utils.to_absolute_path(cfg.run))
+    folder = Path(run_of(cfg))
     if (folder / "config.yaml").is_file():
         name, rows = course_of(cfg)
     else:

@@ -2,6 +2,7 @@
 
 from gainkt.losses.base import Term, every_skill, masked_mean
 from gainkt.losses.discriminator import GainDiscriminator
+from gainkt.losses.distillation import Distillation
 from gainkt.losses.gains import (
     BetaSpread,
     belief_movement,
@@ -22,6 +23,7 @@ __all__ = [
     "Alignment",
     "BetaSpread",
     "DifficultyPrior",
+    "Distillation",
     "GainDiscriminator",
     "GainTarget",
     "Loss",

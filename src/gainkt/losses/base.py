@@ -24,6 +24,8 @@ class Term(nn.Module):
 
     needs_every_skill = False
     """It compares gains over all skills, so that gains and practice must have a column for each."""
+    needs_teachers = False
+    """It learns from other runs: `start` is given `teachers` (gainkt.losses.distillation.Teachers), None without."""
     saved_as = ""
     """Name of what it learns in checkpoints; the term's own where empty."""
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from gainkt.data.batch import Batch
 from gainkt.errors import ConfigError, nearest
 from gainkt.losses.base import asks_every_skill, must_start
+from gainkt.losses.distillation import Teachers
 from gainkt.losses.reference import Alignment
 from gainkt.model import GainKT, Output
 from gainkt.references.targets import Targets
@@ -82,8 +83,17 @@ class Loss(nn.Module):
             if isinstance(term, nn.Module) and (self.weights[name] or not must_start(term)):
                 self.add_module(getattr(term, "saved_as", "") or f"term_{name}", term)
 
+    @property
+    def needs_teachers(self) -> bool:
+        """Whether a term with a weight learns from other runs."""
+        return any(self.weights[name] and getattr(term, "needs_teachers", False) for name, term in self.terms.items())
+
     def start(
-        self, model: GainKT, skill_rates: Callable[[], NDArray[np.float64]], targets: Targets | None = None
+        self,
+        model: GainKT,
+        skill_rates: Callable[[], NDArray[np.float64]],
+        targets: Targets | None = None,
+        teachers: Teachers | None = None,
     ) -> None:
         """Give the terms, once and before training, what they need of the model and of the training students.
 
@@ -91,13 +101,15 @@ class Loss(nn.Module):
             model: the model to be trained; `difficulty_prior` moves its curves' offsets.
             skill_rates: share of right responses, skill by skill; not asked for unless a term needs it.
             targets: what a reference model says about the training students; None without one.
+            teachers: what trained models say about them; None without any.
 
         Raises:
             ConfigError: the model has no place for what a term needs.
         """
         for name, term in self.terms.items():
             if self.weights[name] and must_start(term) and hasattr(term, "start"):
-                term.start(model, skill_rates, targets)
+                more = {"teachers": teachers} if getattr(term, "needs_teachers", False) else {}
+                term.start(model, skill_rates, targets, **more)
         if self.alignment is not None:
             self.alignment.start(model, targets)
 

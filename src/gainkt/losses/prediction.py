@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -22,6 +23,13 @@ def bce2(output: Output, batch: Batch) -> Tensor:
     """Binary cross-entropy of Encoder 2 (the incremental-mastery loss) over scored steps, in nats."""
     loss = F.binary_cross_entropy_with_logits(output.logit2_BT, batch.response_BT, reduction="none")
     return masked_mean(loss, batch.scored_BT)
+
+
+def divergence(q_BT: Tensor, logit_BT: Tensor) -> Tensor:
+    """KL(q || sigmoid(logit)) of each step, nats: the cross-entropy less what it cannot fall under; q in [0, 1]."""
+    entropy_BT = -(torch.xlogy(q_BT, q_BT) + torch.xlogy(1 - q_BT, 1 - q_BT))
+    crossed_BT = F.binary_cross_entropy_with_logits(logit_BT, q_BT.to(logit_BT.dtype), reduction="none")
+    return crossed_BT - entropy_BT
 
 
 class MasteryEntropy(Term):

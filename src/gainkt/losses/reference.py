@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gainkt.data.batch import Batch
 from gainkt.errors import ConfigError, nearest
 from gainkt.losses.base import masked_mean
 from gainkt.losses.gains import LEAST_VARIANCE
+from gainkt.losses.prediction import divergence
 from gainkt.model import GainKT, Output
 from gainkt.model.readout import mean
 from gainkt.references.targets import Targets
@@ -100,10 +99,7 @@ class Alignment(nn.Module):
 
     def l_21(self, output: Output, batch: Batch) -> Tensor:
         """Mean over scored steps of KL(q || p2), q the reference's probability, nats."""
-        q_BT, logit_BT = self._known.probability(batch), output.logit2_BT
-        entropy_BT = -(torch.xlogy(q_BT, q_BT) + torch.xlogy(1 - q_BT, 1 - q_BT))
-        crossed_BT = F.binary_cross_entropy_with_logits(logit_BT, q_BT.to(logit_BT.dtype), reduction="none")
-        return masked_mean(crossed_BT - entropy_BT, batch.scored_BT)
+        return masked_mean(divergence(self._known.probability(batch), output.logit2_BT), batch.scored_BT)
 
     def l_22(self, output: Output, batch: Batch) -> Tensor:
         """Mean over skills of the squared distance of offset and difficulty, logits^2."""

@@ -12,16 +12,38 @@ from gainkt.data.log import InteractionLog
 from gainkt.references.base import Reference, Students, ask
 
 
-class Targets(nn.Module):
-    """A reference model's quantities for some students, flat over their steps, as buffers that follow the device.
+class ByStep(nn.Module):
+    """Numbers for the steps of a log, flat, as buffers that follow the device.
 
-    Every target of a step is what the reference holds *before* it, from the student's earlier responses only. They are
-    found by the student's number and the step's number in the history, so that cut windows cannot shift them; asked
-    for a student whom the reference was not asked about, they are NaN.
+    They are found by the student's number and the step's number in the history, so that cut windows cannot shift them.
     """
 
     offsets_N: Tensor
     """int64, [num_students + 1], first step of each student."""
+
+    def __init__(self, log: InteractionLog) -> None:
+        """Take the places of the log's steps."""
+        super().__init__()
+        self.keep("offsets_N", log.offsets, torch.int64)
+
+    def keep(self, name: str, values: NDArray, kind: torch.dtype = torch.float32) -> None:
+        """Keep numbers under a name; not in checkpoints: whence they came gives them again."""
+        self.register_buffer(name, torch.tensor(np.array(values), dtype=kind), persistent=False)
+
+    def steps(self, batch: Batch) -> Tensor:
+        """Flat place of each step of a batch, int64 [B, T]; padding stands at its window's first step."""
+        first_B = self.offsets_N[batch.student_B] + batch.start_B
+        column = torch.arange(batch.valid_BT.shape[1], device=first_B.device)
+        return first_B[:, None] + column * batch.valid_BT
+
+
+class Targets(ByStep):
+    """A reference model's quantities for some students.
+
+    Every target of a step is what the reference holds *before* it, from the student's earlier responses only; asked
+    for a student whom the reference was not asked about, they are NaN.
+    """
+
     slots_M: Tensor
     """int64, [num_steps + 1], first skill slot of each step."""
     probability_M: Tensor
@@ -48,14 +70,8 @@ class Targets(nn.Module):
         Raises:
             ConfigError: the reference returns what cannot be used.
         """
-        super().__init__()
-        said = ask(reference, log, students)
-
-        # Not in checkpoints: data and reference give them again.
-        def keep(name: str, values: NDArray, kind: torch.dtype = torch.float32) -> None:
-            self.register_buffer(name, torch.tensor(np.array(values), dtype=kind), persistent=False)
-
-        keep("offsets_N", log.offsets, torch.int64)
+        super().__init__(log)
+        said, keep = ask(reference, log, students), self.keep
         keep("slots_M", log.skill_offsets, torch.int64)
         keep("probability_M", said.prediction.probability_M)
         keep("ability_M", said.ability_M)
@@ -69,12 +85,6 @@ class Targets(nn.Module):
         later[log.offsets[:-1][log.lengths > 0]] = False
         self.spreads = {"dynamic": _spread(said.ability_M[later]), "static": _spread(said.static_N)}
         """Mean and standard deviation of the abilities, over scored steps (dynamic) or students (static)."""
-
-    def steps(self, batch: Batch) -> Tensor:
-        """Flat place of each step of a batch, int64 [B, T]; padding stands at its window's first step."""
-        first_B = self.offsets_N[batch.student_B] + batch.start_B
-        column = torch.arange(batch.valid_BT.shape[1], device=first_B.device)
-        return first_B[:, None] + column * batch.valid_BT
 
     def probability(self, batch: Batch) -> Tensor:
         """Chance of a right response to each step, [B, T]."""

@@ -15,10 +15,11 @@ SHOWN = {"auc": "AUC", "accuracy": "acc", "calibration_error": "ECE"}
 
 
 def results_table(results: Mapping[str, Any]) -> Table:
-    """Return both encoders' metrics, phase by phase, on each part of the data that was scored."""
+    """Return both encoders' metrics, phase by phase or member by member, on each part of the data that was scored."""
     rows: list[Sequence[RenderableType] | None] = []
-    for phase, entry in results["phases"].items():
-        label = (phase, str(entry["epoch"]))
+    kind, spread = ("member", results["spread"]) if "members" in results else ("phase", None)
+    for name, entry in results[f"{kind}s"].items():
+        label = (visible(name), "" if entry["epoch"] is None else str(entry["epoch"]))
         for part, metrics in entry["figures"].items():
             cells = [f"{metrics[f'{encoder}_{name}']:.4f}" for encoder in ("encoder1", "encoder2") for name in SHOWN]
             rows.append([*label, part, *cells])
@@ -28,11 +29,12 @@ def results_table(results: Mapping[str, Any]) -> Table:
     return table(
         f"{visible(results['name'])}: {results['protocol']}",
         [
-            ("phase", fixed),
+            (kind, fixed),
             right("epoch", **fixed),
             ("part", fixed),
             *(right(f"{encoder} {title}") for encoder in ("E1", "E2") for title in SHOWN.values()),
         ],
         rows,
-        "E1 predicts, E2 reads mastery. acc: accuracy at .5. ECE: calibration error over 10 bins.",
+        "E1 predicts, E2 reads mastery. acc: accuracy at .5. ECE: calibration error over 10 bins."
+        + (" Members are apart by {encoder1:.3f} (E1) and {encoder2:.3f} (E2).".format(**spread) if spread else ""),
     )

@@ -24,7 +24,13 @@ NAMES = {
     "fixed": "fixed number",
 }
 """How the estimators of conf/estimator are called in print."""
-TRUTH = (("calibration", "bias"), ("calibration", "rmse"), ("separation", "earlier"), ("separation", "new"))
+TRUTH = (
+    ("calibration", "bias"),
+    ("calibration", "rmse"),
+    ("separation", "earlier"),
+    ("separation", "new"),
+    ("separation", "within"),
+)
 """Where the steadiness of an estimator holds what the truth alone tells."""
 
 
@@ -168,7 +174,7 @@ def _steadiness(content: Mapping[str, Any]) -> Sheet:
         "falls after right",
     ]
     if content["mode"] == "simulated":
-        titles += ["bias", "RMSE", "AUC, earlier", "AUC, new"]
+        titles += ["bias", "RMSE", "AUC, earlier", "AUC, new", "within a skill"]
     return Sheet(
         "How steady the estimates are",
         ["estimator", *map(right, titles)],
@@ -176,7 +182,7 @@ def _steadiness(content: Mapping[str, Any]) -> Sheet:
         "Moves: of the estimate of a skill at steps that do not practise it, skills met before unless said otherwise. "
         "Rises and falls: of the skill that was answered. Bias, RMSE: against true mastery of the earlier "
         "students who were not fitted on. AUC: of the estimate for being mastered, of these, and of new students whom "
-        "nobody stops.",
+        "nobody stops, over all pairs of courses and over those of one skill.",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,9 +19,9 @@ from gainkt.data.readers.frame import RowLog
 from gainkt.errors import ConfigError, DataError, nearest
 from gainkt.files import write_whole
 from gainkt.model import GainKT
-from gainkt.model.readout import probability
 from gainkt.model.state import State
 from gainkt.names import joined, visible
+from gainkt.runs.averaging import mean_of
 from gainkt.runs.tracer import ask, questions, require_number, require_threshold, step
 from gainkt.runs.vocabulary import UNKNOWN_SKILLS, Vocabulary
 from gainkt.runs.walk import CELLS, AtEnd, Walk, size_of, walk
@@ -33,6 +33,8 @@ ASKED = "no response: predicted, not learnt from"
 SKIPPED = "skill unknown to the model: left out"
 TYPICAL = "skill unknown to the model: taken for a typical one"
 LEFT_OUT = "left out in reading"
+SPREAD = ("p1_std", "p2_std", "mastery_std")
+"""Columns that say how far apart the members of an ensemble are."""
 
 
 @dataclass(frozen=True)
@@ -152,15 +154,19 @@ def predictions(model: TrainedModel, read: RowLog, unknown_skills: str) -> pd.Da
     mastery = done.mastery_L.astype(np.float64)
     for row in np.flatnonzero(there):
         by_skill[row] = mastery[rows.slots[row, 0] : rows.slots[row, 1]].tolist()
-    return pd.DataFrame(
-        {
-            "p1": column(done.p1_M),
-            "p2": column(done.p2_M),
-            "mastery": column(lowest),
-            "mastery_by_skill": by_skill,
-            "note": rows.notes,
-        }
-    )
+    table = {
+        "p1": column(done.p1_M),
+        "p2": column(done.p2_M),
+        "mastery": column(lowest),
+        "mastery_by_skill": by_skill,
+        "note": rows.notes,
+    }
+    if model.shows_spread:
+        is_lowest = done.mastery_L == np.repeat(lowest, np.diff(log.skill_offsets))
+        apart = np.where(is_lowest, done.mastery_std_L, np.inf)
+        spread = np.minimum.reduceat(apart, log.skill_offsets[:-1]) if log.num_steps else np.empty(0)
+        table |= {"p1_std": column(done.p1_std_M), "p2_std": column(done.p2_std_M), "mastery_std": column(spread)}
+    return pd.DataFrame(table)
 
 
 def _walked(
@@ -168,9 +174,9 @@ def _walked(
 ) -> tuple[Numbered, Walk]:
     """Number the rows and walk through them."""
     rows = numbered(read, model.skills, model.items, unknown_skills)
-    network = model.network_with(len(rows.skills) - len(model.skills))
+    networks = model.networks_with(len(rows.skills) - len(model.skills))
     end = None if at_end is None else at_end(rows)
-    return rows, walk(network, rows.log, rows.asked, model.content.windows["length"], len(model.items), end)
+    return rows, walk(networks, rows.log, rows.asked, model.content.windows["length"], len(model.items), end)
 
 
 @torch.inference_mode()
@@ -200,8 +206,8 @@ def mastery_table(
     stand: list[_Standing] = []
 
     def at_end(rows: Numbered) -> AtEnd:
-        network = model.network_with(len(rows.skills) - len(model.skills))
-        stand.append(_Standing(rows, network, every_skill, threshold, look_ahead))
+        networks = model.networks_with(len(rows.skills) - len(model.skills))
+        stand.append(_Standing(rows, networks, every_skill, threshold, look_ahead))
         return stand[0].at_end
 
     rows, _ = _walked(model, read, unknown_skills, at_end)
@@ -209,7 +215,7 @@ def mastery_table(
     opportunities, last_row = stand[0].practised()
     last = when.iloc[last_row.clip(0)]
     last = (last.astype("Int64") if pd.api.types.is_integer_dtype(last) else last).mask(last_row < 0)
-    found = stand[0].found
+    found = {name: x for name, x in stand[0].found.items() if model.shows_spread or not name.endswith("_std")}
     return pd.DataFrame(
         {
             "student": rows.log.students[student],
@@ -225,14 +231,16 @@ def mastery_table(
 class _Standing:
     """Where students stand on each skill: a cell a student and skill, by student and then by skill."""
 
-    def __init__(self, rows: Numbered, network: GainKT, every_skill: bool, threshold: float, look_ahead: int) -> None:
-        self.rows, self.network, self.threshold, self.look_ahead = rows, network, threshold, look_ahead
+    def __init__(
+        self, rows: Numbered, networks: Sequence[GainKT], every_skill: bool, threshold: float, look_ahead: int
+    ) -> None:
+        self.rows, self.networks, self.threshold, self.look_ahead = rows, networks, threshold, look_ahead
         log, number = rows.log, len(rows.skills)
         self.step = np.repeat(np.arange(log.num_steps), np.diff(log.skill_offsets))
         self.place = np.repeat(np.arange(log.num_students), log.lengths)[self.step] * number + log.skills
         self.cells = np.arange(log.num_students * number) if every_skill else np.unique(self.place)
         self.bounds = np.searchsorted(self.cells, np.arange(log.num_students + 1) * number)
-        names = ["mastery", "p1", "p2", "missing", *(["right_answers_missing"] if look_ahead else [])]
+        names = ["mastery", "p1", "p2", "missing", *(["right_answers_missing"] if look_ahead else []), *SPREAD]
         self.found = {name: np.full(len(self.cells), np.nan) for name in names}
 
     def practised(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -245,36 +253,43 @@ class _Standing:
         np.maximum.at(last, at, self.step[told])
         return np.bincount(at, minlength=len(self.cells)), last_row[last]
 
-    def at_end(self, students: NDArray[np.int64], state: State) -> None:
+    def at_end(self, students: NDArray[np.int64], states: Sequence[State]) -> None:
         """Ask for the cells of some students, from where they stand."""
         counts = self.bounds[students + 1] - self.bounds[students]
         cells = spans(self.bounds[students], counts)
         owner, column = np.repeat(np.arange(len(students)), counts), spans(np.zeros_like(counts), counts)
         skills = np.full((len(students), int(counts.max(initial=1))), -1)
         skills[owner, column] = self.cells[cells] % len(self.rows.skills)
-        now = ask(self.network, state, _asked(torch.from_numpy(skills)))
-        mastery = now.mastery_BQS[..., 0].double().numpy()[owner, column]
-        self.found["mastery"][cells] = mastery
-        self.found["missing"][cells] = np.maximum(self.threshold - mastery, 0)
-        for name, logit in {"p1": now.logit1_BQ, "p2": now.logit2_BQ}.items():
-            self.found[name][cells] = probability(logit).double().numpy()[owner, column]
+        now = self._ask(states, torch.from_numpy(skills))
+        for name in ("mastery", "p1", "p2", *SPREAD):
+            self.found[name][cells] = now[name][owner, column]
+        self.found["missing"][cells] = np.maximum(self.threshold - self.found["mastery"][cells], 0)
         if self.look_ahead:
-            size = max(1, CELLS // size_of(self.network))
+            size = max(1, CELLS // sum(map(size_of, self.networks)))
             for first in range(0, len(cells), size):
                 some = slice(first, first + size)
-                self._look_ahead(cells[some], state.select(torch.from_numpy(owner[some])))
+                rows = torch.from_numpy(owner[some])
+                self._look_ahead(cells[some], [state.select(rows) for state in states])
 
-    def _look_ahead(self, cells: NDArray[np.int64], state: State) -> None:
-        """Find how many right answers in a row bring each cell to the threshold; `state` has a row a cell."""
+    def _ask(self, states: Sequence[State], skills_BQ: Tensor) -> dict[str, NDArray[np.float64]]:
+        """What is expected of questions of one skill each, [B, Q] by name."""
+        batch = _asked(skills_BQ)
+        said = [ask(network, state, batch) for network, state in zip(self.networks, states, strict=True)]
+        mean = mean_of(*zip(*((one.logit1_BQ, one.logit2_BQ, one.mastery_BQS[..., 0]) for one in said), strict=True))
+        return {name: x.double().numpy() for name, x in mean._asdict().items()}
+
+    def _look_ahead(self, cells: NDArray[np.int64], states: Sequence[State]) -> None:
+        """Find how many right answers in a row bring each cell to the threshold; each state has a row a cell."""
         skills = torch.from_numpy(self.cells[cells] % len(self.rows.skills))[:, None]
+        item, right = torch.full((len(cells),), -1), torch.ones(len(cells))
         needed = np.where(self.found["mastery"][cells] >= self.threshold, 0, np.nan)
         for answers in range(1, self.look_ahead + 1):
             open_ = np.isnan(needed)
             if not open_.any():
                 break
-            state = step(self.network, state, skills, torch.full((len(cells),), -1), torch.ones(len(cells)))
-            mastery = ask(self.network, state, _asked(skills)).mastery_BQS[:, 0, 0].numpy()
-            needed[open_ & (mastery >= self.threshold)] = answers
+            both = zip(self.networks, states, strict=True)
+            states = [step(network, state, skills, item, right) for network, state in both]
+            needed[open_ & (self._ask(states, skills)["mastery"][:, 0] >= self.threshold)] = answers
         self.found["right_answers_missing"][cells] = needed
 
 

@@ -57,7 +57,7 @@ def compare_runs(runs: Sequence[Run]) -> dict[str, Any]:
     provenance = [report_of(run.directory.provenance) or {} for run in runs]
     for run, made in zip(runs, provenance, strict=True):
         _require_alike(runs[0], run, *(p.get("data", {}).get("digest") for p in (provenance[0], made)))
-    labels = _labels(runs)
+    labels = labels_of(runs)
     tables = {label: _predictions(run) for label, run in zip(labels, runs, strict=True)}
     cards = [report_of(run.directory.path / "scorecard.json") for run in runs]
     settings = [_flat(OmegaConf.to_container(run.config, resolve=True, throw_on_missing=False)) for run in runs]
@@ -106,7 +106,7 @@ def _predictions(run: Run) -> pd.DataFrame:
     return read_table(path, way_out(path), COLUMNS)
 
 
-def _labels(runs: Sequence[Run]) -> list[str]:
+def labels_of(runs: Sequence[Run]) -> list[str]:
     """A name for each run: its own where that is enough, else with its folder, else with its place."""
     names = [str(run.config.name) for run in runs]
     if len(set(names)) < len(names):

@@ -34,6 +34,8 @@ from gainkt.runs.received import WAY_OUT, read_config
 
 OWNER = ".run.lock"
 """File by whose lock a training process holds its run's folder."""
+TEACHERS = "teachers.parquet"
+"""What the teachers of a distilled run say of its training steps."""
 TABLES_AND_REPORTS = (
     *(f"{table}.parquet" for table in ("predictions", "trajectories", "mastery", "movement", "skills")),
     *("scorecard.json", "diagnosis.json", "alignment.json", "alignment.png", "report.html"),
@@ -42,6 +44,7 @@ TABLES_AND_REPORTS = (
 MADE = (
     *("provenance.json", "results.json", "metrics.csv", "config.yaml", "sizes.json", "training.png", "students.png"),
     *("checkpoints/last.ckpt", "checkpoints/best-*.ckpt", "tensorboard/events.out.tfevents.*"),
+    TEACHERS,
     *TABLES_AND_REPORTS,
     *(f"evaluation/*/{name}" for name in TABLES_AND_REPORTS),
     *("teach.json", "teach.parquet", "teach.png"),

@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from omegaconf import DictConfig
 
+from gainkt.config import run_of
 from gainkt.data.datamodule import KTDataModule
 from gainkt.evaluation.alignment import ReferenceTables, alignment, training_course
 from gainkt.evaluation.diagnosis.diagnosis import diagnose
@@ -43,7 +44,7 @@ def open_run(cfg: DictConfig) -> Iterator[tuple[Run, KTDataModule, dict[str, Any
         ConfigError: there is no such run or checkpoint, or another process writes into its folder.
         DataError: the run's data cannot be read.
     """
-    run = load_run(Path(hydra.utils.to_absolute_path(cfg.run)), cfg.get("trust") or ())
+    run = load_run(Path(run_of(cfg)), cfg.get("trust") or ())
     run.choose_phase(cfg.phase)
     if cfg.path is not None:
         run.config.dataset.path = hydra.utils.to_absolute_path(cfg.path)

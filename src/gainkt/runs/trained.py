@@ -11,15 +11,16 @@ import numpy as np
 import pandas as pd
 import torch
 
+from gainkt.data.batch import Batch
 from gainkt.data.log import InteractionLog
 from gainkt.data.readers.frame import RowLog
 from gainkt.data.readers.table import TableReader, table_reader
 from gainkt.errors import ConfigError, DataError
 from gainkt.model import GainKT
-from gainkt.model.readout import probability
 from gainkt.reporting.page import require_pages
 from gainkt.reporting.page.notebook import Page
 from gainkt.runs import classroom, tracer
+from gainkt.runs.averaging import mean_of
 from gainkt.runs.bundle import Content, content_of, read_bundle, write_bundle
 from gainkt.runs.explanation import Explanation, explain
 from gainkt.runs.folder import load_run
@@ -34,17 +35,26 @@ Table = pd.DataFrame | str | Path | InteractionLog
 """Answers, one a row, or the path of a file of them; or a log that was read already."""
 
 
-def load(path: str | Path, *, phase: str | None = None, trust: Iterable[str] = ()) -> TrainedModel:
+def load(
+    path: str | Path | Sequence[str | Path], *, phase: str | None = None, trust: Iterable[str] = ()
+) -> TrainedModel:
     """Read a trained model from a run's folder or from a bundle (`TrainedModel.save`); neither brings code that runs.
 
     Args:
-        path: the folder, as training printed it, or the file.
+        path: the folder, as training printed it, or the file; of a list of them, their ensemble
+            (`gainkt.runs.ensemble.Ensemble`), whose tables say too how far apart its members are.
         phase: of a run, the phase whose best checkpoint is taken; the last one where None.
         trust: packages, besides gainkt, whose parts the model may name.
 
     Raises:
-        ConfigError: there is no run or bundle, it is damaged, of an unknown version, or names code that it may not.
+        ConfigError: there is no run or bundle, it is damaged, of an unknown version, or names code that it may not; or
+            members of an ensemble do not go together.
     """
+    if not isinstance(path, str | Path):
+        from gainkt.runs.ensemble import Ensemble
+
+        places, packages = [str(one) for one in path], tuple(trust)
+        return Ensemble([load(one, phase=phase, trust=packages) for one in places], places)
     path = Path(path).expanduser()
     if phase is not None and not path.is_dir():
         raise ConfigError(
@@ -60,6 +70,9 @@ class TrainedModel:
     Probabilities and masteries lie in [0, 1]. p1 is Encoder 1's chance of a right answer, by an unconstrained network;
     p2 is Encoder 2's, read from mastery.
     """
+
+    shows_spread = False
+    """Whether tables have p1_std, p2_std and mastery_std too."""
 
     def __init__(self, content: Content) -> None:
         """Build the model.
@@ -124,6 +137,10 @@ class TrainedModel:
         if more not in self._wider:
             self._wider[more] = self.content.build(more)
         return self._wider[more]
+
+    def networks_with(self, more: int) -> list[GainKT]:
+        """Return the networks whose mean is said, each with some typical skills beside its own: one."""
+        return [self.network_with(more)]
 
     def predict(self, data: Table, *, unknown_skills: str = "fail", **reading: Any) -> pd.DataFrame:
         """Predict each answer from those before it, whoever the students are: one student, one answer, a whole class.
@@ -352,7 +369,7 @@ class TrainedModel:
             ConfigError: the trace is another model's, or items are no such table.
             DataError: a skill is unknown.
         """
-        tracer.require_trace(self.digest, trace)
+        self._require(trace)
         if items is not None and not (isinstance(items, Mapping) and items):
             raise ConfigError('items: name each with its skill or skills, {"q17": "fractions"}')
         asked = {name: name for name in self.skills.names} if items is None else dict(items)
@@ -363,13 +380,25 @@ class TrainedModel:
             numbers[None].expand(*size, -1), item[None].expand(size), torch.zeros(len(trace), len(asked))
         )
         with torch.inference_mode():
-            found = tracer.ask(self.network, trace.state, batch)
-            lowest = found.mastery_BQS.masked_fill(~batch.has_skill_BTS, torch.inf).amin(2)
-        columns = {"mastery": lowest, "p1": probability(found.logit1_BQ), "p2": probability(found.logit2_BQ)}
+            said = self._expected(trace, batch)
+            mean = mean_of(*zip(*((one.logit1_BQ, one.logit2_BQ, one.mastery_BQS) for one in said), strict=True))
+            lowest, at = mean.mastery.masked_fill(~batch.has_skill_BTS, torch.inf).min(2)
+        columns = {"mastery": lowest, "p1": mean.p1, "p2": mean.p2}
+        if self.shows_spread:
+            of_lowest = mean.mastery_std.gather(2, at[..., None])[..., 0]
+            columns |= {"p1_std": mean.p1_std, "p2_std": mean.p2_std, "mastery_std": of_lowest}
         names = pd.Index(list(asked), name="skill" if items is None else "item")
         if len(trace) > 1:
             names = pd.MultiIndex.from_product([range(len(trace)), names], names=["student", names.name])
         return pd.DataFrame({name: x.double().flatten().numpy() for name, x in columns.items()}, index=names)
+
+    def _require(self, trace: Any) -> None:
+        """Check that a trace is this model's."""
+        tracer.require_trace(self.digest, trace)
+
+    def _expected(self, trace: Any, batch: Batch) -> list[tracer.Expected]:
+        """What each network expects of questions."""
+        return [tracer.ask(self.network, trace.state, batch)]
 
     def explain(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,19 +15,19 @@ from gainkt.data.loader import WindowDataset
 from gainkt.data.log import InteractionLog, offsets_of, spans
 from gainkt.data.windows import Windows
 from gainkt.model import GainKT
-from gainkt.model.readout import probability
 from gainkt.model.state import State
+from gainkt.runs.averaging import mean_of
 from gainkt.runs.tracer import ask, context_of, started, together
 
 CELLS = 1 << 22
 """Numbers of a [B, T, K] tensor and of states that are held at once."""
-AtEnd = Callable[[NDArray[np.int64], State], None]
-"""Is told numbers of students, and where they stand after their last answer."""
+AtEnd = Callable[[NDArray[np.int64], Sequence[State]], None]
+"""Is told numbers of students, and where each model has them stand after their last answer."""
 
 
 @dataclass(frozen=True)
 class Walk:
-    """What a model says of a log's M steps and L skill slots."""
+    """What a model, or the mean of several, says of a log's M steps and L skill slots (gainkt.runs.averaging.Mean)."""
 
     p1_M: NDArray[np.float32]
     """Encoder 1's probability of a right response to each step."""
@@ -35,11 +35,15 @@ class Walk:
     """Encoder 2's."""
     mastery_L: NDArray[np.float32]
     """Mastery of each step's skills before it."""
+    p1_std_M: NDArray[np.float32]
+    p2_std_M: NDArray[np.float32]
+    mastery_std_L: NDArray[np.float32]
+    """How far apart the models are: standard deviations."""
 
 
 @torch.inference_mode()
 def walk(
-    network: GainKT,
+    networks: Sequence[GainKT],
     log: InteractionLog,
     asked_M: NDArray[np.bool_],
     length: int = 1024,
@@ -49,14 +53,25 @@ def walk(
     """Predict every step of a log that has the model's numbers of skills and items, some students at a time.
 
     Args:
-        network: in evaluation mode.
+        networks: one, or several of the same vocabulary whose mean is taken; in evaluation mode.
         log: the histories; items that the model does not know are -1.
         asked_M: steps without a response.
         length: steps that go through the model at once.
         num_items: that the model knows.
         at_end: is told where students stand in the end, some at a time.
     """
-    return _Walk(network, log, asked_M, length, num_items).done(at_end or (lambda students, state: None))
+    walks = [_Walk(network, log, asked_M, length, num_items) for network in networks]
+    lengths = walks[0].logs["told"].lengths
+    order, at = np.argsort(-lengths, kind="stable"), 0  # students of similar length together
+    while at < len(order):
+        longest = min(max(int(lengths[order[at]]), 1), length)
+        students = order[at : at + min(one.students_at_once(longest) for one in walks)]
+        states = [one.together(students) for one in walks]
+        if at_end is not None:
+            at_end(students, states)
+        at += len(students)
+    columns = ([torch.from_numpy(getattr(one, name)) for one in walks] for name in ("logit1", "logit2", "mastery"))
+    return Walk(*(x.numpy() for x in mean_of(*columns)))
 
 
 def size_of(network: GainKT) -> int:
@@ -86,22 +101,14 @@ class _Walk:
         self.stop = np.r_[self.first[1:], len(before)][: len(self.first)]
         self.before = before[self.first]
         self.groups = offsets_of(np.bincount(owner[asked][self.first], minlength=log.num_students))
-        self.p1, self.p2 = (np.full(log.num_steps, np.nan, dtype=np.float32) for _ in range(2))
+        self.logit1, self.logit2 = (np.full(log.num_steps, np.nan, dtype=np.float32) for _ in range(2))
         self.mastery = np.full(len(log.skills), np.nan, dtype=np.float32)
 
-    def done(self, at_end: AtEnd) -> Walk:
-        """Walk with some students at a time, those of similar length together."""
-        lengths, state = self.logs["told"].lengths, size_of(self.network)
-        order, at = np.argsort(-lengths, kind="stable"), 0
-        while at < len(order):
-            longest = min(max(int(lengths[order[at]]), 1), self.length)
-            size = max(1, CELLS // (longest * max(self.network.num_skills, self.network.width) + state))
-            students = order[at : at + size]
-            at_end(students, self._together(students))
-            at += size
-        return Walk(self.p1, self.p2, self.mastery)
+    def students_at_once(self, longest: int) -> int:
+        """Return how many students of so many steps go through the model together."""
+        return max(1, CELLS // (longest * max(self.network.num_skills, self.network.width) + size_of(self.network)))
 
-    def _together(self, students: NDArray[np.int64]) -> State:
+    def together(self, students: NDArray[np.int64]) -> State:
         """Walk with some students: to where the next steps are asked, asking them, on, until all is told."""
         state, place = started(self.network, len(students)), np.zeros(len(students), dtype=np.int64)
         for round_ in range(int(np.diff(self.groups)[students].max()) + 1):
@@ -164,8 +171,8 @@ class _Walk:
         log = self.logs[name]
         steps = spans(log.offsets[students] + start, stop - start)
         slots = spans(log.skill_offsets[steps], np.diff(log.skill_offsets)[steps])
-        self.p1[self.steps[name][steps]] = probability(logit1_BT[batch.valid_BT]).numpy()
-        self.p2[self.steps[name][steps]] = probability(logit2_BT[batch.valid_BT]).numpy()
+        self.logit1[self.steps[name][steps]] = logit1_BT[batch.valid_BT].float().numpy()
+        self.logit2[self.steps[name][steps]] = logit2_BT[batch.valid_BT].float().numpy()
         self.mastery[self.slots[name][slots]] = mastery_BTS[batch.has_skill_BTS].float().numpy()
 
 

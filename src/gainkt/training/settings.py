@@ -18,7 +18,7 @@ COMPLETED = ("optimizer", *(f"model.{part}" for part in (*PARTS, "readout")))
 """Nodes that gainkt completes with what it alone knows, so that they are `_partial_`."""
 WHOLE = ("dataset", "dataset.split", "model", "loss", "schedule", "trainer")
 """Nodes that must not be; each callback and logger beside them."""
-EMPTY = ("callbacks", "logger", "reference", "scorecard", "scorecard.checks")
+EMPTY = ("callbacks", "logger", "reference", "scorecard", "scorecard.checks", "distillation")
 GROUPS = ("dataset", "model", "loss", "schedule", "optimizer", "trainer", "trajectories", "sweep", "run", *EMPTY)
 """Keys that hold settings or parts by name; some may hold none."""
 PRECISIONS = ("32-true", "32", 32, "bf16-mixed")

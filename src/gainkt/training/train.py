@@ -29,6 +29,7 @@ from gainkt.errors import ConfigError, ReportError, Terminated
 from gainkt.evaluation.schema import TRAJECTORIES, names_in
 from gainkt.files import claimed, write_json, write_whole
 from gainkt.losses import Loss
+from gainkt.losses.distillation import Teachers
 from gainkt.losses.loss import check_bce_weights
 from gainkt.masking import MASK
 from gainkt.model import GainKT
@@ -44,6 +45,7 @@ from gainkt.reporting.page.notebook import Page
 from gainkt.runs.checks import added_rules, try_columns
 from gainkt.runs.folder import (
     OWNER,
+    TEACHERS,
     Run,
     RunDirectory,
     build_datamodule,
@@ -73,6 +75,7 @@ from gainkt.training.optimizers import chosen
 from gainkt.training.page import run_page, write_page
 from gainkt.training.processes import SETTINGS, follows, num_processes, part_ways, require_strategy, strategy_of
 from gainkt.training.settings import check_groups, check_settings
+from gainkt.training.teachers import keep_teachers, teachers_of
 
 log = logging.getLogger(__name__)
 
@@ -138,12 +141,14 @@ def train(cfg: DictConfig, overrides: Sequence[str] | None = None) -> RunResult:
 
 def _train(cfg: DictConfig, directory: RunDirectory, resumes: bool, overrides: Sequence[str] | None) -> RunResult:
     """Train in a folder that is held, and is the run's own or free."""
-    datamodule, reference, module, schedule = _prepare(cfg, directory, resumes)
+    datamodule, reference, teachers, module, schedule = _prepare(cfg, directory, resumes)
     if not resumes:
         if cfg.run.get("overwrite") and directory.is_begun:
             directory.clear()
         number_runs(cfg)
         directory.create(cfg, datamodule, overrides)
+    if teachers is not None and not (resumes and (directory.path / TEACHERS).is_file()):
+        keep_teachers(teachers, datamodule, directory.path)
     run, last = load_run(directory.path, packages_of(OmegaConf.to_container(cfg))), directory.checkpoints / "last.ckpt"
     saved = _saved(directory) if resumes else None
     if saved is not None:
@@ -168,6 +173,7 @@ def _train(cfg: DictConfig, directory: RunDirectory, resumes: bool, overrides: S
         device = trainer.strategy.root_device
         scored = score_phases(run, datamodule, device, means=cfg.trajectories.write)
         scored.results.update({} if told is None else {"optimizer": told})
+        scored.results.update({} if teachers is None else {"teachers": len(cfg.distillation.teachers)})
         _record(scored.results, directory, loggers)
         card, reports = None, Reports(directory)
         if cfg.trajectories.write:
@@ -198,7 +204,7 @@ def _train(cfg: DictConfig, directory: RunDirectory, resumes: bool, overrides: S
 
 def _prepare(
     cfg: DictConfig, directory: RunDirectory, resumes: bool
-) -> tuple[KTDataModule, Reference | None, GainKTModule, LossScheduleCallback]:
+) -> tuple[KTDataModule, Reference | None, Teachers | None, GainKTModule, LossScheduleCallback]:
     """Build what trains; the config is completed with the weights that the loss has."""
     seed_everything(cfg.seed, verbose=False)
     datamodule = build_datamodule(cfg.dataset)
@@ -209,7 +215,7 @@ def _prepare(
     loss = build(cfg.loss)
     if loss.bce_loss_weight is not None:  # the run's config shows the weights that it trains with
         cfg.loss.bce1, cfg.loss.bce2 = loss.weights["bce1"], loss.weights["bce2"]
-    reference = _start_loss(loss, model, cfg, datamodule, directory.path if resumes else None)
+    reference, teachers = _start_loss(loss, model, cfg, datamodule, directory.path if resumes else None)
     if cfg.dataset.tokens_per_batch == "auto":
         cfg.dataset.tokens_per_batch = datamodule.tokens_per_batch = auto_tokens(cfg, model, loss, datamodule)
         log.info("batches of %s cells", f"{datamodule.tokens_per_batch:,}")
@@ -222,12 +228,12 @@ def _prepare(
             f"schedule: {type(schedule.schedule).__name__} learns weights from each process's own losses, which would "
             "part; set trainer.devices=1, or take another schedule"
         )
-    return datamodule, reference, module, schedule
+    return datamodule, reference, teachers, module, schedule
 
 
 def _follow(cfg: DictConfig, directory: RunDirectory, resumes: bool) -> NoReturn:
     """Train beside the process that writes and scores, and end."""
-    datamodule, _, module, schedule = _prepare(cfg, directory, resumes)
+    datamodule, _, _, module, schedule = _prepare(cfg, directory, resumes)
     saved = _saved(directory) if resumes else None
     trainer = _build_trainer(cfg, schedule, directory, [])
     if not _has_stopped(saved):
@@ -338,12 +344,13 @@ def _require_bests(directory: RunDirectory, rows: Sequence[Mapping[str, Any]], c
 
 def _start_loss(
     loss: Loss, model: GainKT, cfg: DictConfig, datamodule: KTDataModule, home: Path | None = None
-) -> Reference | None:
-    """Give the loss what its terms need of model, data and reference; return the reference, if there is one."""
+) -> tuple[Reference | None, Teachers | None]:
+    """Give the loss what its terms need of model, data, reference and teachers; return these two, if there are any."""
     reference = fitted(cfg.reference, datamodule, references_of(cfg, home))[0] if cfg.reference else None
     targets = None if reference is None else Targets(reference, datamodule.log_, datamodule.split.train)
-    loss.start(model, datamodule.skill_rates, targets)
-    return reference
+    teachers = teachers_of(cfg, loss, datamodule, home)
+    loss.start(model, datamodule.skill_rates, targets, teachers)
+    return reference, teachers
 
 
 def _has_stopped(saved: dict[str, Any] | None) -> bool:

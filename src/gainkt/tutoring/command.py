@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig
 
-from gainkt.config import build, check_keys
+from gainkt.config import build, check_keys, listed
 from gainkt.data.datamodule import KTDataModule
 from gainkt.errors import ConfigError
 from gainkt.files import plain, write_json, write_whole
@@ -53,7 +53,7 @@ def teach_config(cfg: DictConfig) -> tuple[dict[str, Any], Path | None]:
     """
     _check(cfg)
     check_keys(cfg)
-    runs = [load_run(hydra.utils.to_absolute_path(str(one)), cfg.trust or ()) for one in _listed(cfg.run)]
+    runs = [load_run(hydra.utils.to_absolute_path(one), cfg.trust or ()) for one in listed(cfg.run)]
     dataset = cfg.get("dataset")
     if not runs and dataset is None:
         raise ConfigError("teach: nobody to teach; give run=<folder>, or dataset=simulated")
@@ -80,10 +80,6 @@ def _check(cfg: DictConfig) -> None:
     for key in ("mastered", "target", "left_out"):
         if not isinstance(cfg[key], float) or not 0 < cfg[key] < 1:
             raise ConfigError(f"{key}={cfg[key]}: must lie in (0, 1)")
-
-
-def _listed(given: Any) -> list[Any]:
-    return [] if given is None else list(given) if isinstance(given, ListConfig | list) else [given]
 
 
 def _own_data(run: Run) -> KTDataModule:

@@ -166,7 +166,9 @@ def _taught(school: School, estimator: Estimator, plan: Plan) -> _Found:
     levels = levels_for(record) if stopping.level is None else np.array([float(stopping.level)])
     tuned, steady = (None, None) if estimator.needs_state else _on_earlier(school, estimator, plan)
     if steady is not None:
+        skill = record.course % truth.settings.num_skills
         steady["separation"]["new"] = separation(record.score, record.mastered)
+        steady["separation"]["within"] = separation(record.score, record.mastered, skill)
     cohort, sums, kept = Cohort(truth, plan.students, seed), [], []
 
     def within(sums_NF: np.ndarray) -> bool:

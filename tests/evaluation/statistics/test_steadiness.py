@@ -74,5 +74,9 @@ def test_separation_by_hand() -> None:
     estimate, mastered = np.array([0.7, 0.5, 0.4, 0.2, 0.6]), np.array([True, True, True, False, False])
     assert separation(estimate, mastered) == 4 / 6
     assert separation(0 * estimate, mastered) == 0.5
+    skill = np.array([0, 0, 1, 1, 1])
+    pairs = [(a, b) for a in range(5) for b in range(5) if mastered[a] and not mastered[b] and skill[a] == skill[b]]
+    right = sum((estimate[a] > estimate[b]) + (estimate[a] == estimate[b]) / 2 for a, b in pairs)
+    assert separation(estimate, mastered, skill) == right / len(pairs)
     assert separation(estimate, np.ones(5, dtype=bool)) is None
     assert separation(estimate[:0], mastered[:0]) is None

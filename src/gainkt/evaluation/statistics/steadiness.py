@@ -128,7 +128,12 @@ def calibration(estimate: Array, truth: Array, edges: Sequence[float] | None = N
     }
 
 
-def separation(estimate: Array, mastered: Array) -> float | None:
-    """AUC of an estimate for being mastered (bool), ties counting half; None where all or none are."""
-    above, pairs = concordance(np.zeros(len(estimate), dtype=np.int64), estimate, mastered, 1)
-    return float(above[0] / pairs[0]) if pairs[0] else None
+def separation(estimate: Array, mastered: Array, skill: Array | None = None) -> float | None:
+    """AUC of an estimate for being mastered (bool), ties counting half; None where all or none are.
+
+    With the skill of each, from 0 on, the AUC over pairs of one skill: the lower it is without, the less does one
+    threshold fit all skills.
+    """
+    groups = np.zeros(len(estimate), dtype=np.int64) if skill is None else skill
+    above, pairs = concordance(groups, estimate, mastered, int(groups.max(initial=0)) + 1)
+    return float(above.sum() / pairs.sum()) if pairs.any() else None
