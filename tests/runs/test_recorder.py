@@ -70,10 +70,10 @@ def test_the_reported_gain_is_what_practice_sums(tmp_path: Path, experiment: str
         assert pq.read_schema(paths[name]).equals(schema)
 
 
-@pytest.mark.parametrize("length", [100, 8])
-def test_movement_is_that_of_every_skill_at_steps_on_others(tmp_path: Path, length: int) -> None:
+@pytest.mark.parametrize(("experiment", "length"), [("v4_belief", 100), ("v4_belief", 8), ("v4_steady", 8)])
+def test_movement_is_that_of_every_skill_at_steps_on_others(tmp_path: Path, experiment: str, length: int) -> None:
     module = data(length=length)
-    model = fresh_model("v4_belief", module)
+    model = fresh_model(experiment, module)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))

@@ -49,6 +49,11 @@ class Moments:
         after = torch.arange(1, value_BTD.shape[1] + 1, device=value_BTD.device)
         return cls._of(value_BTD, start_BD, after, slice(1, None))
 
+    @property
+    def first(self) -> Moments:
+        """The first of them; T = 1."""
+        return Moments(self.states_BND, self.after_BT[:, :1], self.now_BTD[:, :1])
+
     @classmethod
     def at_end(cls, value_BTD: Tensor, batch: Batch, start_BD: Tensor | None = None) -> Moments:
         """After the last step of each window; T = 1."""

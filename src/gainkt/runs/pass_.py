@@ -373,7 +373,7 @@ class EverySkill:
                 for moments in (
                     Moments.before_steps(value, start),
                     Moments.after_steps(value, start),
-                    Moments.before_steps(value[:, :1], start),
+                    Moments.before_steps(value, start).first,
                     Moments.at_end(value, part, start),
                 )
             )
