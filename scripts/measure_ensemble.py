@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--recipes", nargs="*", default=list(RECIPES), choices=list(RECIPES))
     parser.add_argument("--with-seeds", type=int, help="students of each recipe; as many as members unless given")
     parser.add_argument("more", nargs="*", help="settings of gainkt.train, before the options")
-    asked = parser.parse_args()
+    asked = parser.parse_intermixed_args()
     rows: dict[str, list[dict[str, Any]]] = {}
     for fold in asked.folds:
         home, own = asked.root / f"fold-{fold}", [f"dataset.fold={fold}", *asked.more]

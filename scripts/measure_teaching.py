@@ -30,7 +30,7 @@ def main() -> None:
         "--logs", nargs="*", default=[], help="folders of runs on real data, to be told their test part"
     )
     parser.add_argument("more", nargs="*", help="settings of gainkt.teach, as controls=true")
-    asked = parser.parse_args()
+    asked = parser.parse_intermixed_args()
     for policy, forgetting in product(asked.policies, asked.forgetting):
         condition = asked.root / f"{policy}-{forgetting:g}"
         runs = [
