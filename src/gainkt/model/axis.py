@@ -37,13 +37,19 @@ class Cells:
         """
         if self.axis is None or not x_BT.shape[1]:
             return x_BT.new_zeros(1, 1, 1)
-        # By the skills' numbers: slots may be asked about other skills than the step's own.
-        of_BTS, has_BTS = self.axis.practises
-        columns = self.skills if self.are_columns else self.axis.skills_BC[:, None]
-        own = ((of_BTS[..., None] == columns[:, :, None]) & has_BTS[..., None]).any(2)
-        sums = F.pad((own * x_BT[..., None]).cumsum(1), (0, 0, 1, 0))
+        columns = self if self.are_columns else self.axis.columns()
+        sums = F.pad((columns.practised() * x_BT[..., None]).cumsum(1), (0, 0, 1, 0))
         sums = sums.gather(1, after_BN[..., None].expand(-1, -1, sums.shape[2]))
         return sums if self.are_columns else self.axis.read(sums)
+
+    def practised(self) -> Tensor:
+        """Whether each step practises the skill of each column, bool [B, T, C]; of the columns of an axis.
+
+        By the skills' numbers, for slots may be asked about other skills than the step's own.
+        """
+        assert self.axis is not None
+        of_BTS, has_BTS = self.axis.practises
+        return ((of_BTS[..., None] == self.skills[:, :, None]) & has_BTS[..., None]).any(2)
 
     def of(self, part: str) -> Cells:
         """The same cells with what one part kept, under its own names."""

@@ -394,7 +394,7 @@ class EverySkill:
             # A curve starts with the first opportunity; what is expected of a skill before is a prior.
             met = piece.cells.first < torch.arange(piece.steps, device=shown.device)[:, None]
             revised[at] += (falls(past, now) & met).sum(-1)
-            movement.add(now - past, met, _unpractised(part, piece, model.num_skills) & shown[at][..., None])
+            movement.add(now - past, met, ~piece.cells.practised() & shown[at][..., None])
             saturated[at] += _saturated(model, before_step, piece.cells, held).sum(-1)
             summed = (piece.gains * shown[at][..., None]).sum((0, 1), dtype=torch.float64)
             gain_K[piece.cells.skills[0, 0]] += summed
@@ -407,16 +407,6 @@ def rows_of(batch: Batch, rows: slice, steps: int | None = None) -> Batch:
     return Batch(
         **{f.name: x[rows, :steps] if (x := getattr(batch, f.name)).ndim > 1 else x[rows] for f in fields(batch)}
     )
-
-
-def _unpractised(batch: Batch, piece: Piece, num_skills: int) -> Tensor:
-    """Whether each step of a piece's windows leaves each of its skills alone, [b, t, c]."""
-    skills = piece.cells.skills[0, 0]
-    column = torch.full((num_skills,), len(skills), device=skills.device)
-    column[skills] = torch.arange(len(skills), device=skills.device)
-    own = torch.where(batch.has_skill_BTS, column[batch.skills_BTS], len(skills))
-    left = torch.ones(*own.shape[:2], len(skills) + 1, dtype=torch.bool, device=skills.device)
-    return left.scatter_(2, own, False)[..., :-1]
 
 
 def falls(before: Tensor, after: Tensor) -> Tensor:

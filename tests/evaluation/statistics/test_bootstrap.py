@@ -9,7 +9,6 @@ from gainkt.evaluation.statistics.bootstrap import (
     Estimate,
     StudentBootstrap,
     auc_of_weights,
-    linearised_auc,
     quantiles_of_weights,
 )
 
@@ -52,8 +51,9 @@ def test_auc_of_many_rows_is_linearised_within_what_resampling_leaves_open(monke
     assert 0 < (found - exact).replicates_R.std() < 0.05 * exact.replicates_R.std()
 
 
-def test_linearised_auc_of_one_class_is_nan() -> None:
-    found = linearised_auc(np.array([0, 1]), np.array([0.2, 0.7]), np.ones(2), np.ones((3, 2)))
+def test_linearised_auc_of_one_class_is_nan(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "EXACT_ROWS", 1)
+    found = StudentBootstrap(2, 3).auc(np.array([0, 1]), np.array([0.2, 0.7]), np.ones(2))
     assert np.isnan([found.value, *found.replicates_R]).all()
 
 

@@ -84,6 +84,10 @@ class StudentBootstrap:
             statistic: takes F arrays of sums, elementwise.
         """
         sums_SF = np.stack([np.bincount(student_N, column, self.num_students) for column in columns], -1)
+        return self.of_student_sums(sums_SF, statistic)
+
+    def of_student_sums(self, sums_SF: Array, statistic: Callable[..., Array]) -> Estimate:
+        """Evaluate a function as `of_sums` does, of columns that were summed by student, [S, F]."""
         with np.errstate(divide="ignore", invalid="ignore"):
             value = statistic(*sums_SF.sum(0))
             some = max(1, BLOCK // self.num_students)
@@ -118,13 +122,41 @@ class StudentBootstrap:
     def auc(self, student_N: Array, probability_N: Array, response_N: Array) -> Estimate:
         """Area under the ROC curve over rows, ties counting half; nan with one class only.
 
-        Over EXACT_ROWS rows the value is exact and that of each resample linearised (`linearised_auc`).
+        Over EXACT_ROWS rows the value is exact and that of each resample linearised (`_linearised_auc`).
         """
         if len(student_N) > EXACT_ROWS:
-            return linearised_auc(student_N, probability_N, response_N, self.counts_RS)
+            return self._linearised_auc(student_N, probability_N, response_N)
         weights_RS = np.concatenate([np.ones_like(self.counts_RS[:1]), self.counts_RS])
         value, *replicates = auc_of_weights(student_N, probability_N, response_N, weights_RS)
         return Estimate(float(value), np.array(replicates))
+
+    def _linearised_auc(self, student_N: Array, probability_N: Array, response_N: Array) -> Estimate:
+        """AUC over rows, exact, and of each resample to first order in the students' weights w less 1.
+
+        AUC(w) = AUC + sum over s of w_s psi_s / sum of w_i w_j,   psi_s = sum over pairs with a row of s of k_ij - AUC
+
+        k is 1 where the right row i stands above the wrong row j, 1/2 where they tie. What is left out are pairs of two
+        students who were both drawn oddly: it falls as 1 / S (the infinitesimal jackknife; Efron 1982, 6).
+        """
+        order = np.argsort(probability_N, kind="stable")
+        is_right_N = response_N[order] > 0
+        (wrong, wrong_p), (right, right_p) = (
+            (student_N[rows], probability_N[rows]) for rows in (order[~is_right_N], order[is_right_N])
+        )
+        del order
+        pairs = len(wrong) * len(right)
+        if not pairs:
+            return Estimate(np.nan, np.full(len(self), np.nan))
+        wrong_S, right_S = (np.bincount(rows, minlength=self.num_students).astype(float) for rows in (wrong, right))
+        # Pairs in order of each right row, and of each wrong one; a tie is half of one.
+        won_S = np.bincount(right, _below(wrong_p, right_p), self.num_students)
+        value = won_S.sum() / pairs
+        won_S += np.bincount(wrong, len(right) - _below(right_p, wrong_p), self.num_students)
+        psi_S = won_S - value * (right_S * len(wrong) + wrong_S * len(right))
+        return self.of_student_sums(
+            np.stack([psi_S, wrong_S, right_S], -1),
+            lambda psi, wrongs, rights: np.where(wrongs * rights > 0, value + psi / (wrongs * rights), np.nan),
+        )
 
 
 def auc_of_weights(student_N: Array, probability_N: Array, response_N: Array, weights_RS: Array) -> Array:
@@ -174,45 +206,9 @@ def auc_of_weights(student_N: Array, probability_N: Array, response_N: Array, we
     return np.concatenate(found)
 
 
-def linearised_auc(student_N: Array, probability_N: Array, response_N: Array, weights_RS: Array) -> Estimate:
-    """AUC over rows, exact, and under the students' weights w of each resample, to first order in w - 1.
-
-    AUC(w) = AUC + sum over s of w_s psi_s / (sum of w_i w_j),   psi_s = sum over pairs with a row of s of (k_ij - AUC)
-
-    k is 1 where the right row i stands above the wrong row j, 1/2 where they tie. What is left out are pairs of two
-    students who were both drawn oddly: it falls as 1 / S (the infinitesimal jackknife; Efron 1982, 6).
-
-    Args:
-        student_N: student of each row.
-        probability_N: finite.
-        response_N: 1 right, 0 wrong.
-        weights_RS: of each resample and student, 1 on average.
-    """
-    order = np.argsort(probability_N, kind="stable")
-    right_N = response_N[order] > 0
-    sides = [(student_N[rows], probability_N[rows]) for rows in (order[~right_N], order[right_N])]
-    del order
-    (_, wrong_p), (_, right_p) = sides
-    if not len(wrong_p) or not len(right_p):
-        return Estimate(np.nan, np.full(len(weights_RS), np.nan))
-    size = weights_RS.shape[1]
-    count_2S = [np.bincount(student, minlength=size).astype(np.float64) for student, _ in sides]
-    # Wrong rows under each right row, and right rows over each wrong row; a tie is half of either.
-    under = (np.searchsorted(wrong_p, right_p, "left") + np.searchsorted(wrong_p, right_p, "right")) / 2
-    won_S = np.bincount(sides[1][0], under, size)
-    value = float(under.sum()) / len(wrong_p) / len(right_p)
-    del under
-    over = (np.searchsorted(right_p, wrong_p, "left") + np.searchsorted(right_p, wrong_p, "right")) / 2
-    won_S += np.bincount(sides[0][0], len(right_p) - over, size)
-    psi_S = won_S - value * (count_2S[1] * len(wrong_p) + count_2S[0] * len(right_p))
-    some = max(1, BLOCK // size)
-    found = []
-    for first in range(0, len(weights_RS), some):
-        weights = weights_RS[first : first + some].astype(np.float64)
-        drawn = (weights @ count_2S[0]) * (weights @ count_2S[1])
-        with np.errstate(invalid="ignore", divide="ignore"):
-            found.append(np.where(drawn > 0, value + (weights @ psi_S) / drawn, np.nan))
-    return Estimate(value, np.concatenate(found))
+def _below(sorted_N: Array, x_M: Array) -> Array:
+    """How many of some sorted numbers lie below each of others, equal ones as half, [M]."""
+    return (np.searchsorted(sorted_N, x_M, "left") + np.searchsorted(sorted_N, x_M, "right")) / 2
 
 
 def _mixed_ties(p_N: Array, right_N: Array) -> tuple[Array, Array] | None:
