@@ -1,17 +1,22 @@
 """Each estimator says online what its model says of whole histories."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 from made_logs import log_of
 from made_trained import V4, apart_items, table_of, trained
 
 from conftest import random_log
 from gainkt.errors import ConfigError, DataError
 from gainkt.references import BKT, PFA
+from gainkt.runs.tracer import questions
 from gainkt.simulation.bayes_filter import bayes_filter
 from gainkt.simulation.simulate import simulate_with_truth
 from gainkt.tutoring.estimator.base import Answers, Earlier
 from gainkt.tutoring.estimator.encoder2 import Encoder2, ShuffledQ
+from gainkt.tutoring.estimator.filtered import FITTED, FilteredEncoder2, Laws, mean_gains
 from gainkt.tutoring.estimator.references import OnlineBKT, OnlinePFA
 from gainkt.tutoring.estimator.simple import Count, MovingAverage, Streak
 from gainkt.tutoring.estimator.truth import BayesFilter
@@ -68,6 +73,89 @@ def test_negative_controls_say_something_else() -> None:
     transfer = plain.transfer()
     assert transfer.shape == (LOG.num_skills, LOG.num_skills)
     assert ((transfer >= 0) & (transfer <= 1)).all()
+
+
+@pytest.mark.parametrize("experiment", V4)
+def test_laws_of_a_model_are_its_curve_and_its_readout(experiment: str) -> None:
+    model = trained(experiment)
+    encoder2 = Encoder2(model)
+    encoder2.fit(EARLIER)
+    laws = Laws(encoder2, np.full((2, LOG.num_skills), 0.5), np.zeros((LOG.num_skills, LOG.num_skills), np.float32))
+    # At no practice and readiness 0 the particles are what the model says of a student of whom nothing is known.
+    skills = np.arange(LOG.num_skills)
+    start = laws.mastery(skills, np.zeros((len(skills), 2), np.float32), np.tile(-laws.offset_K[:, None], (1, 2)))
+    curve = model.network.curve
+    expected = curve.saturation() * torch.sigmoid(-curve.offset())
+    assert np.abs(start - expected.detach().numpy().reshape(-1, 1)).max() < 1e-6
+    right = laws.right(np.full(len(skills), -1), skills[:, None], start[..., None])
+    batch = questions(
+        torch.from_numpy(skills)[:, None, None], torch.full((len(skills), 1), -1), torch.zeros(len(skills), 1)
+    )
+    logit = model.network.readout(torch.from_numpy(start[:, :1, None]), batch)
+    assert np.abs(right[:, :1] - torch.sigmoid(logit).detach().numpy()).max() < 1e-6
+
+
+def test_practice_of_particles_grows_by_gains_and_what_others_receive_and_wears_off() -> None:
+    encoder2 = Encoder2(trained())
+    encoder2.fit(EARLIER)
+    share = np.zeros((LOG.num_skills, LOG.num_skills), np.float32)
+    share[0, 2] = 0.5
+    laws = Laws(encoder2, np.full((2, LOG.num_skills), 0.5), share)
+    laws.forgetting = 0.1
+    practice = np.ones((1, LOG.num_skills, 2), np.float32)
+    laws.advance(practice, np.array([[0, -1]]), np.array([[[0.4, 0.2], [9.0, 9.0]]], np.float32))
+    assert practice[0, 0] == pytest.approx([1.4, 1.2])  # practised: nothing forgotten
+    assert practice[0, 2] == pytest.approx([1.1, 1.0])
+    assert practice[0, 1] == pytest.approx([0.9, 0.9])
+
+
+def test_filtered_mastery_follows_answers_on_the_skill() -> None:
+    filtered = FilteredEncoder2(trained(), num_particles=400)
+    filtered.fit(EARLIER)
+    assert all(getattr(filtered.spreads, name) > 0 for name in FITTED)
+    filtered.start(2, None)
+    everyone, skills = np.arange(2), np.zeros((2, 1), dtype=np.int64)
+    before = filtered.mastery(everyone, skills)[:, 0]
+    for _ in range(6):
+        filtered.observe(Answers(everyone, skills, np.full(2, -1), np.array([True, False])))
+    after = filtered.mastery(everyone, skills)[:, 0]
+    assert before[0] == pytest.approx(before[1], abs=0.05)
+    assert after[0] > after[1] + 0.05
+    assert ((after > 0) & (after <= 1)).all()
+    assert filtered.chance(everyone, skills)[0, 0] > filtered.chance(everyone, skills)[1, 0]
+    assert filtered.transfer().shape == (LOG.num_skills, LOG.num_skills)
+    again = FilteredEncoder2(trained(), num_particles=400)
+    again.fit(EARLIER)
+    told = [replay(LOG, EARLIER.students, one).after_L for one in (filtered, again)]
+    assert np.array_equal(*told)
+    filtered.start(3, None)
+    filtered.observe(Answers(np.array([0, 2]), skills, np.full(2, -1), np.array([True, False])))
+    assert filtered.mastery(np.array([2]), skills[:1]).shape == (1, 1)
+
+
+def test_mean_gains_are_those_of_the_model() -> None:
+    model, log = trained(), apart_items(random_log(num_students=20, slots=1, seed=5))
+    encoder2 = Encoder2(model)
+    encoder2.fit(Earlier(log, np.arange(20)))
+    gain_RK, share_KK = mean_gains(log, np.arange(20), encoder2)
+    batch = questions(
+        torch.from_numpy(log.skills[:1].astype(np.int64))[:, None, None],
+        torch.from_numpy(log.items[:1].astype(np.int64))[:, None],
+        torch.from_numpy(log.responses[:1].astype(np.float32))[:, None],
+    )
+    one = log_of([[([int(log.skills[0])], int(log.responses[0]))]], num_skills=7)
+    one = replace(one, items=log.items[:1], item_names=log.item_names, skill_names=log.skill_names)
+    alone_RK, alone_KK = mean_gains(one, np.arange(1), encoder2)
+    with torch.inference_mode():
+        gains = model.network(batch, every_skill=True).gains_BTC[0, 0].numpy()
+    first, right = int(log.skills[0]), int(log.responses[0])
+    assert alone_RK[right, first] == pytest.approx(gains[first])
+    others = np.arange(7) != first
+    assert alone_KK[first, others] == pytest.approx(gains[others] / gains[first], rel=1e-5)
+    assert alone_RK[1 - right] == pytest.approx(np.zeros(7))
+    assert alone_RK[right] == pytest.approx(gains[first])
+    assert ((gain_RK > 0) & (gain_RK < 1)).all()
+    assert (share_KK.diagonal() == 0).all()
 
 
 def test_the_moving_average_by_hand() -> None:

@@ -2,14 +2,57 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
-from gainkt.simulation.settings import Settings
-from gainkt.simulation.world import Floats, Ints, World
+from gainkt.simulation.world import Floats, Ints
 
 _TINY = 1e-12
 """Stands for a variance of zero, so that a known quantity needs no case of its own."""
+
+
+class Laws(Protocol):
+    """What is known of skills: `gainkt.simulation.world.World` has it, or a trained model."""
+
+    @property
+    def offset_K(self) -> Floats:
+        """Logits; the mean student starts at -offset."""
+
+    @property
+    def gain_RK(self) -> Floats:
+        """Mean gain after a wrong and after a right response, [2, K]."""
+
+    def mastery(self, skills: Ints, scaled_practice: Floats, initial_logit: Floats) -> Floats:
+        """Mastery of `skills` [n], given velocity * practice and initial logit, [n, Q]."""
+
+    def advance(self, practice: Floats, skills_nS: Ints, gains: Floats) -> None:
+        """Bring practice [n, K, Q] from before a step to after it, in place."""
+
+
+class Spread(Protocol):
+    """How much students differ: `gainkt.simulation.settings.Settings` says it, with the same names."""
+
+    @property
+    def num_skills(self) -> int:
+        """Skills, K."""
+
+    @property
+    def ability_spread(self) -> float:
+        """Standard deviation of ability between students."""
+
+    @property
+    def skill_spread(self) -> float:
+        """Standard deviation of a student's readiness between skills."""
+
+    @property
+    def velocity_spread(self) -> float:
+        """Standard deviation of the logarithm of velocity."""
+
+    @property
+    def gain_noise(self) -> float:
+        """Standard deviation of the logarithm of a gain."""
 
 
 class Particles:
@@ -26,8 +69,8 @@ class Particles:
 
     def __init__(
         self,
-        world: World,
-        settings: Settings,
+        world: Laws,
+        settings: Spread,
         num_students: int,
         num_particles: int,
         rng: np.random.Generator,

@@ -101,7 +101,7 @@ def _taught(cfg: DictConfig, given: _Given) -> dict[str, Any]:
         sequencing=build(cfg.sequencing),
         **{key: cfg[key] for key in ("students", "limit", "mastered", "target", "seed", "resamples")},
     )
-    return teach_schools(schools, cfg.estimators, plan, tuple(cfg.reads), cfg.controls)
+    return teach_schools(schools, cfg.get("estimators"), plan, tuple(cfg.reads), cfg.controls)
 
 
 def _told(cfg: DictConfig, given: _Given) -> dict[str, Any]:
@@ -115,7 +115,7 @@ def _told(cfg: DictConfig, given: _Given) -> dict[str, Any]:
     if told is not first:
         told.conform(given.runs[0].sizes.skill_names, given.runs[0].sizes.item_names)
     named = given.named(range(len(given.runs)))
-    estimators = estimators_of(cfg.estimators, named, tuple(cfg.reads), cfg.controls)
+    estimators = estimators_of(cfg.get("estimators"), named, tuple(cfg.reads), cfg.controls)
     found = left_out(
         Earlier(first.log_, first.students("train")),
         told.log_,

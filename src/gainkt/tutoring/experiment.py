@@ -22,6 +22,7 @@ from gainkt.tutoring.classroom import LIMIT, REASONS, Cohort, Courses, teach
 from gainkt.tutoring.curves import SUMS, Comparison, Curve, level_at, levels_for, ratio, summed
 from gainkt.tutoring.estimator.base import Earlier, Estimator
 from gainkt.tutoring.estimator.encoder2 import Encoder2, ShuffledQ
+from gainkt.tutoring.estimator.filtered import FilteredEncoder2
 from gainkt.tutoring.replay import recorded, replay
 from gainkt.tutoring.sequencing import PrerequisitesFirst, Sequencing
 from gainkt.tutoring.steadiness import steadiness
@@ -29,6 +30,8 @@ from gainkt.tutoring.stopping import Chance, Stopping
 
 PILOT, PILOT_LIMIT = 200, 25
 """Students and opportunities a course, without stopping, by which the levels to be tried are found."""
+FILTERED = "filtered"
+"""The reading of a run whose students are followed by a particle filter along the run's curves."""
 ENOUGH = 0.3
 """Share of courses at their limit from which on higher levels tell nothing new."""
 AGAINST = ("true_state", "bayes_filter", "moving_average")
@@ -93,11 +96,16 @@ def estimators_of(
     for name, model in models.items():
         for reading in reads:
             label = f"{name} {reading}"
-            found[label] = Encoder2(model, reads=reading)
+            found[label] = _reading(model, reading)
             if controls:
-                found[f"{label}, gains permuted"] = Encoder2(model, reads=reading, permuted=True)
-                found[f"{label}, Q-matrix shuffled"] = ShuffledQ(Encoder2(model, reads=reading))
+                if reading != FILTERED:  # which knows mean gains alone
+                    found[f"{label}, gains permuted"] = Encoder2(model, reads=reading, permuted=True)
+                found[f"{label}, Q-matrix shuffled"] = ShuffledQ(_reading(model, reading))
     return found
+
+
+def _reading(model: TrainedModel, reading: str) -> Estimator:
+    return FilteredEncoder2(model) if reading == FILTERED else Encoder2(model, reads=reading)
 
 
 @dataclass

@@ -44,7 +44,7 @@ class Encoder2(Estimator):
             ConfigError: it cannot be read so.
         """
         if reads not in READS:
-            raise ConfigError(f"reads={reads}: no such reading{nearest(reads, READS)}")
+            raise ConfigError(f"reads={reads}: no such reading{nearest(reads, [*READS, 'filtered'])}")
         self.model, self.reads = model, reads
         self.network = _permuted(model.network) if permuted else model.network
 
