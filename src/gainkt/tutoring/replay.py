@@ -12,9 +12,6 @@ from gainkt.references.base import Opportunities, Students
 from gainkt.tutoring.classroom import Record
 from gainkt.tutoring.estimator.base import Answers, Estimator, Flags, Floats
 
-TOGETHER = 4000
-"""Students who are followed at once."""
-
 
 @dataclass(frozen=True)
 class Told:
@@ -58,8 +55,8 @@ def replay(log: InteractionLog, students: Students, estimator: Estimator, *, cha
     asked = estimator.chance if chance else estimator.mastery
     before, after = (np.full(len(log.skills), np.nan) for _ in range(2))
     longest_first = np.asarray(students)[np.argsort(-log.lengths[students], kind="stable")]
-    for first in range(0, len(longest_first), TOGETHER):
-        some = longest_first[first : first + TOGETHER]
+    for first in range(0, len(longest_first), estimator.together):
+        some = longest_first[first : first + estimator.together]
         for t, (answers, held) in enumerate(steps_of(log, some, estimator)):
             step = log.offsets[some[answers.rows]] + t
             slots = spans(log.skill_offsets[:-1][step], held.sum(1))

@@ -55,6 +55,8 @@ class Estimator(ABC):
 
     needs_truth: ClassVar[bool] = False
     """It reads what only a simulation knows, so that real logs cannot be asked about."""
+    together: int = 4000
+    """Students of a log who are told to it at once; fewer where each takes much memory."""
     needs_state: ClassVar[bool] = False
     """It reads the simulated students themselves, so that no log at all can be told to it."""
 

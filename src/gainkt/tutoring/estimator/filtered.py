@@ -22,6 +22,8 @@ from gainkt.tutoring.replay import steps_of
 if TYPE_CHECKING:
     from gainkt.tutoring.classroom import Classroom
 
+CELLS = 1 << 25
+"""Students x skills x particles that are held at once, 128 MB an array."""
 FITTED_ON = 200
 """Earlier students whose answers say how much students differ."""
 FITTED_WITH = 100
@@ -120,9 +122,9 @@ class FilteredEncoder2(Estimator):
             DataError: a skill is unknown to the model.
         """
         self.encoder2.fit(earlier)
-        draw = np.random.default_rng(self.seed)
-        students = np.asarray(earlier.students)
-        some = draw.choice(students, min(FITTED_ON, len(students)), replace=False)
+        draw, students = np.random.default_rng(self.seed), np.asarray(earlier.students)
+        self.together = max(1, CELLS // (earlier.log.num_skills * self.num_particles))
+        some = draw.choice(students, min(FITTED_ON, len(students), self.together), replace=False)
         self.laws = Laws(self.encoder2, *mean_gains(earlier.log, some, self.encoder2))
         start = np.log([getattr(Spreads(0), name) for name in FITTED])
 
@@ -154,7 +156,7 @@ class FilteredEncoder2(Estimator):
         for column, skill in enumerate(skills.T):
             self.particles.meet(at, skill)
             found[:, column] = self.particles.expect(self.particles.mastery(at, skill), at) / level_K[skill]
-        return found
+        return found.clip(0, 1)  # off by rounding
 
     def chance(self, rows: Ints, skills: Ints) -> Floats:
         """Expected chance of a right answer to an item of average difficulty of each skill alone, [n, C]."""
