@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from gainkt.errors import ConfigError
 from gainkt.sweeping.command import resumed_arguments
@@ -26,6 +27,14 @@ def test_a_plan_keeps_no_secrets_and_asks_for_them(tmp_path: Path) -> None:
     again = resumed_arguments([*asked, *SETTINGS[1:], "hydra.launcher.password=hush"])
     assert again[:4] == ["-m", *SETTINGS]
     assert not any("***" in argument for argument in again)
+
+
+@pytest.mark.parametrize("name", ["a\\b", "it's", "x\\'y", "end\\"])
+def test_a_sweep_is_resumed_in_a_folder_of_any_name(name: str, tmp_path: Path) -> None:
+    (place := tmp_path / name).mkdir()
+    SweepFolder(place).write_plan("mine", ["seed=0"], [], [["seed=0"]])
+    told = [a for a in resumed_arguments(["-m", f"sweep.resume={place}"]) if a.startswith("hydra.sweep.dir=")]
+    assert OverridesParser.create().parse_override(told[0]).value() == str(place)
 
 
 @pytest.mark.parametrize("number", [1, -1, 7])

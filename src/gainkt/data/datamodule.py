@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -208,6 +209,13 @@ class KTDataModule(LightningDataModule):
                 f"{self.log_.name}, {self.split.description}: the {part} part is empty; choose another part"
             )
         return found
+
+    def of_students(self, part: str, students: NDArray[np.int64]) -> KTDataModule:
+        """The same data, a part of which holds these students alone."""
+        self.setup()
+        some = copy.copy(self)
+        some.split = replace(self.split, **{part: students})  # type: ignore[arg-type]
+        return some
 
     def windows(self, part: str) -> Windows:
         """Return the windows of a part."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -49,9 +47,7 @@ def course(
     if skills is not None:
         wanted[:] = False
         wanted[[_number(skill, log.skill_names, "skill", log) for skill in skills]] = True
-    alone = copy.copy(datamodule)
-    alone.split = replace(datamodule.split, test=np.array([number]))
-    taken = _Cells(log, wanted)
+    taken, alone = _Cells(log, wanted), datamodule.of_students("test", np.array([number]))
     one_pass(model, alone.loader("test"), [taken], device, every_skill=True)
     table = pa.concat_tables(taken.tables).unify_dictionaries()
     return table.to_pandas().sort_values("step", kind="stable", ignore_index=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -200,8 +199,7 @@ def _some_training_predictions(
     """Predictions of as many training students, drawn at random, as fit into a number of rows (at minimum one)."""
     students = np.random.default_rng(seed).permutation(datamodule.students("train"))
     fits = int(np.searchsorted(np.cumsum(datamodule.log_.lengths[students]), rows))
-    some = copy.copy(datamodule)
-    some.split = replace(datamodule.split, train=np.sort(students[: max(fits, 1)]))
+    some = datamodule.of_students("train", np.sort(students[: max(fits, 1)]))
     with tempfile.TemporaryDirectory() as folder:
         paths = record(model, some, "train", Path(folder), device=device, num_students=1)
         return pd.read_parquet(paths["predictions"])

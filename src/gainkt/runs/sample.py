@@ -6,8 +6,7 @@ all else in the tables is about the skills that a student meets, and rests on ev
 
 from __future__ import annotations
 
-import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -129,9 +128,7 @@ def take_sample(
     drawn = draw_students(datamodule, part, cells, seed)
     if drawn is None:
         return None
-    some = copy.copy(datamodule)
-    some.split = replace(datamodule.split, test=drawn.students)
-    sample = Sample(datamodule, drawn)
+    sample, some = Sample(datamodule, drawn), datamodule.of_students("test", drawn.students)
     one_pass(model, some.loader("test"), [sample], device, title="figures over all skills")
     return sample
 

@@ -11,6 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from gainkt.arguments import quoted
 from gainkt.errors import ConfigError
 from gainkt.masking import MASK, masked
 from gainkt.sweeping.jobs import PLAN, SweepFolder
@@ -96,11 +97,6 @@ def no_multirun(arguments: Sequence[str]) -> list[str]:
 
 MAY_CHANGE = ("run.resume", "trust", "dataset.path", *SETTINGS)
 """What a resumed run may be given."""
-
-
-def quoted(text: str) -> str:
-    """Write a text so that Hydra's grammar reads it as it stands."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def refuse_conflicts(cfg: DictConfig) -> None:

@@ -18,13 +18,14 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from gainkt.arguments import quoted
 from gainkt.errors import ConfigError
 from gainkt.files import LOCK, claimed, is_claimed
 from gainkt.interruption import exit_status
 from gainkt.masking import masked_content
 from gainkt.runs.places import require_here
 from gainkt.runs.received import check_targets
-from gainkt.sweeping.command import RESUME, TRUST, quoted, require_one_device
+from gainkt.sweeping.command import RESUME, TRUST, require_one_device
 from gainkt.sweeping.jobs import INTERRUPTED, LOG, PLAN, RECORD, Job, SweepFolder
 from gainkt.sweeping.launchers import SlotLauncher
 from gainkt.sweeping.progress import SweepProgress, metric_of
