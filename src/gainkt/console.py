@@ -1,10 +1,11 @@
 """The console that commands print to, and the look of a table of findings; what is printed is text, never markup."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 from rich import box
 from rich.console import Console, ConsoleOptions, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
@@ -32,6 +33,20 @@ def make_console() -> Console:
     """Return a console as wide as the terminal, or of FILE_WIDTH columns where there is none."""
     console = SafeConsole()
     return console if console.is_terminal else SafeConsole(width=FILE_WIDTH)
+
+
+Work = TypeVar("Work")
+
+
+def in_turn(work: Sequence[Work], name: Callable[[Work], str]) -> Iterator[Work]:
+    """Go through long pieces of work under a bar that names the one in progress; no bar where there is no terminal."""
+    console = make_console()
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=len(work))
+        for number, one in enumerate(work):
+            bar.update(task, completed=number, description=name(one))
+            yield one
 
 
 def plain_table(title: str, caption: str | None = None) -> Table:

@@ -30,8 +30,7 @@ def teach(cfg: DictConfig) -> tuple[dict[str, Any], Path | None]:
 def _main(cfg: DictConfig) -> None:
     """Teach as the command line says, and print the tables."""
     console = make_console()
-    with console.status("teaching"):
-        content, folder = teach(cfg)
+    content, folder = teach(cfg)
     console.print(teaching_view(content))
     if folder is not None:
         console.print(f"results: {folder}", soft_wrap=True)

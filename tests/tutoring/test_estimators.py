@@ -16,7 +16,7 @@ from gainkt.simulation.bayes_filter import bayes_filter
 from gainkt.simulation.simulate import simulate_with_truth
 from gainkt.tutoring.estimator.base import Answers, Earlier
 from gainkt.tutoring.estimator.encoder2 import Encoder2, ShuffledQ
-from gainkt.tutoring.estimator.filtered import FITTED, FilteredEncoder2, Laws, mean_gains
+from gainkt.tutoring.estimator.filtered import FITTED, FilteredEncoder2, ModelLaws, mean_gains
 from gainkt.tutoring.estimator.references import OnlineBKT, OnlinePFA
 from gainkt.tutoring.estimator.simple import Count, MovingAverage, Streak
 from gainkt.tutoring.estimator.truth import BayesFilter
@@ -80,7 +80,9 @@ def test_laws_of_a_model_are_its_curve_and_its_readout(experiment: str) -> None:
     model = trained(experiment)
     encoder2 = Encoder2(model)
     encoder2.fit(EARLIER)
-    laws = Laws(encoder2, np.full((2, LOG.num_skills), 0.5), np.zeros((LOG.num_skills, LOG.num_skills), np.float32))
+    laws = ModelLaws(
+        encoder2, np.full((2, LOG.num_skills), 0.5), np.zeros((LOG.num_skills, LOG.num_skills), np.float32)
+    )
     # At no practice and readiness 0 the particles are what the model says of a student of whom nothing is known.
     skills = np.arange(LOG.num_skills)
     start = laws.mastery(skills, np.zeros((len(skills), 2), np.float32), np.tile(-laws.offset_K[:, None], (1, 2)))
@@ -100,7 +102,7 @@ def test_practice_of_particles_grows_by_gains_and_what_others_receive_and_wears_
     encoder2.fit(EARLIER)
     share = np.zeros((LOG.num_skills, LOG.num_skills), np.float32)
     share[0, 2] = 0.5
-    laws = Laws(encoder2, np.full((2, LOG.num_skills), 0.5), share)
+    laws = ModelLaws(encoder2, np.full((2, LOG.num_skills), 0.5), share)
     laws.forgetting = 0.1
     practice = np.ones((1, LOG.num_skills, 2), np.float32)
     laws.advance(practice, np.array([[0, -1]]), np.array([[[0.4, 0.2], [9.0, 9.0]]], np.float32))

@@ -11,6 +11,7 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from gainkt.config import build
+from gainkt.console import in_turn
 from gainkt.data.datamodule import KTDataModule
 from gainkt.errors import ConfigError
 from gainkt.evaluation.statistics.bootstrap import Estimate
@@ -132,14 +133,18 @@ def teach_schools(
     """
     found: dict[str, list[_Found]] = {}
     tables, notes = [], []
-    for school in schools:
-        for name, estimator in estimators_of(estimators, school.models, reads, controls).items():
-            estimator.fit(school.earlier)
-            if isinstance(plan.sequencing, PrerequisitesFirst) and estimator.transfer() is None:
-                notes.append(f"{name} knows no transfer between skills: its courses follow the curriculum")
-            one = _taught(school, estimator, plan)
-            found.setdefault(name, []).append(one)
-            tables.append(_table(school, name, one))
+    work = [
+        (school, *named)
+        for school in schools
+        for named in estimators_of(estimators, school.models, reads, controls).items()
+    ]
+    for school, name, estimator in in_turn(work, lambda one: f"{one[1]}, {one[0].name}"):
+        estimator.fit(school.earlier)
+        if isinstance(plan.sequencing, PrerequisitesFirst) and estimator.transfer() is None:
+            notes.append(f"{name} knows no transfer between skills: its courses follow the curriculum")
+        one = _taught(school, estimator, plan)
+        found.setdefault(name, []).append(one)
+        tables.append(_table(school, name, one))
     lacking = {name: len(each) for name, each in found.items() if len(each) < len(schools)}
     notes += [f"{name} left out: it taught in {n} of {len(schools)} simulations" for name, n in lacking.items()]
     found = {name: each for name, each in found.items() if name not in lacking}

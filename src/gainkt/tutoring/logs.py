@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gainkt.console import in_turn
 from gainkt.data.log import InteractionLog
 from gainkt.errors import ConfigError
 from gainkt.evaluation.statistics.bootstrap import StudentBootstrap
@@ -97,7 +98,7 @@ def left_out(
     bootstrap = StudentBootstrap(int(place.max(initial=-1)) + 1, resamples, seed)
     rows, curves, declared = [], [], {}
     last = np.r_[np.flatnonzero(here.new_A)[1:] - 1, len(here.new_A) - 1]
-    for name, estimator in kept.items():
+    for name, estimator in in_turn(list(kept.items()), lambda one: one[0]):
         estimator.fit(earlier)
         peak, _ = before.peak(replay(earlier.log, tuned_on, estimator, chance=chance).after_L[before.slot_A])
         level = float(np.quantile(peak, 1 - share, method="higher"))

@@ -53,7 +53,7 @@ class Spreads:
 FITTED = ("ability_spread", "skill_spread", "velocity_spread", "forgetting")
 
 
-class Laws:
+class ModelLaws:
     """What a trained Encoder 2 says of skills, whoever practises them."""
 
     def __init__(self, encoder2: Encoder2, gain_RK: Floats, share_KK: Floats) -> None:
@@ -66,7 +66,7 @@ class Laws:
     @torch.inference_mode()
     def mastery(self, skills: Ints, scaled_practice: Floats, initial_logit: Floats) -> Floats:
         """Mastery M_sat[k] sigmoid(beta[k] W(velocity P) + initial logit), [n, Q]; skills [n]."""
-        skill = self.encoder2.skill_K[torch.from_numpy(skills)][:, None]
+        skill = self.encoder2.skill_K[torch.tensor(skills)][:, None]
         readiness = torch.from_numpy(initial_logit) + self.network.curve.offset.at(skill)
         practice = torch.from_numpy(scaled_practice)
         return self.network.curve(practice, skill, torch.ones(1), readiness).numpy()
@@ -91,11 +91,9 @@ class Laws:
     def right(self, items: Ints, skills_nS: Ints, mastery_nQS: Floats) -> Floats:
         """Chance of a right answer to items, given mastery of their skills, [n, Q]."""
         n, num_particles, _ = mastery_nQS.shape
-        skills = torch.from_numpy(np.asarray(skills_nS, dtype=np.int64))
+        skills = torch.tensor(skills_nS, dtype=torch.long)
         skills = torch.where(skills >= 0, self.encoder2.skill_K[skills], -1)[:, None].expand(-1, num_particles, -1)
-        item = self.encoder2.item_I[torch.from_numpy(np.asarray(items, dtype=np.int64))][:, None].expand(
-            n, num_particles
-        )
+        item = self.encoder2.item_I[torch.tensor(items, dtype=torch.long)][:, None].expand(n, num_particles)
         batch = tracer.questions(skills, item, torch.zeros(n, num_particles))
         logit: Tensor = self.network.readout(torch.from_numpy(mastery_nQS), batch) - self.network.items2(batch)
         return probability(logit).numpy()
@@ -125,7 +123,7 @@ class FilteredEncoder2(Estimator):
         draw, students = np.random.default_rng(self.seed), np.asarray(earlier.students)
         self.together = max(1, CELLS // (earlier.log.num_skills * self.num_particles))
         some = draw.choice(students, min(FITTED_ON, len(students), self.together), replace=False)
-        self.laws = Laws(self.encoder2, *mean_gains(earlier.log, some, self.encoder2))
+        self.laws = ModelLaws(self.encoder2, *mean_gains(earlier.log, some, self.encoder2))
         start = np.log([getattr(Spreads(0), name) for name in FITTED])
 
         def spreads(logs: Floats) -> Spreads:
