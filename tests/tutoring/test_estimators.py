@@ -8,6 +8,7 @@ import torch
 from made_logs import log_of
 from made_trained import V4, apart_items, table_of, trained
 
+import gainkt.tutoring.estimator.filtered
 from conftest import random_log
 from gainkt.errors import ConfigError, DataError
 from gainkt.references import BKT, PFA
@@ -111,8 +112,10 @@ def test_practice_of_particles_grows_by_gains_and_what_others_receive_and_wears_
     assert practice[0, 1] == pytest.approx([0.9, 0.9])
 
 
-def test_filtered_mastery_follows_answers_on_the_skill() -> None:
-    filtered = FilteredEncoder2(trained(), num_particles=400)
+@pytest.mark.parametrize("experiment", ["v4_belief", "v4_tutor", "v4_items", "v1_per_skill", "v0_scalar"])
+def test_filtered_mastery_follows_answers_on_the_skill(experiment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gainkt.tutoring.estimator.filtered, "TRIALS", 6)
+    filtered = FilteredEncoder2(trained(experiment), num_particles=400)
     filtered.fit(EARLIER)
     assert all(getattr(filtered.spreads, name) > 0 for name in FITTED)
     filtered.start(2, None)
@@ -126,7 +129,7 @@ def test_filtered_mastery_follows_answers_on_the_skill() -> None:
     assert ((after > 0) & (after <= 1)).all()
     assert filtered.chance(everyone, skills)[0, 0] > filtered.chance(everyone, skills)[1, 0]
     assert filtered.transfer().shape == (LOG.num_skills, LOG.num_skills)
-    again = FilteredEncoder2(trained(), num_particles=400)
+    again = FilteredEncoder2(trained(experiment), num_particles=400)
     again.fit(EARLIER)
     told = [replay(LOG, EARLIER.students, one).after_L for one in (filtered, again)]
     assert np.array_equal(*told)
