@@ -25,6 +25,7 @@ def main() -> None:
     parser.add_argument("--experiments", nargs="+", default=["v4_belief"])
     parser.add_argument("--policies", nargs="+", default=["mixed", "mastery"], help="of the earlier cohorts")
     parser.add_argument("--forgetting", nargs="+", type=float, default=[0.0, 0.02])
+    parser.add_argument("--read", nargs="*", default=[], help="more of dataset.read for the earlier, median_length=150")
     parser.add_argument("--students", type=int, default=500, help="new students of each simulation")
     parser.add_argument(
         "--logs", nargs="*", default=[], help="folders of runs on real data, to be told their test part"
@@ -32,24 +33,24 @@ def main() -> None:
     parser.add_argument("more", nargs="*", help="settings of gainkt.teach, as controls=true")
     asked = parser.parse_intermixed_args()
     for policy, forgetting in product(asked.policies, asked.forgetting):
-        condition = asked.root / f"{policy}-{forgetting:g}"
+        read = {"policy": policy, "forgetting": forgetting, **dict(pair.split("=", 1) for pair in asked.read)}
+        condition = asked.root / "-".join([policy, f"{forgetting:g}", *asked.read])
         runs = [
-            trained(condition / "runs" / experiment / str(seed), experiment, seed, policy, forgetting)
+            trained(condition / "runs" / experiment / str(seed), experiment, seed, read)
             for experiment, seed in product(asked.experiments, range(asked.seeds))
         ]
         given = [f"run=[{','.join(map(str, runs))}]", f"students={asked.students}", *asked.more]
-        show(f"earlier practice {policy}, forgetting {forgetting:g}", taught(condition / "teach", given))
+        show(f"earlier practice {read}", taught(condition / "teach", given))
     for run in asked.logs:
         show_logs(run, taught(asked.root / "logs" / Path(run).name, [f"run={run}", *asked.more]))
 
 
-def trained(folder: Path, experiment: str, seed: int, policy: str, forgetting: float) -> Path:
+def trained(folder: Path, experiment: str, seed: int, read: dict[str, object]) -> Path:
     """Return the folder of a run, trained now where it was not before."""
     if not (folder / "results.json").is_file():
         begun = (folder / "provenance.json").is_file()
-        read = {"policy": policy, "forgetting": forgetting, "seed": seed}
         new = [f"experiment={experiment}", f"seed={seed}", f"run.dir={folder}", "trajectories.write=false"]
-        new += [f"dataset.read.{key}={value}" for key, value in read.items()]
+        new += [f"dataset.read.{key}={value}" for key, value in {**read, "seed": seed}.items()]
         command("train", [f"run.resume={folder}"] if begun else new)
     return folder
 
