@@ -34,7 +34,7 @@ def main() -> None:
     asked = parser.parse_intermixed_args()
     for policy, forgetting in product(asked.policies, asked.forgetting):
         read = {"policy": policy, "forgetting": forgetting, **dict(pair.split("=", 1) for pair in asked.read)}
-        condition = asked.root / "-".join([policy, f"{forgetting:g}", *asked.read])
+        condition = asked.root / "-".join([policy, f"{forgetting:g}", *asked.read]).replace("=", "_")
         runs = [
             trained(condition / "runs" / experiment / str(seed), experiment, seed, read)
             for experiment, seed in product(asked.experiments, range(asked.seeds))
