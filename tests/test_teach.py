@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from conftest import TINY, composed
 from gainkt import teach as command
 from gainkt.errors import ConfigError
-from gainkt.reporting.teaching_view import teaching_figure, teaching_view
+from gainkt.reporting.teaching_view import mean_curves, teaching_figure, teaching_view
 from gainkt.train import train
 from gainkt.tutoring.estimator.simple import Streak
 
@@ -60,6 +60,18 @@ def test_simulated_students_are_taught(run: Path, tmp_path: Path, capsys: pytest
     said = capsys.readouterr().out
     assert "false mastery" in said
     assert "Bayes filter" in said
+
+
+def test_a_curve_of_several_simulations_is_their_mean() -> None:
+    one = {"name": "bkt", "false": [0.4, 0.2, 0.0], "opportunities": [2.0, 4.0, 8.0]}
+    other = {"name": "bkt", "false": [0.4, 0.1, None], "opportunities": [4.0, 10.0, 30.0]}
+    assert mean_curves({"curves": [one]}) == [("bkt", one["false"], one["opportunities"])]
+    ((name, false, opportunities),) = mean_curves({"curves": [one, other]})
+    found = dict(zip(np.round(false, 3).tolist(), opportunities, strict=True))
+    assert name == "bkt"
+    assert min(found) == pytest.approx(0.1)  # where both have a level
+    assert found[0.1] == pytest.approx((6 + 10) / 2)
+    assert found[0.4] == pytest.approx(3)
 
 
 def test_one_level_and_a_policy_of_its_own() -> None:

@@ -32,6 +32,8 @@ TRUTH = (
     ("separation", "within"),
 )
 """Where the steadiness of an estimator holds what the truth alone tells."""
+SHOWN = 0.4
+"""False mastery up to which curves are drawn."""
 
 
 def teaching_view(content: Mapping[str, Any]) -> RenderableType:
@@ -234,23 +236,51 @@ def _logs(content: Mapping[str, Any]) -> list[Sheet]:
     return [main, agreement]
 
 
+def mean_curves(content: Mapping[str, Any]) -> list[tuple[str, list[float], list[float]]]:
+    """A curve an estimator of simulated students: its name, false mastery, opportunities.
+
+    Of several simulations it is their mean: at each rate of false mastery the fewest opportunities that a level of at
+    most that rate takes, interpolated between levels, where every simulation has one.
+    """
+    found: dict[str, list[Any]] = {}
+    for curve in content["curves"]:
+        found.setdefault(curve["name"], []).append(curve)
+    rates, curves = np.linspace(0, SHOWN, 81), []
+    for name, each in found.items():
+        if len(each) == 1:
+            curves.append((name, each[0]["false"], each[0]["opportunities"]))
+            continue
+        total = np.zeros(len(rates))
+        for one in each:
+            kept = [(x, y) for x, y in zip(one["false"], one["opportunities"], strict=True) if x is not None]
+            false, opportunities = np.array(sorted(kept), dtype=float).reshape(-1, 2).T
+            least = np.minimum.accumulate(opportunities)
+            total += np.interp(rates, false, least, left=np.nan) if len(false) else np.nan
+        there = np.isfinite(total)
+        curves.append((name, rates[there].tolist(), (total[there] / len(each)).tolist()))
+    return curves
+
+
 def teaching_figure(content: Mapping[str, Any]) -> Figure:
     """Opportunities by false mastery over all levels; of real histories, share right by the share left out."""
     figure = Figure(figsize=(8, 5.5), layout="constrained")
     axes = figure.subplots()
     simulated = content["mode"] == "simulated"
-    x, y = ("false", "opportunities") if simulated else ("left_out", "right")
-    seen: dict[str, int] = {}
-    for curve in content["curves"]:
-        new = curve["name"] not in seen
-        place = seen.setdefault(curve["name"], len(seen))
-        label = pictured(title_of(curve["name"])) if new else None
+    curves = mean_curves(content) if simulated else [(c["name"], c["left_out"], c["right"]) for c in content["curves"]]
+    for place, (name, x, y) in enumerate(curves):
         style, marker = STYLES[place // len(SERIES) % 4], MARKERS[place % 6]
-        colour = SERIES[place % len(SERIES)]
-        axes.plot(curve[x], curve[y], style, marker=marker, markersize=3, color=colour, label=label, linewidth=1)
+        drawn: dict[str, Any] = {
+            "color": SERIES[place % len(SERIES)],
+            "label": pictured(title_of(name)),
+            "linewidth": 1,
+        }
+        axes.plot(x, y, style, marker=marker, markersize=3, markevery=max(1, len(x) // 20), **drawn)
     if simulated:
         axes.axvline(content["target"], color="0.4", linewidth=0.8)
-        axes.set(xlabel="false mastery", ylabel="opportunities a course", xlim=(0, 0.4), ylim=(0, content["limit"]))
+        axes.set(xlabel="false mastery", ylabel="opportunities a course", xlim=(0, SHOWN))
+        axes.set_ylim(0, content["limit"])
+        if len(content["schools"]) > 1:
+            axes.set_title(f"mean of {len(content['schools'])} simulations", fontsize=9)
     else:
         axes.axhline(content["right"], color="0.4", linewidth=0.8)
         axes.set(xlabel="share of opportunities left out", ylabel="share right of those left out")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gainkt.reporting.page.charts import Chart, paths
-from gainkt.reporting.teaching_view import meaning, teaching_notes, teaching_sheets, title_of
+from gainkt.reporting.teaching_view import SHOWN, mean_curves, meaning, teaching_notes, teaching_sheets, title_of
 from gainkt.reporting.terminal import Sheet, share
 
 
@@ -34,14 +34,14 @@ def _shown(sheet: Sheet) -> dict[str, Any]:
 
 def _curves(content: Mapping[str, Any]) -> Chart:
     if content["mode"] == "simulated":
-        target = float(content["target"])
+        target, several = float(content["target"]), len(content["schools"])
+        marks = "A mark is a level of the policy of stopping" if several == 1 else f"Means of {several} simulations"
         return paths(
             "False mastery against exercises",
-            f"A mark is a level of the policy of stopping: the lower and the further left, the better. Upright: "
-            f"{share(target)} false mastery.",
+            f"{marks}: the lower and the further left, the better. Upright: {share(target)} false mastery.",
             *("false mastery", "opportunities a course"),
-            [(title_of(curve["name"]), curve["false"], curve["opportunities"]) for curve in content["curves"]],
-            ranges=((0.0, 0.4), (0.0, float(content["limit"]))),
+            [(title_of(name), false, opportunities) for name, false, opportunities in mean_curves(content)],
+            ranges=((0.0, SHOWN), (0.0, float(content["limit"]))),
             upright=target,
         )
     average = float(content["right"])
