@@ -45,7 +45,7 @@ def test_a_failure_is_recorded_and_stops_no_other(sweep: Sweep) -> None:
     assert record["error"] == "RuntimeError: no luck at all"
     assert (record["number"], record["gpu"], record["threads"]) == (3, None, torch.get_num_threads())
     assert record["seconds"] >= 0
-    assert record["started"] < record["ended"]
+    assert record["started"] <= record["ended"]  # in milliseconds, which a job may end in
     assert "Traceback" in (folder.jobs[3].folder / "train.log").read_text()
     assert (folder.jobs[0].folder / "output.txt").read_text() == "job 0\n", "jobs print into their own folders"
 
