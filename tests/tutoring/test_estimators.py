@@ -79,7 +79,8 @@ def test_negative_controls_say_something_else() -> None:
 @pytest.mark.parametrize("experiment", V4)
 def test_laws_of_a_model_are_its_curve_and_its_readout(experiment: str) -> None:
     model = trained(experiment)
-    encoder2 = Encoder2(model)
+    filtered = FilteredEncoder2(model)
+    encoder2 = filtered.encoder2
     encoder2.fit(EARLIER)
     laws = ModelLaws(
         encoder2, np.full((2, LOG.num_skills), 0.5), np.zeros((LOG.num_skills, LOG.num_skills), np.float32)
@@ -90,7 +91,7 @@ def test_laws_of_a_model_are_its_curve_and_its_readout(experiment: str) -> None:
     curve = model.network.curve
     expected = curve.saturation() * torch.sigmoid(-curve.offset())
     assert np.abs(start - expected.detach().numpy().reshape(-1, 1)).max() < 1e-6
-    right = laws.right(np.full(len(skills), -1), skills[:, None], start[..., None])
+    right = filtered.right(np.full(len(skills), -1), skills[:, None], start[..., None])
     batch = questions(
         torch.from_numpy(skills)[:, None, None], torch.full((len(skills), 1), -1), torch.zeros(len(skills), 1)
     )
@@ -117,7 +118,7 @@ def test_filtered_mastery_follows_answers_on_the_skill(experiment: str, monkeypa
     monkeypatch.setattr(gainkt.tutoring.estimator.filtered, "TRIALS", 6)
     filtered = FilteredEncoder2(trained(experiment), num_particles=400)
     filtered.fit(EARLIER)
-    assert all(getattr(filtered.spreads, name) > 0 for name in FITTED)
+    assert all(getattr(filtered.spread, name) > 0 for name in FITTED)
     filtered.start(2, None)
     everyone, skills = np.arange(2), np.zeros((2, 1), dtype=np.int64)
     before = filtered.mastery(everyone, skills)[:, 0]

@@ -80,11 +80,7 @@ class World:
         """
         tail = (1,) * (practice.ndim - 2)
         slots = [np.flatnonzero(skills >= 0) for skills in skills_nS.T]
-        if self.forgetting:
-            keep = np.full(practice.shape[:2], 1 - self.forgetting, dtype=practice.dtype)
-            for s, rows in enumerate(slots):
-                keep[rows, skills_nS[rows, s]] = 1
-            practice *= keep.reshape(*keep.shape, *tail)
+        wear_off(practice, skills_nS, self.forgetting)
         receivers, shares = self._dependents
         for s, rows in enumerate(slots):
             skill = skills_nS[rows, s]
@@ -111,6 +107,17 @@ class World:
             values[items].astype(dtype).reshape(-1, *tail) for values in (self.difficulty_I, self.slip_I, self.guess_I)
         )
         return guess + (1 - slip - guess) * sigmoid((lowest_mastery - difficulty) / self.temperature)
+
+
+def wear_off(practice: Floats, skills_nS: Ints, forgetting: float) -> None:
+    """Take its share of forgetting from the practice [n, K, ...] of each skill that a step leaves alone, in place."""
+    if not forgetting:
+        return
+    keep = np.full(practice.shape[:2], 1 - forgetting, dtype=practice.dtype)
+    for skill in skills_nS.T:
+        rows = np.flatnonzero(skill >= 0)
+        keep[rows, skill[rows]] = 1
+    practice *= keep.reshape(*keep.shape, *(1,) * (practice.ndim - 2))
 
 
 def sigmoid(x: Floats) -> Floats:

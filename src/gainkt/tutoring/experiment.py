@@ -22,7 +22,7 @@ from gainkt.simulation.truth import Simulation
 from gainkt.tutoring.classroom import LIMIT, REASONS, Cohort, Courses, teach
 from gainkt.tutoring.curves import SUMS, Comparison, Curve, level_at, levels_for, ratio, summed
 from gainkt.tutoring.estimator.base import Earlier, Estimator
-from gainkt.tutoring.estimator.encoder2 import Encoder2, ShuffledQ
+from gainkt.tutoring.estimator.encoder2 import FILTERED, Encoder2, ShuffledQ
 from gainkt.tutoring.estimator.filtered import FilteredEncoder2
 from gainkt.tutoring.replay import recorded, replay
 from gainkt.tutoring.sequencing import PrerequisitesFirst, Sequencing
@@ -31,8 +31,6 @@ from gainkt.tutoring.stopping import Chance, Stopping
 
 PILOT, PILOT_LIMIT = 200, 25
 """Students and opportunities a course, without stopping, by which the levels to be tried are found."""
-FILTERED = "filtered"
-"""The reading of a run whose students are followed by a particle filter along the run's curves."""
 ENOUGH = 0.3
 """Share of courses at their limit from which on higher levels tell nothing new."""
 AGAINST = ("true_state", "bayes_filter", "moving_average")

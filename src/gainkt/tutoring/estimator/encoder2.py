@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 READS = ("mastery", "share", "chance")
 """Mastery; mastery as a share of what endless practice of the skill leads to; the chance of a right answer."""
+FILTERED = "filtered"
+"""A reading by another estimator, gainkt.tutoring.estimator.filtered."""
 PROBED = 3
 """Right answers in a row by which a model's transfer is found."""
 
@@ -44,7 +46,7 @@ class Encoder2(Estimator):
             ConfigError: it cannot be read so.
         """
         if reads not in READS:
-            raise ConfigError(f"reads={reads}: no such reading{nearest(reads, [*READS, 'filtered'])}")
+            raise ConfigError(f"reads={reads}: no such reading{nearest(reads, [*READS, FILTERED])}")
         self.model, self.reads = model, reads
         self.network = _permuted(model.network) if permuted else model.network
 

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from gainkt.errors import ConfigError
-from gainkt.simulation.particles import Particles
 from gainkt.simulation.world import World
 from gainkt.tutoring.estimator.base import Answers, Earlier, Estimator, Floats, Ints
+from gainkt.tutoring.estimator.particle_filter import ParticleFilter
 
 if TYPE_CHECKING:
     from gainkt.tutoring.classroom import Classroom
@@ -53,8 +52,8 @@ class TrueState(_Simulated):
         return _mean_chance(self.world, skills, self.mastery(rows, skills)[..., None])[..., 0]
 
 
-class BayesFilter(_Simulated):
-    """The best observer: a particle filter that knows the laws but not the student (gainkt.simulation.particles)."""
+class BayesFilter(_Simulated, ParticleFilter):
+    """The best observer: a particle filter that knows the laws but not the student."""
 
     def __init__(self, *, num_particles: int = 200, mastered: float | None = None, seed: int = 0) -> None:
         """Follow each student by some particles.
@@ -67,48 +66,27 @@ class BayesFilter(_Simulated):
         Raises:
             ConfigError: there are fewer than 2 particles.
         """
-        if num_particles < 2:
-            raise ConfigError(f"num_particles={num_particles}: give at least 2")
-        self.num_particles, self.mastered, self.seed = num_particles, mastered, seed
+        super().__init__(num_particles, seed)
+        self.mastered = mastered
 
-    def start(self, num_students: int, classroom: Classroom | None) -> None:
-        """Draw the particles."""
-        draw = np.random.default_rng(self.seed)
-        self.particles = Particles(self.world, self.truth.settings, num_students, self.num_particles, draw)
-        self.rows: Ints = np.arange(num_students)
+    def fit(self, earlier: Earlier) -> None:
+        """Take the laws, and how much students differ."""
+        super().fit(earlier)
+        self.laws, self.spread = self.world, self.truth.settings
 
-    def observe(self, answers: Answers) -> None:
-        """Weigh the particles by the answers, and have them practise; students who left are let go."""
-        if len(answers.rows) < len(self.rows):
-            self.particles.keep(self._places(answers.rows))
-            self.rows = answers.rows
-        lowest = np.full((len(self.rows), self.num_particles), np.inf, dtype=np.float32)
-        for skill in answers.skills.T:
-            rows = np.flatnonzero(skill >= 0)
-            self.particles.meet(rows, skill[rows])
-            lowest[rows] = np.minimum(lowest[rows], self.particles.mastery(rows, skill[rows]))
-        right = self.world.probability(answers.items, lowest)
-        self.particles.weigh(np.where(answers.right[:, None], right, 1 - right))
-        self.particles.practise(answers.skills, answers.right.astype(np.uint8))
+    def right(self, items: Ints, skills_nS: Ints, mastery_nQS: Floats) -> Floats:
+        """Chance of a right answer by the lowest mastery, [n, Q]."""
+        held = (skills_nS >= 0)[:, None]
+        return self.world.probability(items, np.where(held, mastery_nQS, np.float32(np.inf)).min(-1))
 
     def mastery(self, rows: Ints, skills: Ints) -> Floats:
         """Expected mastery, or the chance that it is at least `mastered`, [n, C]."""
         known = (lambda m: m) if self.mastered is None else (lambda m: (m >= self.mastered).astype(np.float32))
-        return self._expected(rows, skills, lambda skill, m: known(m))
+        return self.expected(rows, skills, lambda skill, m: known(m))
 
     def chance(self, rows: Ints, skills: Ints) -> Floats:
         """Expected mean chance over the skill's items, were each skill all that they need."""
-        return self._expected(rows, skills, lambda skill, m: _mean_chance(self.world, skill, m))
-
-    def _expected(self, rows: Ints, skills: Ints, of) -> Floats:  # type: ignore[no-untyped-def]
-        at, found = self._places(rows), np.empty(skills.shape)
-        for column, skill in enumerate(skills.T):
-            self.particles.meet(at, skill)
-            found[:, column] = self.particles.expect(of(skill, self.particles.mastery(at, skill)), at)
-        return found
-
-    def _places(self, rows: Ints) -> Ints:
-        return np.searchsorted(self.rows, rows)
+        return self.expected(rows, skills, lambda skill, m: _mean_chance(self.world, skill, m))
 
 
 def _mean_chance(world: World, skills: Ints, mastery: Floats) -> Floats:
