@@ -29,9 +29,12 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The script's names, with a pyKT whose model says of a step which skill it has, and how many stand before it."""
     told: dict[str, Any] = {"epochs": None, "before": {}}
 
-    def train_model(model: Any, train: Any, valid: Any, epochs: int, opt: Any, folder: str, **_: Any) -> None:
+    def train_model(model: Any, train: Any, valid: Any, epochs: int, opt: Any, folder: str, **_: Any) -> tuple:
         told["epochs"], told["trained"] = epochs, [batch["smasks"].sum().item() for batch in train]
+        for _batch in (*valid, *train, *valid):
+            pass
         torch.save({}, f"{folder}/qid_model.ckpt")
+        return -1, 0.5, 2
 
     def evaluate(model: Any, batches: Any, name: str, path: str) -> None:
         with open(path, "w") as file:
@@ -79,3 +82,7 @@ def test_each_scored_step_is_predicted_once(driver: dict[str, Any], length: int,
     assert told["epochs"] == 5
     pieces = [min(length, n - start) for n in LENGTHS for start in range(0, n, length)]
     assert sum(told["trained"]) == sum(n - 1 for n in pieces)
+    epochs = pd.read_csv(tmp_path / "epochs.csv")
+    assert epochs["best"].tolist() == [False, True]
+    assert (epochs["train_seconds"] > 0).all()
+    assert epochs["seconds"].is_monotonic_increasing

@@ -18,6 +18,7 @@ from gainkt.evaluation.statistics.metrics import prediction_metrics
 
 KEYS = ("student", "step", "response")
 FIGURES = ("auc", "accuracy", "log_loss", "rmse", "calibration_error")
+SPEED = ("interactions_a_second", "seconds_to_best")
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class Entry:
     """Returns the predictions: `KEYS`, and a column of probabilities a row of the table."""
     seconds: float | None = None
     peak_mib: float | None = None
+    speed: Mapping[str, float] | None = None
+    """Training interactions_a_second, and seconds_to_best, the end of the best epoch; None without epochs."""
     audits: Mapping[str, Any] = field(default_factory=dict)
     """By column: {"passed", "guards"}."""
     notes: Sequence[str] = ()
@@ -65,8 +68,9 @@ def leaderboard(entries: Sequence[Entry], baseline: str, resamples: int = 200, s
     Returns:
         baseline, and for each data set: name, students, and rows, best AUC first. A row: model, runs (and of how many),
         each of FIGURES and its standard deviation over runs (`auc_sd`; None of one run), auc_interval, difference
-        (value, interval, p, holm; None of the baseline), steps (of each run), seconds (mean), peak_mib (largest), audit
-        (passed, failed guards; None where there was none), notes, and error. Runs on other steps than the baseline's
+        (value, interval, p, holm; None of the baseline), steps (of each run), seconds (mean), peak_mib (largest),
+        interactions_a_second and seconds_to_best (means), audit (passed, failed guards; None where there was none),
+        notes, and error. Runs on other steps than the baseline's
         (or, without one, than most) count as errors.
     """
     names = dict.fromkeys(entry.dataset for entry in entries)
@@ -135,6 +139,7 @@ def _row(label: str, runs: Sequence[_Run]) -> dict[str, Any]:
         row |= {f"{name}_sd": float(np.std(values, ddof=1)) if len(values) > 1 else None}
     memory = [run.entry.peak_mib for run in runs if run.entry.peak_mib is not None]
     seconds = [run.entry.seconds for run in runs if run.entry.seconds is not None]
+    speeds = [run.entry.speed for run in runs if run.entry.speed]
     audits = [run.entry.audits[label] for run in runs if label in run.entry.audits]
     failed = dict.fromkeys(g["name"] for audit in audits for g in audit["guards"] if g["passed"] is False)
     return row | {
@@ -142,6 +147,7 @@ def _row(label: str, runs: Sequence[_Run]) -> dict[str, Any]:
         "steps": [int(run.figures["steps"]) for run in runs],
         "seconds": mean(seconds) if seconds else None,
         "peak_mib": max(memory, default=None),
+        **{name: mean(speed[name] for speed in speeds) if speeds else None for name in SPEED},
         "audit": {"passed": not failed, "failed": list(failed)} if audits else None,
         "notes": list(dict.fromkeys(note for run in runs for note in run.entry.notes)),
     }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,11 +42,14 @@ class Batches:
                 if len(at) - start > first:
                     pieces.append((at[0] + start, min(length, len(at) - start), first))
         self.pieces = torch.tensor(pieces)
+        self.clock: list[tuple[float, float]] = []
+        """When each pass began and ended."""
         if not train:  # alike in length, which saves padding
             self.pieces = self.pieces[self.pieces[:, 1].argsort(stable=True)]
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         order = torch.randperm(len(self.pieces)) if self.shuffled else torch.arange(len(self.pieces))
+        began = time.perf_counter()
         for some in order.split(self.size):
             start, length, first = self.pieces[some].T
             place = torch.arange(int(length.max()))
@@ -58,6 +62,7 @@ class Batches:
                 made |= {f"{key}seqs": values[:, :-1] * mask, f"shft_{key}seqs": values[:, 1:] * mask}
             made |= {key: torch.zeros_like(made["qseqs"]) for key in ("tseqs", "shft_tseqs")}
             yield {key: value.to(DEVICE) for key, value in made.items()}
+        self.clock.append((began, time.perf_counter()))
 
     def scored_rows(self) -> np.ndarray:
         """Rows that are predicted, in the order of the pieces."""
@@ -78,7 +83,10 @@ def main(folder: Path) -> None:
         raise SystemExit(f"pykt-toolkit knows no model {name}")
     optimizer = torch.optim.Adam(model.parameters(), settings["learning_rate"])
     parts = Batches(train, length, size, train=True), Batches(valid, length, size)
-    train_model(model, *parts, settings["epochs"], optimizer, str(folder), save_model=True)
+    *_, best = train_model(model, *parts, settings["epochs"], optimizer, str(folder), save_model=True)
+    trained, validated = (np.array(part.clock) for part in parts)
+    epochs = {"train_seconds": trained[:, 1] - trained[:, 0], "seconds": validated[:, 1] - trained[0, 0]}
+    pd.DataFrame(epochs).assign(best=np.arange(1, len(trained) + 1) == best).to_csv(folder / "epochs.csv", index=False)
     model.load_state_dict(torch.load(folder / f"{EMBEDDING}_model.ckpt"))
     asked, said = Batches(test, length, size, overlap=True), folder / "said.txt"
     evaluate(model, asked, name, str(said))

@@ -22,6 +22,8 @@ COLUMNS = (
     "accuracy",
     "steps",
     "seconds",
+    "steps a second",
+    "s to best",
     "MiB",
     "audit",
     "notes",
@@ -29,7 +31,9 @@ COLUMNS = (
 CAPTION = (
     "AUC on the test part, mean over folds and seeds (their standard deviation after +-), [95 % interval, students "
     "resampled]; differences on the same students, p two-sided and corrected by Holm's method. seconds: training and "
-    "predicting, mean of a job; MiB: largest resident memory. Test decides nothing: no model is selected on it."
+    "predicting, mean of a job; steps a second: training interactions, median over epochs; s to best: from the start "
+    "of training to the end of the epoch that is kept; MiB: largest resident memory. Test decides nothing: no model is "
+    "selected on it."
 )
 
 
@@ -51,8 +55,10 @@ def cells(row: Mapping[str, Any]) -> list[str]:
         _four(row["log_loss"]),
         _four(row["accuracy"]),
         "-" if not steps else f"{steps[0]:,}" + (f" to {steps[-1]:,}" if steps[1:] else ""),
-        number(row["seconds"]) if (row["seconds"] or 0) < 10 else f"{row['seconds']:,.0f}",
-        "-" if row["peak_mib"] is None else f"{row['peak_mib']:,.0f}",
+        _whole(row["seconds"]),
+        _whole(row.get("interactions_a_second")),
+        _whole(row.get("seconds_to_best")),
+        _whole(row["peak_mib"]),
         "-" if audit is None else "no leak found" if audit["passed"] else f"FAILS {', '.join(audit['failed'])}",
         visible("; ".join(filter(None, notes)), 300) if any(notes) else "",
     ]
@@ -113,6 +119,10 @@ def published(board: Mapping[str, Any]) -> list[list[str]]:
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [columns, ["---"] * len(columns), *([markdown(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _whole(value: float | None) -> str:
+    return f"{value:,.0f}" if value is not None and value >= 10 else number(value)
 
 
 def _four(value: float | None) -> str:

@@ -64,6 +64,7 @@ from gainkt.training.balancing import Balancing
 from gainkt.training.budget import auto_tokens
 from gainkt.training.callbacks.checkpoint import PhaseCheckpoint, WholeCheckpointIO
 from gainkt.training.callbacks.early_stopping import PhaseEarlyStopping
+from gainkt.training.callbacks.epoch_clock import EpochClock
 from gainkt.training.callbacks.folder_stands import FolderStands
 from gainkt.training.callbacks.loss_schedule import LossScheduleCallback
 from gainkt.training.callbacks.metrics_table import MetricsTable
@@ -369,7 +370,8 @@ def _build_trainer(
             callback.dirpath = directory.checkpoints
     table = MetricsTable(directory.metrics)
     stands = FolderStands(directory.require_whole)
-    callbacks: list[Callback] = [schedule, ReseedEachBatch(cfg.seed), *progress_callbacks(), stands, table, *chosen]
+    own: list[Callback] = [schedule, ReseedEachBatch(cfg.seed), EpochClock(), *progress_callbacks(), stands, table]
+    callbacks = own + chosen
     # Batches are gathered in-process on purpose, and an epoch here may be shorter than a logging interval.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*number of training batches.*")

@@ -14,6 +14,7 @@ from conftest import TINY, composed
 from gainkt import benchmark as command
 from gainkt.errors import ConfigError
 from gainkt.reporting.leaderboard_view import COLUMNS
+from gainkt.sweeping.benchmark.contenders import data_of
 from gainkt.sweeping.benchmark.run import benchmark
 
 DATA = 'mine, "<b>"'
@@ -23,6 +24,7 @@ SCRIPT = """
 import csv, sys
 from collections import Counter
 print("hello")
+{before}
 seen, right = Counter(), Counter()
 with open(sys.argv[1] + "/test.csv") as rows, open(sys.argv[1] + "/predictions.csv", "w") as said:
     print("student,step,p", file=said)
@@ -34,6 +36,10 @@ with open(sys.argv[1] + "/test.csv") as rows, open(sys.argv[1] + "/predictions.c
         seen[student] += 1
         right[student] += response
 """
+EPOCHS = """
+with open(sys.argv[1] + "/epochs.csv", "w") as epochs:
+    print("epoch,train_seconds,seconds,best", "1,1,3,0", "2,2,7,1", "3,3,9,0", sep=chr(10), file=epochs)
+"""
 MEAN_OF = "(right[student] + 1) / (seen[student] + 2)"
 
 
@@ -42,11 +48,12 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> DictConfig:
     """A small benchmark: peers run with this Python."""
     folder = tmp_path_factory.mktemp("benchmark")
     scripts = {
-        MEAN: SCRIPT.replace("{said}", MEAN_OF).replace("{only}", ""),
+        MEAN: SCRIPT.replace("{said}", MEAN_OF).replace("{only}", "").replace("{before}", EPOCHS),
         LEAK: SCRIPT.replace("{said}", "0.25 + 0.5 * response").replace("{only}", ""),
         SHORT: SCRIPT.replace("{said}", "0.5").replace("{only}", "and int(student) > 3"),
         BROKEN: "print('so far')\nimport no_such_package",
     }
+    scripts = {name: script.replace("{before}", "") for name, script in scripts.items()}
     cfg = composed("benchmark", f"run.dir={folder}/table", "resamples=20", "audit=8", "report=true")
     read = [o for o in TINY if o.startswith("dataset.read.")]
     cfg.datasets = {DATA: {"option": "simulated", "overrides": read}, "absent": {"path": None}}
@@ -110,10 +117,22 @@ def test_the_audit_marks_rows(done: dict[str, Any]) -> None:
         assert rows[name]["audit"]["passed"], name
 
 
+def trained_steps() -> int:
+    """Interactions of the training part."""
+    datamodule = data_of(composed("train", *(o for o in TINY if o.startswith("dataset."))))
+    return int(datamodule.log_.lengths[datamodule.students("train")].sum())
+
+
 def test_costs_and_what_was_done_to_skills_are_told(done: dict[str, Any]) -> None:
     rows = rows_of(done)
     assert rows[MEAN]["seconds"] > 0
     assert sys.platform != "linux" or rows[MEAN]["peak_mib"] > 1
+    for name in (f"{NAMED} E1", f"{NAMED} E2"):
+        assert rows[name]["interactions_a_second"] > 1
+        assert 0 < rows[name]["seconds_to_best"] < rows[name]["seconds"]
+    assert rows[MEAN]["interactions_a_second"] == pytest.approx(trained_steps() / 2)
+    assert rows[MEAN]["seconds_to_best"] == 7
+    assert rows["rasch"]["seconds_to_best"] is None, "it has no epochs"
     assert rows["rasch"]["peak_mib"] is None, "not measured in a process that does other jobs too"
     assert "sets of several skills count as skills of their own" in rows[MEAN]["notes"][0]
 
@@ -159,7 +178,8 @@ def test_changed_settings_are_noticed(config: DictConfig, done: dict[str, Any]) 
 
 
 def test_what_failed_may_be_mended(config: DictConfig, done: dict[str, Any], tmp_path: Path) -> None:
-    (driver := tmp_path / "mended.py").write_text(SCRIPT.replace("{said}", MEAN_OF).replace("{only}", ""))
+    script = SCRIPT.replace("{said}", MEAN_OF).replace("{only}", "").replace("{before}", "")
+    (driver := tmp_path / "mended.py").write_text(script)
     changes = {"peers": {BROKEN: {"driver": str(driver)}}, "only": {"models": [BROKEN]}, "report": False}
     content = benchmark(OmegaConf.merge(config, changes))  # type: ignore[arg-type]
     assert content is not None

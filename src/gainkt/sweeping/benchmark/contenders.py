@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -27,6 +28,8 @@ from gainkt.runs.trained import load
 
 LONGEST_AUDITED = 200
 """Steps of a history that an audit asks about."""
+EPOCHS = ["train_seconds", "seconds", "best"]
+"""Of each epoch: seconds of its training steps, seconds since training began at its end, whether it was kept."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,21 @@ class Told:
     audits: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By column of the predictions, as `gainkt.runs.audit` has them."""
     notes: tuple[str, ...] = ()
+    epochs: pd.DataFrame | None = None
+    """A row an epoch of training, columns `EPOCHS`; None where nothing is known of epochs."""
+
+    @property
+    def speed(self) -> dict[str, float] | None:
+        """Training interactions a second (median over epochs), and seconds until the end of the best epoch."""
+        if self.epochs is None or not len(self.epochs):
+            return None
+        best, train = self.epochs[self.epochs["best"]], self.datamodule.students("train")
+        interactions = int(self.datamodule.log_.lengths[train].sum())
+        return {
+            "interactions_a_second": interactions / float(self.epochs["train_seconds"].median()),
+            "seconds_to_best": float(best["seconds"].iloc[0]) if len(best) else math.nan,
+            "epochs": len(self.epochs),
+        }
 
 
 @dataclass(frozen=True)
@@ -73,6 +91,7 @@ class Experiment:
 
     def run(self, task: Task) -> Told:
         """Train and score."""
+        from gainkt.training.callbacks.epoch_clock import EpochClock
         from gainkt.training.train import train
 
         chosen = [*self.identity(), *task.data, f"seed={task.seed}"]
@@ -81,6 +100,9 @@ class Experiment:
         start = time.perf_counter()
         done = train(cfg, chosen)
         seconds, peak = time.perf_counter() - start, peak_mib()
+        clock = next(c for c in done.trainer.callbacks if isinstance(c, EpochClock))  # type: ignore[attr-defined]
+        kept = list(done.results["phases"].values())[-1]["epoch"]
+        epochs = pd.DataFrame({"train_seconds": clock.train_seconds, "seconds": clock.seconds})
         columns = {f"p{n}": self.name if len(self.encoders) == 1 else f"{self.name} E{n}" for n in self.encoders}
         path, keys = task.folder / "predictions.parquet", ["student", "step", "response"]
         table = read_table(path, way_out(path), [*keys, "scored", *columns])
@@ -90,7 +112,7 @@ class Experiment:
             audits[name] = audited(done.datamodule, task, lambda log, p=p: model.predict(log)[p].to_numpy(), name)  # type: ignore[misc]
         level = (done.scorecard or {}).get("level")
         notes = () if 2 not in self.encoders else (f"scorecard of Encoder 2: {level or 'no level reached'}",)
-        return Told(table, done.datamodule, seconds, peak, audits, notes)
+        return Told(table, done.datamodule, seconds, peak, audits, notes, epochs.assign(best=epochs.index == kept))
 
 
 @dataclass(frozen=True)

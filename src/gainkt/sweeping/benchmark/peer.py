@@ -25,7 +25,7 @@ from gainkt.evaluation.leakage import guard
 from gainkt.files import write_json
 from gainkt.overrides import compose_train
 from gainkt.runs.audit import ALONE, Audit
-from gainkt.sweeping.benchmark.contenders import Task, Told, asked, audited_students, data_of, peak_mib
+from gainkt.sweeping.benchmark.contenders import EPOCHS, Task, Told, asked, audited_students, data_of, peak_mib
 
 EVERY = 0.02
 """Seconds between looks at a peer's memory."""
@@ -77,11 +77,13 @@ class Peer:
             table, notes = _hand_out(datamodule, probes, {"settings": self.settings, "seed": task.seed}, exchange)
             seconds, peak = _start([python, str(script), str(exchange)])
             told = _read(exchange / "predictions.csv", table[table["scored"] == 1])
+            epochs = _epochs(exchange / "epochs.csv")
         finally:
             shutil.rmtree(exchange, ignore_errors=True)
         mine, _ = asked(datamodule.log_, datamodule.students("test"))
         audits = {self.name: probes.audit(told, self.name)} if len(probes.students) else {}
-        return Told(mine.assign(**{self.name: told[: len(mine)]}), datamodule, seconds, peak, audits, notes)
+        table = mine.assign(**{self.name: told[: len(mine)]})
+        return Told(table, datamodule, seconds, peak, audits, notes, epochs)
 
 
 class Probes:
@@ -210,3 +212,17 @@ def _read(path: Path, wanted: pd.DataFrame) -> NDArray[np.float64]:
             "asked for"
         )
     return joined["p"].to_numpy(dtype=np.float64)
+
+
+def _epochs(path: Path) -> pd.DataFrame | None:
+    """Read what a driver says of its epochs; None where it says nothing.
+
+    Raises:
+        ConfigError: it says something else.
+    """
+    if not path.is_file():
+        return None
+    try:
+        return pd.read_csv(path)[EPOCHS].astype({"train_seconds": float, "seconds": float, "best": bool})
+    except (ValueError, KeyError) as error:
+        raise ConfigError(f"the driver left an epochs.csv that is not one of {', '.join(EPOCHS)} ({error})") from None

@@ -135,6 +135,7 @@ def _do(job: Job, one: Planned, cfg: DictConfig, *, isolated: bool) -> None:
         said = {
             "seconds": told.seconds,
             "peak_mib": told.peak_mib if isolated or isinstance(one.model, Peer) else None,
+            "speed": told.speed,
             "digest": _digest(table),
             "protocol": told.datamodule.protocol,
             "audits": told.audits,
@@ -219,7 +220,7 @@ def _entry(job: Job) -> Entry:
     if not is_done(job):
         return Entry(**which, error=job.record.get("error") or job.state)
     said = _said(job)
-    kept: dict[str, Any] = {key: said.get(key) for key in ("digest", "seconds", "peak_mib", "audits", "notes")}
+    kept: dict[str, Any] = {key: said.get(key) for key in ("digest", "seconds", "peak_mib", "speed", "audits", "notes")}
     return Entry(**which, **kept, read=partial(read_table, job.folder / SCORED, AGAIN, categories=["student"]))
 
 
