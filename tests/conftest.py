@@ -217,5 +217,6 @@ def output_for(batch: Batch, num_skills: int = 7) -> Output:
         "beta_K": torch.linspace(1, 2, num_skills),
         "offset_K": torch.linspace(-1, 2, num_skills),
         "belief": Belief(torch.ones(1, 1, 1), lambda cells: torch.linspace(-1, 1, num_skills)[cells.skills]),
+        "item_penalties": (None, None),
     }
     return Output(**{field.name: said.get(field.name) for field in fields(Output)})

@@ -222,4 +222,4 @@ def test_data_without_items_needs_no_difficulties(config: Config) -> None:
     none = build_model(config("v4_belief", "model/item_difficulty=none").model, bare).eval()
     batch = random_batch()
     assert torch.equal(rasch(batch).logit2_BT, none(batch).logit2_BT)
-    assert rasch(batch).item_penalty is None
+    assert rasch(batch).item_penalties == (None, None)

@@ -55,8 +55,8 @@ class Output:
     """What was believed about the students before each step."""
     difficulty2_BT: Tensor
     """Logits that Encoder 2 takes off for each step's item; 0 where it has no difficulties."""
-    item_penalty: Tensor | None
-    """Mean over items of the squared difficulties; None where the model has none."""
+    item_penalties: tuple[Tensor | None, Tensor | None]
+    """Mean over items of Encoder 1's squared difficulties, and of Encoder 2's; None where it has none that learn."""
     others_BT: Tensor | None = None
     """Summed gains of all skills that the step does not practise, in training and where the gain head knows them."""
     start_BD: Tensor | None = None
@@ -193,7 +193,7 @@ class GainKT(nn.Module):
             offset_K=self.curve.offset(),
             belief=belief,
             difficulty2_BT=difficulty2,
-            item_penalty=self.item_penalty(),
+            item_penalties=self.item_penalties(),
             others_BT=self._others(value, batch) if self.training and self.knows_others else None,
             start_BD=start,
         )
@@ -325,11 +325,11 @@ class GainKT(nn.Module):
                 "for all skills in order sets needs_every_skill = True"
             )
 
-    def item_penalty(self) -> Tensor | None:
-        """Mean squared difficulty of the items, both encoders' together; None where the model has no items."""
+    def item_penalties(self) -> tuple[Tensor | None, Tensor | None]:
+        """Mean squared difficulty of the items, of either encoder; None without items."""
         # That of a frozen part is left out: shrinkage alone would pull at it.
-        penalties = [p for part in (self.items1, self.items2) if (p := part.penalty()) is not None and p.requires_grad]
-        return torch.stack(penalties).sum() if penalties else None
+        first, second = (part.penalty() for part in (self.items1, self.items2))
+        return _learning(first), _learning(second)
 
     def belief(self, batch: Batch, moments: Moments) -> Belief:
         """What is believed about the students at the given moments.
@@ -374,6 +374,10 @@ class GainKT(nn.Module):
 def _named(part: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """A part's tensors by their names in a state."""
     return {f"{part}.{name}": x for name, x in tensors.items()}
+
+
+def _learning(penalty: Tensor | None) -> Tensor | None:
+    return penalty if penalty is not None and penalty.requires_grad else None
 
 
 def _last(state: State | None, name: str) -> float | Tensor:
