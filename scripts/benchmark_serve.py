@@ -124,7 +124,7 @@ def measure(experiment: str, num_skills: int, clients: int, seconds: float, fold
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("experiments", nargs="*", default=("v4_belief", "v4_items"))
+    parser.add_argument("experiments", nargs="*", default=("v4_belief", "v4_items_attention"))
     parser.add_argument("--skills", type=int, default=200)
     parser.add_argument("--clients", type=int, nargs="+", default=(1, 4))
     parser.add_argument("--seconds", type=float, default=10.0)

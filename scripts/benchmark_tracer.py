@@ -22,7 +22,7 @@ from gainkt.runs.bundle import Content
 from gainkt.runs.folder import build_model
 from gainkt.runs.trained import TrainedModel
 
-EXPERIMENTS = ("v4_belief", "v4_belief_skill", "v4_monotone", "v4_table", "v4_items")
+EXPERIMENTS = ("v4_belief", "v4_belief_skill", "v4_monotone", "v4_table", "v4_items", "v4_items_attention")
 ITEMS = 500
 
 
@@ -30,7 +30,7 @@ def made_up(experiment: str, num_skills: int) -> TrainedModel:
     """Return a model with random weights."""
     torch.manual_seed(0)
     skills, items = (tuple(f"{kind}{i}" for i in range(n)) for kind, n in (("skill", num_skills), ("item", ITEMS)))
-    items = items if experiment == "v4_items" else ()
+    items = items if experiment.startswith("v4_items") else ()
     cfg = compose_train([f"experiment={experiment}"])
     network = build_model(cfg.model, Sizes(num_skills, 1, len(items), skills, items))
     node = OmegaConf.to_container(cfg.model, resolve=True)

@@ -129,7 +129,7 @@ def test_a_command_can_be_run(run: Run) -> None:
             "callbacks.stop.monitor=val/encoder2_auc",
         ],
         ["experiment=v4_monotone", "schedule=ramp", "schedule.knots.bce1=[[0.0,0.9],[1.0,0.1]]", "dataset.seed=9"],
-        ["experiment=v4_items", "model/curve=per_skill", "~optimizer.lr_scale.curve", "model/readout=learnt"],
+        ["experiment=v4_items_attention", "model/curve=per_skill", "~optimizer.lr_scale.curve", "model/readout=learnt"],
         ["experiment=v4_monotone", "model.velocity.mean=0.5", "++model.curve.beta.learn=false"],
         ["experiment=v1_per_skill", "dataset=assist2015", "dataset.path=/a b/{x}", "logger=[wandb,tensorboard]"],
         ["experiment=v1_per_skill", "dataset=csv", "dataset.path=x.csv", "dataset.read.separator=','"],

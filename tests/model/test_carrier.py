@@ -60,7 +60,7 @@ def by_step(model: GainKT, module: KTDataModule) -> pd.DataFrame:
     return pd.concat(found).sort_values(["student", "step"], ignore_index=True)
 
 
-@pytest.mark.parametrize("experiment", ["v4_belief", "v4_steady", "v4_monotone", "v4_items", "v1_per_skill"])
+@pytest.mark.parametrize("experiment", ["v4_belief", "v4_steady", "v4_monotone", "v4_items_attention", "v1_per_skill"])
 def test_windows_of_any_length_predict_the_same(config: Config, experiment: str) -> None:
     model = made(config, experiment, module=data(1000))
     whole, anew = by_step(model, data(1000)), by_step(model, data(8, carry_state=False))

@@ -13,7 +13,7 @@ from gainkt.model.typical import with_typical_skills
 from gainkt.runs.folder import build_model
 
 SIZES = Sizes(num_skills=7, num_students=3, num_items=5, skill_names=tuple("abcdefg"), item_names=tuple("vwxyz"))
-EXPERIMENTS = ("v1_per_skill", "v3_skill_attention", "v4_belief", "v4_items", "v4_table", "try_q_matrix")
+EXPERIMENTS = ("v1_per_skill", "v3_skill_attention", "v4_belief", "v4_items_attention", "v4_table", "try_q_matrix")
 """Each kind of tensor that goes by skill is in one of them; all 41 experiments passed when this was written."""
 COMPARES_ALL = "v3_skill_attention"
 """Its gains are shares of attention over all skills."""

@@ -27,7 +27,7 @@ CLOSE = 1e-6
 
 
 def ensemble() -> Ensemble:
-    return Ensemble([trained(), trained(seed=1), trained("v4_items")])
+    return Ensemble([trained(), trained(seed=1), trained("v4_items_attention")])
 
 
 def logit(p: np.ndarray) -> np.ndarray:
@@ -64,7 +64,7 @@ def test_probabilities_are_averaged_in_logits_and_masteries_as_they_are() -> Non
 
 
 def test_an_ensemble_of_one_is_that_model_to_the_bit() -> None:
-    model, one = trained("v4_items"), Ensemble([trained("v4_items")])
+    model, one = trained("v4_items_attention"), Ensemble([trained("v4_items_attention")])
     calls: list[Callable[[TrainedModel], pd.DataFrame]] = [
         lambda m: m.predict(TABLE),
         lambda m: m.predict_beside(TABLE),
@@ -167,7 +167,7 @@ def test_what_only_one_model_can_do_is_refused_in_a_line(tmp_path: Path) -> None
             use()
     assert made.scorecard is None
     assert not list(tmp_path.iterdir())
-    assert made.name == "ensemble of 3: v4_belief, v4_items"
+    assert made.name == "ensemble of 3: v4_belief, v4_items_attention"
 
 
 def test_a_trace_is_its_own_and_damage_ends_in_a_line() -> None:

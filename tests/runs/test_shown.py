@@ -34,7 +34,7 @@ def test_it_is_what_predict_and_mastery_say() -> None:
     assert len(found["students"]) == 7
 
 
-@pytest.mark.parametrize("experiment", ["v4_belief", "v4_monotone", "v4_items"])
+@pytest.mark.parametrize("experiment", ["v4_belief", "v4_monotone", "v4_items_attention"])
 def test_the_parts_of_a_prediction_are_those_of_explain(experiment: str) -> None:
     model = trained(experiment, "model/curve=power") if experiment == "v4_belief" else trained(experiment)
     cells, told = content(model, TABLE)["cells"], 0

@@ -30,10 +30,10 @@ def test_each_prediction_is_that_of_the_whole_history(experiment: str) -> None:
     assert np.abs(model.outlook(trace) - after[["mastery", "p1", "p2"]]).max(axis=None) < CLOSE
 
 
-@pytest.mark.parametrize("experiment", ["v4_items", "v4_monotone"])
+@pytest.mark.parametrize("experiment", ["v4_items", "v4_items_attention", "v4_monotone"])
 def test_at_any_length_beyond_windows_journals_and_contexts(experiment: str) -> None:
     model, table = (
-        trained(experiment, *(["model.encoder1.context=20"] if experiment == "v4_items" else [])),
+        trained(experiment, *(["model.encoder1.context=20"] if experiment == "v4_items_attention" else [])),
         history(90),
     )
     whole, trace = TrainedModel(model.content).predict(table), model.start()

@@ -32,7 +32,9 @@ def steps_of(log: InteractionLog, number: int) -> list[dict]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dataset", FOLDERS)
-@pytest.mark.parametrize("experiment", ["v4_belief", "v4_belief_skill", "v4_monotone", "v4_table", "v4_items"])
+@pytest.mark.parametrize(
+    "experiment", ["v4_belief", "v4_belief_skill", "v4_monotone", "v4_table", "v4_items_attention"]
+)
 def test_all_three_agree(shared_data: Path, experiment: str, dataset: str) -> None:
     given = [f"experiment={experiment}", f"dataset={dataset}", f"dataset.path={shared_data / FOLDERS[dataset]}"]
     cfg = compose_train(given)
@@ -54,8 +56,8 @@ def test_all_three_agree(shared_data: Path, experiment: str, dataset: str) -> No
     assert np.array_equal(evaluated["student"], owner[scored])
     assert np.array_equal(evaluated["response"], log.responses[scored])
     far = {name: np.abs(evaluated[name].to_numpy() - found[name].to_numpy()[scored]) for name in ("p1", "p2")}
-    if experiment == "v4_items":
-        # In a window of evaluation attention, Encoder 1 of v4_items, sees more than the last 256 steps.
+    if experiment == "v4_items_attention":
+        # In a window of evaluation attention, Encoder 1 of v4_items_attention, sees more than the last 256 steps.
         far["p1"] = far["p1"][place[scored] <= 256]
     worst = {f"evaluate {name}": float(x.max()) for name, x in far.items()} | {"tracer p1": 0.0, "tracer p2": 0.0}
 

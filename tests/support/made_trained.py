@@ -21,7 +21,16 @@ from gainkt.runs.trained import TrainedModel
 SKILLS = tuple(f"k{i}" for i in range(7))
 ITEMS = tuple(f"i{i}" for i in range(11))
 """As conftest.random_log names them."""
-V4 = ("v4_belief", "v4_steady", "v4_belief_skill", "v4_items", "v4_monotone", "v4_table", "v4_aligned")
+V4 = (
+    "v4_belief",
+    "v4_steady",
+    "v4_belief_skill",
+    "v4_items",
+    "v4_items_attention",
+    "v4_monotone",
+    "v4_table",
+    "v4_aligned",
+)
 SMALL = tuple(f"model.size.{x}" for x in ("d_model=16", "d_ff=16", "num_heads=2", "num_blocks=1"))
 
 

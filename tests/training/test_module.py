@@ -17,7 +17,7 @@ from gainkt.training.module import NEVER, GainKTModule
 ASKING = ("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "unique", "_unique2")
 """Operations whose result, or its shape, the host has to wait for where a GPU computes."""
 
-VARIANTS = ("v1_per_skill", "v3_inverse_warmup", "v4_belief", "v4_items", "v4_monotone", "v4_table")
+VARIANTS = ("v1_per_skill", "v3_inverse_warmup", "v4_belief", "v4_items_attention", "v4_monotone", "v4_table")
 
 
 class Asked(TorchDispatchMode):

@@ -37,6 +37,7 @@ ONE_UNIT = f"++{ONE_STEEPNESS}=false"
 SMALL = check("t2_sparse_activation", 0)
 BELOW = check("mastery_response_correlation", 0.29, **CEILING)
 STRAIGHT = setting("model.curve", {"_target_": "gainkt.model.curve.SigmoidCurve"})
+FASTER_ITEMS = "++optimizer.lr_scale.items1=30 ++optimizer.lr_scale.items2=30"
 OVERFIT = epochs(train__encoder1_auc=[0.7, 0.75, 0.8])
 FASTER = "++optimizer.lr_scale.gain_head=5"
 HELD = "model.velocity.mean=0.5 model.curve.beta.mean=2 ++model.curve.beta.learn=false"
@@ -141,10 +142,12 @@ CASES: dict[str, list[tuple[str, list[Callable[[Run], None]], str]]] = {
         ("v1_per_skill", [lead(0.60, 0.05)], "model/encoder1=lstm model/size=lstm"),
         ("v1_per_skill", [lead(0.60, 0.05), items], "model/encoder1=lstm model/size=lstm"),
         ("v4_belief", [lead(0.70, -0.02)], "trainer.max_epochs=14"),
-        ("v4_belief", [lead(0.70, -0.02), items], "model/encoder1=distance_attention model.size.num_blocks=2"),
-        ("v4_items", [lead(0.70, -0.02), items], "trainer.max_epochs=9"),
+        ("v4_belief", [lead(0.70, -0.02), items], FASTER_ITEMS),
+        ("v4_items", [lead(0.70, -0.02), items], "model/encoder1=distance_attention model.size.num_blocks=2"),
+        ("v4_items_attention", [lead(0.70, -0.02), items], "trainer.max_epochs=9"),
     ],
     "below_ceiling": [
+        ("v4_belief", [BELOW, short_of_target, items], FASTER_ITEMS),
         ("v4_belief", [BELOW, short_of_target, STRAIGHT], "model/curve=power"),
         ("v4_monotone", [BELOW, short_of_target], "v4_belief"),
         (

@@ -13,6 +13,8 @@ from gainkt.evaluation.advice.symptoms import MIN_FALL, only_counting
 
 V4_GAIN_RATE = 5.0
 """V4's factor on the gain head's learning rate."""
+V4_ITEM_RATE = 30.0
+"""v4_items's factor on that of the items' difficulties."""
 MAX_DROPOUT = 0.4
 """Dropout up to which more is worth a try."""
 WIDE_TEMPERATURE = 0.3
@@ -127,7 +129,7 @@ def readiness_leads(run: RunState) -> bool:
 
 
 def distance_attention(run: RunState) -> str:
-    """Attention that fades with distance; with two blocks, as in v4_items, where the sizes of an LSTM say one."""
+    """Attention that fades with distance; of two blocks, as v4_items_attention has, where an LSTM has one."""
     blocks = "" if run.number("model.size.num_blocks", 2) > 1 else " model.size.num_blocks=2"
     return f"model/encoder1=distance_attention{blocks}"
 
@@ -237,6 +239,10 @@ FASTER_GAINS = Experiment(
     "faster-gains", "the gain head at five times the learning rate, as in V4",
     f"++optimizer.lr_scale.gain_head={V4_GAIN_RATE:g}",
     every(is_v4, below("optimizer.lr_scale.gain_head", V4_GAIN_RATE, otherwise=1.0)))
+FASTER_ITEMS = Experiment(
+    "faster-items", "difficulties of items at thirty times the learning rate, as in v4_items: each is met seldom",
+    " ".join(f"++optimizer.lr_scale.{part}={V4_ITEM_RATE:g}" for part in ("items1", "items2")),
+    every(is_v4, knows_items, below("optimizer.lr_scale.items2", V4_ITEM_RATE, otherwise=1.0)))
 LOWER_RATE = Experiment(
     "lower-lr", "a third of the learning rate", lambda run: f"optimizer.lr={run.number('optimizer.lr', 0.0) / 3:.2g}",
     no(below("optimizer.lr", EPSILON, otherwise=0.0)))

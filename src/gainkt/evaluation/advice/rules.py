@@ -88,9 +88,12 @@ RULES = (
     Rule("encoder1_overfits", "encoder1", symptoms.encoder1_overfits,
          (to.SHRUNKEN_ITEMS, to.MORE_DROPOUT, to.FEWER_EPOCHS),
          "Encoder 1 overfits its training students, so that it is a lower ceiling than the data allows."),
-    Rule("encoder1_weak", "encoder1", symptoms.encoder1_weak, (to.DISTANCE_ATTENTION, to.LSTM, to.MORE_EPOCHS),
+    Rule("encoder1_weak", "encoder1", symptoms.encoder1_weak,
+         (to.FASTER_ITEMS, to.DISTANCE_ATTENTION, to.LSTM, to.MORE_EPOCHS),
          "An unconstrained model that is this weak bounds nothing: ceilings read off it are too low."),
-    Rule("below_ceiling", "refine", symptoms.below_ceiling, (to.BELIEF, to.POWER_CURVE, to.SKILL_BELIEF),
+    Rule("below_ceiling", "refine", symptoms.below_ceiling,
+         (to.FASTER_ITEMS, to.BELIEF, to.POWER_CURVE, to.SKILL_BELIEF),
+         "Difficulties of items that have not come far leave to mastery what items explain. "
          "A running mastery that may not fall cannot take back what a failure disproves; a belief that is revised can. "
          "And practice that wears off says more than practice that counts for ever the same."),
     Rule("gains_not_needed", "refine", symptoms.gains_not_needed, LET_GAINS_CARRY,
