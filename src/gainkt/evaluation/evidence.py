@@ -55,9 +55,42 @@ class Evidence:
         """Rows of the predictions that hold figures over all skills: every one, or those of the students drawn."""
         return has_all_skills(self.predictions)
 
-    def of_all_skills(self, column: str) -> tuple[Array, Array]:
-        """Student code and value of a column at those rows; errors are those of `column_of`."""
-        return self.student[self.has_all_skills], of_all_skills(self.predictions, column)
+    def of_all_skills(self, column: str, among: NDArray[np.bool_] | None = None) -> tuple[Array, Array]:
+        """Student code and value of a column at those rows, of some of the rows; errors are those of `column_of`."""
+        student, values = self.student[self.has_all_skills], of_all_skills(self.predictions, column)
+        if among is None or among.all():
+            return student, values
+        kept = among[self.has_all_skills]
+        return student[kept], values[kept]
+
+    @cached_property
+    def opportunities(self) -> NDArray[np.bool_]:
+        """Rows of the predictions that are opportunities to learn: no further attempt at the item of the step before.
+
+        As in tables of opportunities a student's first attempt at a problem step counts (Koedinger et al., A data
+        repository for the EDM community: the PSLC DataShop, 2010).
+        """
+        again = np.zeros(len(self.predictions), dtype=bool)
+        if "item" in self.predictions and self.predictions["item"].notna().any():
+            order = np.lexsort((self.predictions["step"].to_numpy(), self.student))
+            item, student = pd.factorize(self.predictions["item"])[0][order], self.student[order]
+            again[order[1:]] = (item[1:] == item[:-1]) & (student[1:] == student[:-1]) & (item[1:] >= 0)
+        return ~again
+
+    def at_opportunities(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The rows of a table (student, step) whose step is an opportunity."""
+        if self.opportunities.all():
+            return rows
+        steps = self.predictions["step"].to_numpy(dtype=np.int64)
+        longest = int(steps.max()) + 1
+        others = (self.student * longest + steps)[~self.opportunities]
+        return rows[~np.isin(self.code(rows) * longest + rows["step"].to_numpy(dtype=np.int64), others)]
+
+    @property
+    def without_further_attempts(self) -> str:
+        """Words for a reading: how many steps are no opportunities; empty where there are none."""
+        count = int((~self.opportunities).sum())
+        return f"; {count:,} further attempts at an item are left out" if count else ""
 
     @property
     def rests_on(self) -> str:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from made_tables import TRAINED, Tables, good_tables
 from rich.console import Console
@@ -625,3 +626,28 @@ def test_figures_over_all_skills_rest_on_the_steps_that_have_them() -> None:
     assert f"{rows.sum():,} of {len(rows):,} steps, students drawn" in said
     tables.predictions.loc[np.flatnonzero(rows)[0], "gain_std"] = np.nan
     assert tables.check("stability")["verdict"] == "fail", "a value that is missing where the student was drawn"
+
+
+def test_a_further_attempt_at_an_item_is_no_opportunity() -> None:
+    once = good_tables()
+    twice = good_tables()
+    # Each step is tried again at once, and nobody learns from it.
+    again = twice.predictions.assign(active_skills=0, gain_std=0.0, gain_practised=0.0)
+    both = pd.concat([twice.predictions, again], keys=[0, 1], names=["attempt"]).reset_index(level=0)
+    both["item"] = "i" + both["step"].astype(str)
+    both["step"] = 2 * both["step"] + both.pop("attempt")
+    twice.predictions = both.sample(frac=1, random_state=0).reset_index(drop=True)  # rows may stand in any order
+    rows = pd.concat([twice.trajectories, twice.trajectories.assign(gain=0.0)], keys=[0, 1], names=["attempt"])
+    rows = rows.reset_index(level=0).sort_values(["student", "step", "attempt"], kind="stable")
+    rows["step"] = 2 * rows["step"] + rows.pop("attempt")
+    twice.trajectories = rows.reset_index(drop=True)
+    names = ("t1_gain_differentiation", "t2_sparse_activation", "t4_curve_shape")
+    for name in names:
+        assert twice.check(name)["value"] == pytest.approx(once.check(name)["value"])
+        assert "4,320 further attempts at an item are left out" in twice.check(name)["reading"]
+        assert "further attempts" not in once.check(name)["reading"]
+    # Items that are never met twice in a row, or none, leave nothing out: the same steps then fail.
+    for item in (None, "i" + twice.predictions["step"].astype(str)):
+        twice.predictions["item"] = item
+        assert twice.check("t2_sparse_activation")["verdict"] == "fail"
+        assert twice.check("t1_gain_differentiation")["value"] < 0.6 * once.check(names[0])["value"]

@@ -21,7 +21,7 @@ from gainkt.files import plain
 BUILT_IN = (*IMMEDIATE, *TRAJECTORY)
 COLUMNS = {
     "predictions": (
-        *("student", "skills", "item", "response", "scored", "p1", "p2", "mastery", "mastery_mean"),
+        *("student", "step", "skills", "item", "response", "scored", "p1", "p2", "mastery", "mastery_mean"),
         *("gain_practised", "gain_mean", "gain_std", "active_skills", "mastery_falls", "belief_falls", *PARTS.values()),
     ),
     "trajectories": (

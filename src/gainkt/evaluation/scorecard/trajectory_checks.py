@@ -24,10 +24,10 @@ SMALLEST_GAIN = 1e-3
 
 
 def differentiation(evidence: Evidence) -> Measured:
-    """T1: std of the gains over all K skills at a step, mean over steps; and CV over skills of mean gains."""
+    """T1: std of the gains over all K skills at a step, mean over opportunities; and CV over skills of mean gains."""
     if evidence.num_skills < 2:
         raise Unmeasurable("the model has one skill, so that there is nothing to tell apart")
-    found = evidence.bootstrap.mean(*evidence.of_all_skills("gain_std"))
+    found = evidence.bootstrap.mean(*evidence.of_all_skills("gain_std", evidence.opportunities))
     gain = evidence.skills["gain_mean"]
     ceiling, reason, is_bound = _std_ceiling(found.value, evidence)
     possible = f"{ceiling:.4f} possible" + ("" if is_bound else " with the few active skills that T2 asks for")
@@ -38,7 +38,7 @@ def differentiation(evidence: Evidence) -> Measured:
         ceiling_reason=reason,
         ceiling_is_bound=is_bound,
         reading=f"At a step the gains of the {evidence.num_skills} skills differ by {found.value:.4f} (std), "
-        f"of {possible}{evidence.rests_on}.",
+        f"of {possible}{evidence.rests_on}{evidence.without_further_attempts}.",
     )
 
 
@@ -58,7 +58,7 @@ def _std_ceiling(found: float, evidence: Evidence) -> tuple[float, str, bool]:
     n = int(min(median, k // 2))
     arithmetic = f"with n of K = {k} gains at 1 and the others at 0 the std is sqrt(n/K (1 - n/K))"
     if 1 <= median <= MAX_ACTIVE["minimum"] and found <= bound(n):
-        active = evidence.of_all_skills("active_skills")[1].mean()
+        active = evidence.of_all_skills("active_skills", evidence.opportunities)[1].mean()
         return (
             bound(n),
             f"{arithmetic}; the median step has n = {n} active: at most {bound(n):.4f} for a model that keeps to T2; "
@@ -69,20 +69,20 @@ def _std_ceiling(found: float, evidence: Evidence) -> tuple[float, str, bool]:
 
 
 def sparse_activation(evidence: Evidence) -> Measured:
-    """T2: median over steps of the number of skills with a gain over .1."""
-    active = evidence.of_all_skills("active_skills")[1]
+    """T2: median over opportunities of the number of skills with a gain over .1."""
+    active = evidence.of_all_skills("active_skills", evidence.opportunities)[1]
     median = evidence.bootstrap.estimate(_median_active(evidence))
     return Measured.of(
         median,
         further={"mean": active.mean(), "share_of_steps_with_none": (active == 0).mean()},
         ceiling_reason="a range is asked, which any model can choose to meet",
         reading=f"The median step moves {median.value:.0f} of {evidence.num_skills} skills by more than .1; "
-        f"{(active == 0).mean():.0%} of steps move none{evidence.rests_on}.",
+        f"{(active == 0).mean():.0%} of steps move none{evidence.rests_on}{evidence.without_further_attempts}.",
     )
 
 
 def _median_active(evidence: Evidence) -> Callable[[Array], float]:
-    quantile = quantiles_of_weights(*evidence.of_all_skills("active_skills"), [0.5])
+    quantile = quantiles_of_weights(*evidence.of_all_skills("active_skills", evidence.opportunities), [0.5])
     return lambda weights: float(quantile(weights)[0])
 
 
@@ -125,7 +125,7 @@ def _falls(trajectories: pd.DataFrame) -> tuple[int, int]:
 
 def curve_shape(evidence: Evidence) -> Measured:
     """T4: share of student-skill curves for which a rising sigmoid beats a line and a constant by BIC."""
-    curves = curve_shapes(evidence.trajectories)
+    curves = curve_shapes(evidence.at_opportunities(evidence.trajectories))
     share = evidence.bootstrap.mean(evidence.code(curves), curves["is_sigmoid"].to_numpy(dtype=np.float64))
     is_line = curves["line"] < curves["constant"]
     line, flat = (float((~curves["is_sigmoid"] & others).mean()) for others in (is_line, ~is_line))
@@ -135,7 +135,8 @@ def curve_shape(evidence: Evidence) -> Measured:
         ceiling=1.0,
         ceiling_reason="a share is at most 1",
         reading=f"Of {len(curves)} curves with {MIN_OPPORTUNITIES} or more opportunities {share.value:.0%} rise "
-        f"like a sigmoid; {line:.0%} are no better than a line and {flat:.0%} than a constant.",
+        f"like a sigmoid; {line:.0%} are no better than a line and {flat:.0%} than a constant"
+        f"{evidence.without_further_attempts}.",
     )
 
 
