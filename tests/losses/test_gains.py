@@ -9,7 +9,6 @@ import torch.nn.functional as F
 
 from conftest import output_for, random_batch
 from gainkt import losses
-from gainkt.errors import ConfigError
 from gainkt.model import Belief, GainKT
 from gainkt.model.item_difficulty import RaschDifficulty
 
@@ -154,14 +153,11 @@ def test_shrinkage_alone_does_not_move_a_frozen_difficulty() -> None:
     assert second is None
 
 
-def test_item_shrinkage_weighs_what_the_model_says_of_either_encoder_and_is_0_without_items() -> None:
+def test_item_shrinkage_is_what_the_model_says_of_both_encoders_and_0_without_items() -> None:
     batch = random_batch()
     output = output_for(batch)
     assert float(losses.item_shrinkage(output, batch)) == 0
     output.item_penalties = torch.tensor(2.5), torch.tensor(4.0)
     assert float(losses.item_shrinkage(output, batch)) == 6.5
-    assert float(losses.item_shrinkage(output, batch, encoder1=0.0, encoder2=0.5)) == 2.0
     output.item_penalties = None, torch.tensor(4.0)
-    assert float(losses.item_shrinkage(output, batch, encoder1=3.0)) == 4.0
-    with pytest.raises(ConfigError, match=r"loss\.terms\.item_shrinkage\.encoder1=-1"):
-        losses.item_shrinkage(output, batch, encoder1=-1.0)
+    assert float(losses.item_shrinkage(output, batch)) == 4.0

@@ -32,6 +32,7 @@ TERMS = (
     "readiness_size",
     "belief_movement",
     "item_shrinkage",
+    "item_prior",
 )
 NOT_OF_GAINS = {
     "bce1",
@@ -41,6 +42,7 @@ NOT_OF_GAINS = {
     "readiness_size",
     "belief_movement",
     "item_shrinkage",
+    "item_prior",
 }
 
 
@@ -48,7 +50,8 @@ def every_term() -> Loss:
     loss = loss_with(**dict.fromkeys(TERMS, 1.0))
     assert set(loss.weights) == set(TERMS)
     free = lambda k: Bounded(k, mean=1.0)  # noqa: E731
-    loss.start(SimpleNamespace(curve=SigmoidCurve(7, beta=free, saturation=free, offset=free)), lambda: np.full(7, 0.4))
+    curve = SigmoidCurve(7, beta=free, saturation=free, offset=free)
+    loss.start(SimpleNamespace(curve=curve, num_items=3), lambda: np.full(7, 0.4), num_steps=20)
     return loss
 
 

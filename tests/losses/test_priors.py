@@ -1,4 +1,4 @@
-"""Skill difficulties as a prior: where the curves start, and what holds them there."""
+"""Priors: of skills, where the curves start and what holds them there; of items, whatever the amount of data."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 from omegaconf import DictConfig
+from scipy import stats
 
 from conftest import loss_with, output_for, random_batch
 from gainkt.errors import ConfigError
+from gainkt.losses import ItemPrior
 from gainkt.model.bounded import Bounded
 from gainkt.model.curve import SigmoidCurve
 from gainkt.runs.folder import read_checkpoint
@@ -65,3 +67,39 @@ def test_a_run_starts_at_the_training_students_rates(config: Config) -> None:
     rates = result.datamodule.skill_rates()
     np.testing.assert_allclose(saved, -np.log(rates / (1 - rates)), atol=1e-5)
     assert np.std(rates) > 0.01
+
+
+@pytest.mark.parametrize(("items", "steps"), [(10, 200), (1000, 200)])
+def test_the_prior_of_items_is_a_normal_one_a_step(items: int, steps: int) -> None:
+    batch = random_batch()
+    loss = loss_with(item_prior=1.0)
+    loss.start(SimpleNamespace(num_items=items), lambda: RATES, num_steps=steps)
+    d1, d2 = np.random.default_rng(0).normal(size=(2, items))
+    output = output_for(batch)
+    assert float(loss(output, batch, loss.weights)["item_prior"]) == 0, "no items"
+    output.item_penalties = tuple(torch.tensor(np.mean(d**2)) for d in (d1, d2))
+    term = loss.terms["item_prior"]
+    sd1, sd2 = (precision**-0.5 for precision in term.precisions)
+    norm = [items * (np.log(sd) + np.log(2 * np.pi) / 2) for sd in (sd1, sd2)]
+    wanted = -stats.norm.logpdf(d1, 0, sd1).sum() - stats.norm.logpdf(d2, 0, sd2).sum() - sum(norm)
+    assert float(loss(output, batch, loss.weights)["item_prior"]) == pytest.approx(wanted / steps)
+    output.item_penalties = None, output.item_penalties[1]
+    wanted = -stats.norm.logpdf(d2, 0, sd2).sum() - norm[1]
+    assert float(loss(output, batch, loss.weights)["item_prior"]) == pytest.approx(wanted / steps)
+
+
+@pytest.mark.parametrize(("given", "key"), [({"sd1": 0.0, "sd2": 1.0}, "sd1=0"), ({"sd1": 1.0, "sd2": -1}, "sd2=-1")])
+def test_a_prior_without_width_is_refused(given: dict[str, float], key: str) -> None:
+    with pytest.raises(ConfigError, match=rf"loss\.terms\.item_prior\.{key}.*over 0"):
+        ItemPrior(**given)
+
+
+def test_a_run_holds_items_by_its_own_amount_of_data(config: Config) -> None:
+    cfg = config("v4_items", "trainer.max_epochs=1", "trajectories.write=false")
+    done = train(cfg)
+    data = done.datamodule
+    term = done.module.loss.terms["item_prior"]
+    assert data.sizes.num_items > 0
+    assert term.items_a_step == data.sizes.num_items / data.num_scored("train")
+    assert data.num_scored("train") == sum(int(data.log_.lengths[s]) - 1 for s in data.students("train"))
+    assert done.trainer.callback_metrics["loss/item_prior"] > 0

@@ -160,6 +160,11 @@ class KTDataModule(LightningDataModule):
         found = tell(*self._place, **(self.read.keywords if isinstance(self.read, partial) else {}))
         return found if len(found) == len(self.log_.skills) else None
 
+    def num_scored(self, part: str) -> int:
+        """Number of scored steps of a part: all but the first of each student."""
+        lengths = self.log_.lengths[self.students(part)]
+        return int(np.maximum(lengths - 1, 0).sum())
+
     def skill_rates(self) -> NDArray[np.float64]:
         """Share of right responses to each skill among training students, [K], in the order of the skills' numbers.
 

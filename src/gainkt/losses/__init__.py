@@ -15,7 +15,7 @@ from gainkt.losses.gains import (
 )
 from gainkt.losses.loss import Loss
 from gainkt.losses.prediction import MasteryEntropy, bce1, bce2
-from gainkt.losses.priors import DifficultyPrior
+from gainkt.losses.priors import DifficultyPrior, ItemPrior
 from gainkt.losses.reference import Alignment
 from gainkt.losses.separation import GainTarget, SkillTriplet
 
@@ -26,6 +26,7 @@ __all__ = [
     "Distillation",
     "GainDiscriminator",
     "GainTarget",
+    "ItemPrior",
     "Loss",
     "MasteryEntropy",
     "SkillTriplet",

@@ -26,6 +26,8 @@ class Term(nn.Module):
     """It compares gains over all skills, so that gains and practice must have a column for each."""
     needs_teachers = False
     """It learns from other runs: `start` is given `teachers` (gainkt.losses.distillation.Teachers), None without."""
+    needs_num_steps = False
+    """Its size depends on the amount of data: `start` is given `num_steps`, the scored steps of training students."""
     saved_as = ""
     """Name of what it learns in checkpoints; the term's own where empty."""
 

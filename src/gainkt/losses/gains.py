@@ -5,7 +5,6 @@ from __future__ import annotations
 from torch import Tensor
 
 from gainkt.data.batch import Batch
-from gainkt.errors import ConfigError
 from gainkt.losses.base import Term, every_skill, masked_mean, sums_others
 from gainkt.model import Output
 from gainkt.model.readout import mean
@@ -82,20 +81,13 @@ def belief_movement(output: Output, batch: Batch) -> Tensor:
     return moves
 
 
-def item_shrinkage(output: Output, batch: Batch, *, encoder1: float = 1.0, encoder2: float = 1.0) -> Tensor:
-    """encoder1 mean(d1^2) + encoder2 mean(d2^2), over items, of either encoder's difficulties in logits; or 0.
+def item_shrinkage(output: Output, batch: Batch) -> Tensor:
+    """Mean over items of their squared difficulties, in logits^2, both encoders' together; 0 without items.
 
-    -log of a normal prior around the item's skills; each item counts once, so rare ones are held closest. A factor of 0
-    leaves an encoder's difficulties free.
-
-    Raises:
-        ConfigError: a factor is under 0.
+    Each item counts once, so rare ones are held closest to their skills. The same weight holds the items of a data set
+    with more steps an item more strongly: `gainkt.losses.priors.ItemPrior` does not.
     """
-    if min(encoder1, encoder2) < 0:
-        key = "loss.terms.item_shrinkage"
-        raise ConfigError(f"{key}.encoder1={encoder1}, {key}.encoder2={encoder2}: must be 0 or more")
-    factors = zip((encoder1, encoder2), output.item_penalties, strict=True)
-    penalties = [factor * penalty for factor, penalty in factors if penalty is not None]
+    penalties = [penalty for penalty in output.item_penalties if penalty is not None]
     return sum(penalties, start=batch.response_BT.new_zeros(()))
 
 

@@ -94,6 +94,7 @@ class Loss(nn.Module):
         skill_rates: Callable[[], NDArray[np.float64]],
         targets: Targets | None = None,
         teachers: Teachers | None = None,
+        num_steps: int = 0,
     ) -> None:
         """Give the terms, once and before training, what they need of the model and of the training students.
 
@@ -102,13 +103,15 @@ class Loss(nn.Module):
             skill_rates: share of right responses, skill by skill; not asked for unless a term needs it.
             targets: what a reference model says about the training students; None without one.
             teachers: what trained models say about them; None without any.
+            num_steps: their scored steps.
 
         Raises:
             ConfigError: the model has no place for what a term needs.
         """
         for name, term in self.terms.items():
             if self.weights[name] and must_start(term) and hasattr(term, "start"):
-                more = {"teachers": teachers} if getattr(term, "needs_teachers", False) else {}
+                offered = {"teachers": teachers, "num_steps": num_steps}
+                more = {name: x for name, x in offered.items() if getattr(term, f"needs_{name}", False)}
                 term.start(model, skill_rates, targets, **more)
         if self.alignment is not None:
             self.alignment.start(model, targets)

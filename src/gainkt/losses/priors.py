@@ -1,4 +1,4 @@
-"""Skill difficulties, measured beforehand, as a prior on the learning curves."""
+"""Priors: of the learning curves, from skill difficulties measured beforehand, and of the items' difficulties."""
 
 from __future__ import annotations
 
@@ -62,3 +62,46 @@ class DifficultyPrior(Term):
         """The penalty; of the curves, whatever the batch."""
         assert len(self.prior_K), "Loss.start() was not called"
         return (output.offset_K + self.prior_K).square().mean()
+
+
+class ItemPrior(Term):
+    """-log of a normal prior of the items' difficulties, a training step: sum over items of d^2 / (2 sd^2) / steps.
+
+    Summed over both encoders, each with a standard deviation of its own; d is over the mean of the item's skills. How
+    far an item follows its own n responses depends on n sd^2 alone, not on how many items and steps there are. With
+    weight 1 beside a cross-entropy of weight 1 the difficulties are those most likely a posteriori.
+
+    Source: Swaminathan and Gifford, Bayesian estimation in the Rasch model, 1982.
+    """
+
+    needs_num_steps = True
+
+    def __init__(self, *, sd1: float, sd2: float) -> None:
+        """Keep the standard deviations, in logits.
+
+        Raises:
+            ConfigError: one is not over 0.
+        """
+        super().__init__()
+        for name, sd in (("sd1", sd1), ("sd2", sd2)):
+            if not 0 < sd < float("inf"):
+                raise ConfigError(f"loss.terms.item_prior.{name}={sd}: must be over 0")
+        self.precisions = sd1**-2, sd2**-2
+        self.items_a_step: float | None = None
+
+    def start(
+        self,
+        model: GainKT,
+        skill_rates: Callable[[], NDArray[np.float64]],
+        targets: Targets | None = None,
+        num_steps: int = 0,
+    ) -> None:
+        """Take in how many items and scored steps the training students have."""
+        self.items_a_step = model.num_items / max(num_steps, 1)
+
+    def forward(self, output: Output, batch: Batch) -> Tensor:
+        """The penalty, nats a step; 0 without items."""
+        assert self.items_a_step is not None, "Loss.start() was not called"
+        found = zip(self.precisions, output.item_penalties, strict=True)
+        penalties = [self.items_a_step * precision / 2 * mean for precision, mean in found if mean is not None]
+        return sum(penalties, start=batch.response_BT.new_zeros(()))

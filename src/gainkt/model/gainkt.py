@@ -110,7 +110,7 @@ class GainKT(nn.Module):
             ConfigError: parts that do not go together.
         """
         super().__init__()
-        self.num_skills, self.width = num_skills, size.d_model
+        self.num_skills, self.num_items, self.width = num_skills, num_items, size.d_model
         self.items1, self.items2 = item_difficulty(num_items), item_difficulty(num_items)
         has_items = self.items1.known
         self.encoder1 = encoder1(num_skills, size, has_items=has_items)

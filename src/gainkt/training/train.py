@@ -350,7 +350,7 @@ def _start_loss(
     reference = fitted(cfg.reference, datamodule, references_of(cfg, home))[0] if cfg.reference else None
     targets = None if reference is None else Targets(reference, datamodule.log_, datamodule.split.train)
     teachers = teachers_of(cfg, loss, datamodule, home)
-    loss.start(model, datamodule.skill_rates, targets, teachers)
+    loss.start(model, datamodule.skill_rates, targets, teachers, datamodule.num_scored("train"))
     return reference, teachers
 
 

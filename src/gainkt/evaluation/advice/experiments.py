@@ -24,7 +24,7 @@ MIN_TEMPERATURE = 0.1
 MAX_READINESS_SIZE = 0.1
 """Ten times V4's own penalty."""
 MAX_ITEM_SHRINKAGE = 0.1
-"""That of conf/experiment/v4_items.yaml."""
+"""Three times V4's own."""
 MIN_EPOCHS = 3
 """Fewer leave a falling learning rate no course."""
 EPSILON = 1e-9
@@ -208,7 +208,8 @@ MORE_DROPOUT = Experiment(
 SHRUNKEN_ITEMS = Experiment(
     "shrunken-items", "difficulties of items that are shrunk harder, so that rare items fall back to their skill",
     f"loss.item_shrinkage={MAX_ITEM_SHRINKAGE:g}",
-    every(knows_items, below("loss.item_shrinkage", MAX_ITEM_SHRINKAGE, otherwise=0.0)))
+    every(knows_items, below("loss.item_shrinkage", MAX_ITEM_SHRINKAGE, otherwise=0.0),
+          below("loss.item_prior", EPSILON, otherwise=0.0)))
 FEWER_EPOCHS = Experiment(
     "fewer-epochs", "epochs up to Encoder 1's best, over which the learning rate falls",
     lambda run: f"trainer.max_epochs={epochs_of_encoder1(run)}", can_stop_earlier)
