@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,7 +34,7 @@ def features(steps: pd.DataFrame) -> dict[str, pd.DataFrame]:
     student, skill = (steps.groupby(by, sort=False, observed=True) for by in ("student", ["student", "skills"]))
     before, right = skill.cumcount(), skill["response"].cumsum() - steps["response"]
     gap = (steps["step"] - skill["step"].shift()).fillna(NEVER)
-    told = {
+    told: dict[str, dict[str, Any]] = {
         "difficulty of the item": {"d": steps["item_difficulty"]},
         "practice of the skill": {"n": before, "right": right, "new": before == 0},
         "steps since it": {"gap": np.log1p(gap), "new": before == 0},
@@ -58,7 +59,7 @@ def features(steps: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def logit(p: pd.Series) -> pd.Series:
     """Logit of a probability."""
     p = p.astype(float).clip(1e-6, 1 - 1e-6)
-    return np.log(p / (1 - p))
+    return pd.Series(np.log(p / (1 - p)), index=p.index)
 
 
 def crossed(x: pd.DataFrame, y: np.ndarray, first: np.ndarray, trees: bool) -> float:
