@@ -1,6 +1,7 @@
 """`gainkt benchmark`: one table of an experiment, a reference, peers that run and peers that do not."""
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from conftest import TINY, composed
 from gainkt import benchmark as command
 from gainkt.errors import ConfigError
 from gainkt.reporting.leaderboard_view import COLUMNS
+from gainkt.sweeping.benchmark import contenders
 from gainkt.sweeping.benchmark.contenders import data_of
 from gainkt.sweeping.benchmark.run import benchmark
 
@@ -175,6 +177,30 @@ def test_changed_settings_are_noticed(config: DictConfig, done: dict[str, Any]) 
     cfg = OmegaConf.merge(config, {"references": {"rasch": {"overrides": ["reference.difficulty_sd=2"]}}})
     with pytest.raises(ConfigError, match=r"model=rasch fold=0 seed=None was run with other settings \(settings=.*2"):
         benchmark(cfg)  # type: ignore[arg-type]
+
+
+def test_an_option_that_has_changed_since_is_refused(
+    config: DictConfig, done: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compose_train(*given: Any, **more: Any) -> DictConfig:
+        cfg = compose(*given, **more)
+        cfg.reference["difficulty_sd"] = 7.0
+        return cfg
+
+    compose = contenders.compose_train
+    monkeypatch.setattr(contenders, "compose_train", compose_train)
+    cfg = OmegaConf.merge(config, {"only": {"models": ["rasch"]}, "report": False})
+    with pytest.raises(
+        ConfigError, match=r"model=rasch fold=0 seed=None was run with other settings .*composed=.* is now"
+    ):
+        benchmark(cfg)  # type: ignore[arg-type]
+    # A table of a version that did not look at that goes on.
+    plan = Path(config.run.dir) / "sweep.json"
+    whole = plan.read_text()
+    plan.write_text(re.sub(r', \\"composed=[0-9a-f]+\\"', "", whole))
+    assert plan.read_text() != whole
+    assert benchmark(cfg) is not None  # type: ignore[arg-type]
+    plan.write_text(whole)
 
 
 def test_what_failed_may_be_mended(config: DictConfig, done: dict[str, Any], tmp_path: Path) -> None:

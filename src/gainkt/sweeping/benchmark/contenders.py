@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from omegaconf import OmegaConf
 
 from gainkt.config import check_keys
 from gainkt.data.datamodule import KTDataModule
@@ -28,6 +30,10 @@ from gainkt.runs.trained import load
 
 LONGEST_AUDITED = 200
 """Steps of a history that an audit asks about."""
+MODEL_KEYS = ("model", "loss", "schedule", "optimizer", "trainer", "callbacks", "reference", "distillation")
+"""Parts of a training run's config that decide what an experiment is, whatever the data and the run's folder."""
+COMPOSED = "composed="
+"""What the digest of a composed config starts with, among what tells a model from others."""
 EPOCHS = ["train_seconds", "seconds", "best"]
 """Of each epoch: seconds of its training steps, seconds since training began at its end, whether it was kept."""
 
@@ -85,16 +91,21 @@ class Experiment:
 
     seeded: ClassVar[bool] = True
 
+    @property
+    def chosen(self) -> list[str]:
+        """Overrides that choose it."""
+        return _of_its_name("experiment", self.name, self.overrides)
+
     def identity(self) -> list[str]:
         """What tells it from others."""
-        return _of_its_name("experiment", self.name, self.overrides)
+        return [*self.chosen, _composed(self.chosen, "train", MODEL_KEYS)]
 
     def run(self, task: Task) -> Told:
         """Train and score."""
         from gainkt.training.callbacks.epoch_clock import EpochClock
         from gainkt.training.train import train
 
-        chosen = [*self.identity(), *task.data, f"seed={task.seed}"]
+        chosen = [*self.chosen, *task.data, f"seed={task.seed}"]
         cfg = compose_train(chosen)
         cfg.run.dir, cfg.run.overwrite = str(task.folder), True  # what an earlier attempt left does not count
         start = time.perf_counter()
@@ -124,13 +135,18 @@ class ReferenceModel:
 
     seeded: ClassVar[bool] = False
 
+    @property
+    def chosen(self) -> list[str]:
+        """Overrides that choose it."""
+        return _of_its_name("reference", self.name, self.overrides)
+
     def identity(self) -> list[str]:
         """What tells it from others."""
-        return _of_its_name("reference", self.name, self.overrides)
+        return [*self.chosen, _composed(self.chosen, "reference", ("reference",))]
 
     def run(self, task: Task) -> Told:
         """Fit and predict."""
-        cfg = compose_train([*self.identity(), *task.data], config="reference")
+        cfg = compose_train([*self.chosen, *task.data], config="reference")
         check_keys(cfg)
         datamodule = data_of(cfg)
         log, students = datamodule.log_, datamodule.students("test")
@@ -149,6 +165,13 @@ class ReferenceModel:
 def _of_its_name(group: str, name: str, overrides: tuple[str, ...]) -> list[str]:
     """Overrides of an entry, which choose the option of its own name unless they choose one."""
     return [*([] if any(o.startswith(f"{group}=") for o in overrides) else [f"{group}={name}"]), *overrides]
+
+
+def _composed(overrides: Sequence[str], config: str, keys: Sequence[str]) -> str:
+    """Digest of the parts of a config that decide what a model is: an option of that name may have changed since."""
+    cfg = compose_train(list(overrides), config=config)
+    text = "".join(f"{key}: {OmegaConf.to_yaml(cfg[key])}" for key in keys if cfg.get(key) is not None)
+    return f"{COMPOSED}{hashlib.blake2b(text.encode(), digest_size=6).hexdigest()}"
 
 
 def data_of(cfg: Any) -> KTDataModule:

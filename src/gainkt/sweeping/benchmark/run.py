@@ -27,7 +27,7 @@ from gainkt.names import visible
 from gainkt.reporting.leaderboard_view import leaderboard_csv, leaderboard_markdown
 from gainkt.reporting.page import PAGE, require_pages
 from gainkt.reporting.page.notebook import Page
-from gainkt.sweeping.benchmark.contenders import Task, require_asked
+from gainkt.sweeping.benchmark.contenders import COMPOSED, Task, require_asked
 from gainkt.sweeping.benchmark.peer import Peer
 from gainkt.sweeping.benchmark.plan import Planned, planned
 from gainkt.sweeping.grids import LOST
@@ -62,13 +62,13 @@ def benchmark(cfg: DictConfig, arguments: Sequence[str] | None = None) -> dict[s
     if cfg.report:
         require_pages()
     if cfg.job is not None:
-        wanted = {_masked(one): one for one in jobs}
+        wanted = {_masked(one)[:4]: one for one in jobs}
         job = next((job for job in folder.jobs if job.number == cfg.job), None)
-        if job is None or job.overrides not in wanted:
+        if job is None or job.overrides[:4] not in wanted:
             raise ConfigError(
                 f"job={cfg.job}: not a job of this benchmark in {folder.path}; leave `job` to the benchmark"
             )
-        _do(job, wanted[job.overrides], cfg, isolated=True)
+        _do(job, wanted[job.overrides[:4]], cfg, isolated=True)
         return None
     with claimed(folder.path):
         mine = _agreed(folder, jobs, cfg.name)
@@ -111,17 +111,25 @@ def _agreed(folder: SweepFolder, jobs: Sequence[Planned], name: str) -> dict[Job
     for one in jobs:
         words = _masked(one)
         before, job = plan.get(words[:4], words), known.get(words[:4])
-        if before != words and job is not None and is_done(job):
-            changed = (f"{old} is now {new}" for old, new in zip(before[4:], words[4:], strict=True) if old != new)
-            raise ConfigError(
-                f"{folder.path}: {' '.join(words[:4])} was run with other settings ({'; '.join(changed)}); take them "
-                "back, or give name=... for another benchmark"
-            )
+        if job is not None and is_done(job):
+            if COMPOSED not in before[-1]:  # it ran with a version that did not look at what is composed
+                words = (*words[:-1], _without_composed(words[-1]))
+            if before != words:
+                changed = (f"{old} is now {new}" for old, new in zip(before[4:], words[4:], strict=True) if old != new)
+                raise ConfigError(
+                    f"{folder.path}: {' '.join(words[:4])} was run with other settings ({'; '.join(changed)}); take "
+                    "them back, or give name=... for another benchmark"
+                )
         plan[words[:4]] = words
     folder.write_plan(name, [], [], list(plan.values()))
     folder.__dict__.pop("plan", None)  # as it stands now
-    by_words = {tuple(job.overrides): job for job in folder.jobs}
-    return {by_words[_masked(one)]: one for one in jobs}
+    by_words = {job.overrides[:4]: job for job in folder.jobs}
+    return {by_words[_masked(one)[:4]]: one for one in jobs}
+
+
+def _without_composed(settings: str) -> str:
+    key, _, content = settings.partition("=")
+    return f"{key}={json.dumps([word for word in json.loads(content) if not word.startswith(COMPOSED)])}"
 
 
 def _do(job: Job, one: Planned, cfg: DictConfig, *, isolated: bool) -> None:
