@@ -82,3 +82,15 @@ def test_a_model_that_never_ran_is_a_row() -> None:
     assert (rows["half"]["runs"], rows["half"]["of"], rows["half"]["error"]) == (1, 2, "fold 1: killed")
     alone = leaderboard([failed], "half")["datasets"][0]
     assert (alone["students"], alone["rows"][0]["auc"]) == (0, None)
+
+
+def test_speeds_are_means_of_the_runs_that_tell_them() -> None:
+    told = [
+        {"interactions_a_second": 100.0, "seconds_to_best": None},
+        {"interactions_a_second": 300.0, "seconds_to_best": 7.0},
+    ]
+    entries = [entry("a", 0, seed, speed=speed) for seed, speed in enumerate([*told, None])]
+    (row,) = leaderboard(entries, "a")["datasets"][0]["rows"]
+    assert (row["interactions_a_second"], row["seconds_to_best"]) == (200.0, 7.0)
+    (row,) = leaderboard([entry("a", 0, 0)], "a")["datasets"][0]["rows"]
+    assert (row["interactions_a_second"], row["seconds_to_best"]) == (None, None)

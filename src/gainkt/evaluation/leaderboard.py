@@ -139,7 +139,7 @@ def _row(label: str, runs: Sequence[_Run]) -> dict[str, Any]:
         row |= {f"{name}_sd": float(np.std(values, ddof=1)) if len(values) > 1 else None}
     memory = [run.entry.peak_mib for run in runs if run.entry.peak_mib is not None]
     seconds = [run.entry.seconds for run in runs if run.entry.seconds is not None]
-    speeds = [run.entry.speed for run in runs if run.entry.speed]
+    speeds = {name: [s[name] for run in runs if (s := run.entry.speed) and s[name] is not None] for name in SPEED}
     audits = [run.entry.audits[label] for run in runs if label in run.entry.audits]
     failed = dict.fromkeys(g["name"] for audit in audits for g in audit["guards"] if g["passed"] is False)
     return row | {
@@ -147,7 +147,7 @@ def _row(label: str, runs: Sequence[_Run]) -> dict[str, Any]:
         "steps": [int(run.figures["steps"]) for run in runs],
         "seconds": mean(seconds) if seconds else None,
         "peak_mib": max(memory, default=None),
-        **{name: mean(speed[name] for speed in speeds) if speeds else None for name in SPEED},
+        **{name: mean(found) if found else None for name, found in speeds.items()},
         "audit": {"passed": not failed, "failed": list(failed)} if audits else None,
         "notes": list(dict.fromkeys(note for run in runs for note in run.entry.notes)),
     }
