@@ -17,11 +17,14 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
+from scipy import special
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+
+from gainkt.evaluation.evidence import further_attempts
 
 NEVER = 1000
 """Steps since a skill was practised, where it never was."""
@@ -49,17 +52,15 @@ def features(steps: pd.DataFrame) -> dict[str, pd.DataFrame]:
     if steps["item"].notna().any():
         item = steps.groupby(["student", "item"], sort=False, observed=True)
         times, right = item.cumcount(), item["response"].cumsum() - steps["response"]
-        again = steps["item"].astype(str) == student["item"].shift().astype(str)
-        told["attempts at the item"] = {"n": times, "right": right, "again": again}
+        told["attempts at the item"] = {"n": times, "right": right, "again": further_attempts(steps)}
     told["all of these"] = {f"{name} {key}": x for name, part in told.items() for key, x in part.items()}
     told["Encoder 1's logit"] = {"logit1": logit(steps["p1"])}
     return {name: pd.DataFrame(part).astype(float) for name, part in told.items()}
 
 
 def logit(p: pd.Series) -> pd.Series:
-    """Logit of a probability."""
-    p = p.astype(float).clip(1e-6, 1 - 1e-6)
-    return pd.Series(np.log(p / (1 - p)), index=p.index)
+    """Logit of a probability, finite."""
+    return pd.Series(special.logit(p.astype(float).clip(1e-6, 1 - 1e-6)), index=p.index)
 
 
 def crossed(x: pd.DataFrame, y: np.ndarray, first: np.ndarray, trees: bool) -> float:

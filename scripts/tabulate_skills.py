@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from gainkt.evaluation.evidence import further_attempts
+
 OPPORTUNITIES = 10
 STUDENTS = 30
 SMALL, LARGE = 0.05, 0.2
@@ -22,8 +24,7 @@ def courses(folder: Path) -> pd.DataFrame:
     """A row a skill: students, first and tenth mastery (before, after), rise, first and tenth response, gain a step."""
     cells = pd.read_parquet(folder / "trajectories.parquet").sort_values(["student", "step"], kind="stable")
     item = pd.read_parquet(folder / "predictions.parquet", columns=["student", "step", "item"])
-    item = item.sort_values(["student", "step"], kind="stable")
-    item["again"] = item["item"].notna() & (item.groupby("student", observed=True)["item"].shift() == item["item"])
+    item["again"] = further_attempts(item)
     cells = cells.merge(item[["student", "step", "again"]], on=["student", "step"])
     cells = cells[~cells["again"]]
     own = cells.groupby(["student", "skill"], sort=False, observed=True)

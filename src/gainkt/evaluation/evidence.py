@@ -65,17 +65,8 @@ class Evidence:
 
     @cached_property
     def opportunities(self) -> NDArray[np.bool_]:
-        """Rows of the predictions that are opportunities to learn: no further attempt at the item of the step before.
-
-        As in tables of opportunities a student's first attempt at a problem step counts (Koedinger et al., A data
-        repository for the EDM community: the PSLC DataShop, 2010).
-        """
-        again = np.zeros(len(self.predictions), dtype=bool)
-        if "item" in self.predictions and self.predictions["item"].notna().any():
-            order = np.lexsort((self.predictions["step"].to_numpy(), self.student))
-            item, student = pd.factorize(self.predictions["item"])[0][order], self.student[order]
-            again[order[1:]] = (item[1:] == item[:-1]) & (student[1:] == student[:-1]) & (item[1:] >= 0)
-        return ~again
+        """Rows of the predictions that are opportunities to learn: no further attempts."""
+        return ~further_attempts(self.predictions)
 
     def at_opportunities(self, rows: pd.DataFrame) -> pd.DataFrame:
         """The rows of a table (student, step) whose step is an opportunity."""
@@ -155,6 +146,21 @@ class Evidence:
             raise Unmeasurable(f"no correlation of {column} and response: all responses are alike")
         constant = ModelFault(f"no correlation of {column} and response: {column} does not vary")
         return known(self.bootstrap.correlation(self.scored_student, x, y), constant)
+
+
+def further_attempts(predictions: pd.DataFrame) -> NDArray[np.bool_]:
+    """Whether each row of predictions, in any order, is on the item of the student's step before.
+
+    As in tables of opportunities a student's first attempt at a problem step counts (Koedinger et al., A data
+    repository for the EDM community: the PSLC DataShop, 2010).
+    """
+    again = np.zeros(len(predictions), dtype=bool)
+    if "item" in predictions and predictions["item"].notna().any():
+        student, item = (pd.factorize(predictions[name])[0] for name in ("student", "item"))
+        order = np.lexsort((predictions["step"].to_numpy(), student))
+        student, item = student[order], item[order]
+        again[order[1:]] = (item[1:] == item[:-1]) & (student[1:] == student[:-1]) & (item[1:] >= 0)
+    return again
 
 
 def has_all_skills(predictions: pd.DataFrame) -> NDArray[np.bool_]:

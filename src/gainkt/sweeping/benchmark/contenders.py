@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -98,7 +99,11 @@ class Experiment:
 
     def identity(self) -> list[str]:
         """What tells it from others."""
-        return [*self.chosen, _composed(self.chosen, "train", MODEL_KEYS)]
+        return [*self.chosen, self._composed]
+
+    @cached_property
+    def _composed(self) -> str:
+        return _composed(self.chosen, "train", MODEL_KEYS)
 
     def run(self, task: Task) -> Told:
         """Train and score."""
@@ -142,7 +147,11 @@ class ReferenceModel:
 
     def identity(self) -> list[str]:
         """What tells it from others."""
-        return [*self.chosen, _composed(self.chosen, "reference", ("reference",))]
+        return [*self.chosen, self._composed]
+
+    @cached_property
+    def _composed(self) -> str:
+        return _composed(self.chosen, "reference", ("reference",))
 
     def run(self, task: Task) -> Told:
         """Fit and predict."""

@@ -48,10 +48,14 @@ class Planned:
     seed: int | None
 
     @property
+    def which(self) -> list[str]:
+        """Which it is, among the jobs of sweep.json."""
+        return [f"dataset={self.dataset}", f"model={self.model.name}", f"fold={self.fold}", f"seed={self.seed}"]
+
+    @property
     def words(self) -> list[str]:
         """What sweep.json says of it: which it is, and then what decides what comes out."""
-        which = [f"dataset={self.dataset}", f"model={self.model.name}", f"fold={self.fold}", f"seed={self.seed}"]
-        return [*which, f"data={json.dumps(self.data)}", f"settings={json.dumps(self.model.identity())}"]
+        return [*self.which, f"data={json.dumps(self.data)}", f"settings={json.dumps(self.model.identity())}"]
 
 
 def planned(cfg: DictConfig) -> tuple[list[Planned], list[str]]:

@@ -62,7 +62,7 @@ def benchmark(cfg: DictConfig, arguments: Sequence[str] | None = None) -> dict[s
     if cfg.report:
         require_pages()
     if cfg.job is not None:
-        wanted = {_masked(one)[:4]: one for one in jobs}
+        wanted = {tuple(masked_content(one.which)): one for one in jobs}
         job = next((job for job in folder.jobs if job.number == cfg.job), None)
         if job is None or job.overrides[:4] not in wanted:
             raise ConfigError(
@@ -123,8 +123,8 @@ def _agreed(folder: SweepFolder, jobs: Sequence[Planned], name: str) -> dict[Job
         plan[words[:4]] = words
     folder.write_plan(name, [], [], list(plan.values()))
     folder.__dict__.pop("plan", None)  # as it stands now
-    by_words = {job.overrides[:4]: job for job in folder.jobs}
-    return {by_words[_masked(one)[:4]]: one for one in jobs}
+    by_which = {job.overrides[:4]: job for job in folder.jobs}
+    return {by_which[tuple(masked_content(one.which))]: one for one in jobs}
 
 
 def _without_composed(settings: str) -> str:
