@@ -31,8 +31,8 @@ from gainkt.runs.trained import load
 
 LONGEST_AUDITED = 200
 """Steps of a history that an audit asks about."""
-MODEL_KEYS = ("model", "loss", "schedule", "optimizer", "trainer", "callbacks", "reference", "distillation")
-"""Parts of a training run's config that decide what an experiment is, whatever the data and the run's folder."""
+MODEL_KEYS = ("model", "loss", "schedule", "optimizer", "trainer", "callbacks", "reference", "distillation", "dataset")
+"""Of a training run; an experiment sets batches and windows in `dataset`."""
 COMPOSED = "composed="
 """What the digest of a composed config starts with, among what tells a model from others."""
 EPOCHS = ["train_seconds", "seconds", "best"]
@@ -83,27 +83,44 @@ class Told:
 
 
 @dataclass(frozen=True)
-class Experiment:
-    """An experiment of gainkt, trained; a row for each of its encoders that is asked for."""
+class Composed:
+    """A model that a config group has an option for: of its own name unless the overrides choose one."""
 
     name: str
     overrides: tuple[str, ...] = ()
-    encoders: tuple[int, ...] = (1, 2)
 
-    seeded: ClassVar[bool] = True
+    group: ClassVar[str]
+    config: ClassVar[str]
+    keys: ClassVar[Sequence[str]]
+    """Parts of the config that decide what the model is, whatever the data and the run's folder."""
 
     @property
     def chosen(self) -> list[str]:
         """Overrides that choose it."""
-        return _of_its_name("experiment", self.name, self.overrides)
+        is_chosen = any(o.startswith(f"{self.group}=") for o in self.overrides)
+        return [*([] if is_chosen else [f"{self.group}={self.name}"]), *self.overrides]
 
     def identity(self) -> list[str]:
-        """What tells it from others."""
-        return [*self.chosen, self._composed]
+        """What tells it from others: the overrides, and what they compose to, which an edited option may have moved."""
+        return [*self.chosen, self._digest]
 
     @cached_property
-    def _composed(self) -> str:
-        return _composed(self.chosen, "train", MODEL_KEYS)
+    def _digest(self) -> str:
+        cfg = compose_train(self.chosen, config=self.config)
+        text = "".join(f"{key}: {OmegaConf.to_yaml(cfg[key])}" for key in self.keys if cfg.get(key) is not None)
+        return f"{COMPOSED}{hashlib.blake2b(text.encode(), digest_size=6).hexdigest()}"
+
+
+@dataclass(frozen=True)
+class Experiment(Composed):
+    """An experiment of gainkt, trained; a row for each of its encoders that is asked for."""
+
+    encoders: tuple[int, ...] = (1, 2)
+
+    group: ClassVar[str] = "experiment"
+    config: ClassVar[str] = "train"
+    keys: ClassVar[Sequence[str]] = MODEL_KEYS
+    seeded: ClassVar[bool] = True
 
     def run(self, task: Task) -> Told:
         """Train and score."""
@@ -132,26 +149,13 @@ class Experiment:
 
 
 @dataclass(frozen=True)
-class ReferenceModel:
+class ReferenceModel(Composed):
     """A reference model, fitted on the training students."""
 
-    name: str
-    overrides: tuple[str, ...] = ()
-
+    group: ClassVar[str] = "reference"
+    config: ClassVar[str] = "reference"
+    keys: ClassVar[Sequence[str]] = ("reference",)
     seeded: ClassVar[bool] = False
-
-    @property
-    def chosen(self) -> list[str]:
-        """Overrides that choose it."""
-        return _of_its_name("reference", self.name, self.overrides)
-
-    def identity(self) -> list[str]:
-        """What tells it from others."""
-        return [*self.chosen, self._composed]
-
-    @cached_property
-    def _composed(self) -> str:
-        return _composed(self.chosen, "reference", ("reference",))
 
     def run(self, task: Task) -> Told:
         """Fit and predict."""
@@ -169,18 +173,6 @@ class ReferenceModel:
             ask: Callable[[InteractionLog], NDArray] = lambda some: reference.predict(some).probability_M  # noqa: E731
             audits[self.name] = audited(datamodule, task, ask, self.name)
         return Told(table.assign(**{self.name: probability[steps]}), datamodule, seconds, peak, audits)
-
-
-def _of_its_name(group: str, name: str, overrides: tuple[str, ...]) -> list[str]:
-    """Overrides of an entry, which choose the option of its own name unless they choose one."""
-    return [*([] if any(o.startswith(f"{group}=") for o in overrides) else [f"{group}={name}"]), *overrides]
-
-
-def _composed(overrides: Sequence[str], config: str, keys: Sequence[str]) -> str:
-    """Digest of the parts of a config that decide what a model is: an option of that name may have changed since."""
-    cfg = compose_train(list(overrides), config=config)
-    text = "".join(f"{key}: {OmegaConf.to_yaml(cfg[key])}" for key in keys if cfg.get(key) is not None)
-    return f"{COMPOSED}{hashlib.blake2b(text.encode(), digest_size=6).hexdigest()}"
 
 
 def data_of(cfg: Any) -> KTDataModule:
