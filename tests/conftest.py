@@ -3,6 +3,7 @@
 import copy
 import logging
 import pickle
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -79,6 +80,19 @@ def same_log_level() -> Iterator[None]:
     level = logging.getLogger().level
     yield
     logging.getLogger().setLevel(level)
+
+
+@pytest.fixture(autouse=True)
+def same_modules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Forget the modules of a package outside gainkt that a test imported: another test's has the same name."""
+    outside = (str(tmp_path_factory.getbasetemp()), str(Path(__file__).parent / "external"))
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        module = sys.modules[name]
+        places = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
+        if any(str(place).startswith(outside) for place in places):
+            del sys.modules[name]
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import json
 import random
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
@@ -19,7 +19,7 @@ Command = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
-def gainkt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
+def gainkt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """Run a command with the package's config folder, in a folder with its data; exit status and what it said."""
     draw = random.Random(0)
     step = lambda: f"k{draw.randrange(9)}{'+' if draw.random() < 0.6 else '-'}"  # noqa: E731
@@ -39,9 +39,7 @@ def gainkt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
             status = int(end.code or 0)
         return status, "".join(capsys.readouterr())
 
-    yield run
-    for name in [name for name in sys.modules if name.split(".")[0] == "mykt"]:
-        del sys.modules[name]
+    return run
 
 
 def mine(*overrides: str) -> list[str]:

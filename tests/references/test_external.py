@@ -26,8 +26,6 @@ def external(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "myconf" / "reference" / "moving.yaml").write_text(option)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    for name in ("mykt", "mykt.moving"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
     return tmp_path
 
 
