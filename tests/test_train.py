@@ -38,7 +38,7 @@ def evaluation(*overrides: str) -> DictConfig:
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_trains(config: Config, experiment: str, tmp_path: Path) -> None:
-    learns = experiment == "v4_distilled"
+    learns = experiment in ("v4_distilled", "v4_steady_distilled")
     teachers = [made_run(tmp_path / str(seed), seed=seed).directory.path for seed in (1, 2) if learns]
     more = [f"distillation.teachers=[{','.join(map(str, teachers))}]"] if learns else []
     result = train(config(experiment, UNJUDGED, *more))
