@@ -117,11 +117,9 @@ def test_align_and_reference(
     assert "[/x]" in printed(capsys, reference_view(done.content, done.parameters, len(HOSTILE)))
 
 
-def test_a_student_of_each_name_can_be_looked_at(trained: RunResult, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_student_can_be_looked_at(trained: RunResult, capsys: pytest.CaptureFixture[str]) -> None:
     path = trained.run.directory.path / "trajectories.parquet"
-    students = set(pd.read_parquet(path).student)
-    assert len(students & set(HOSTILE)) > 5
-    for student in sorted(students & set(HOSTILE)):
+    for student in sorted(set(pd.read_parquet(path).student)):
         name, rows = read_student(path, student)
         assert name == student
         printed(capsys, student_table(name, rows, 40), mastery_plot(rows, 3, 100))
