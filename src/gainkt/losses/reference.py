@@ -1,4 +1,4 @@
-"""Loss terms that align Encoder 2 with a reference model, over scored steps only (SPEC, l_23)."""
+"""Loss terms that align Encoder 2 with a reference model, over scored steps only (l_23)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Alignment(nn.Module):
     gain_alignment     1 - Pearson correlation of the gains of practised skills with the reference's learning rates
 
     Every mean is over scored steps (gains: valid ones); padding enters none.
-    Source: the research line's l_21, l_22, l_23 (SPEC section 8), KL in place of the cross-entropy, which cannot fall
+    Source: the research line's l_21, l_22, l_23, KL in place of the cross-entropy, which cannot fall
     under the entropy of the reference.
     """
 
