@@ -99,8 +99,8 @@ def same_modules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     before = set(sys.modules)
     yield
     for name in set(sys.modules) - before:
-        module = sys.modules[name]
-        places = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
+        spec = vars(sys.modules[name]).get("__spec__")  # a lazy module answers to any name
+        places = [] if spec is None else [spec.origin, *(spec.submodule_search_locations or ())]
         if any(str(place).startswith(outside) for place in places):
             del sys.modules[name]
 
