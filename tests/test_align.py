@@ -54,7 +54,6 @@ def test_training_leaves_the_agreement(result: RunResult, capsys: pytest.Capture
     assert "ability, dynamic" in shown
 
 
-@pytest.mark.slow
 def test_alignment_brings_the_head_to_the_reference(config: Config) -> None:
     few = ["dataset.read.num_students=100", "trainer.max_epochs=15", "schedule.warmup=1", "optimizer.lr=0.03"]
     near = train(config("l23_per_step", *few, "loss.alignment.l_22=1")).alignment

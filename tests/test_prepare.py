@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,9 +34,11 @@ def test_csv_to_log_and_table(run, tmp_path):
     assert again.stderr == f"gainkt: error: {where}: exists already; remove it or choose another folder for the log\n"
 
 
-def test_errors_take_one_line(run, tmp_path):
+def test_errors_take_one_line(tmp_path):
+    """In a process of its own, as a user starts it."""
     (tmp_path / "a.csv").write_text("student,skill,correct\n1,x,2\n1,y,1\n")
-    done = run("csv", "a.csv", "log")
+    command = [sys.executable, str(SCRIPT), "csv", "a.csv", "log"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr == (
         "gainkt: error: a.csv: line 2: response is '2', not 0 or 1 (1 of 2 rows: '2' in 1); numbers up to 2 are no "

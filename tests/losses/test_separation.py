@@ -112,7 +112,6 @@ def test_gains_fitted_to_the_targets_differ_by_skill_and_response() -> None:
     torch.testing.assert_close(own[valid & ~right], levels[valid & ~right] / 2, atol=0.05, rtol=0)
 
 
-@pytest.mark.slow
 def test_a_model_learns_the_synthetic_gains(config: Callable[..., DictConfig]) -> None:
     cfg = config(
         "try_synthetic_gains",
