@@ -12,6 +12,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +24,30 @@ from pykt.models import evaluate, init_model, train_model
 EMBEDDING = "qid"
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 """As pyKT chooses it."""
+PATIENCE = 10
+"""Epochs after the best one, at which pyKT's `train_model` ends."""
+
+
+class OutOfTime(Exception):
+    """No further epoch may begin."""
 
 
 class Batches:
-    """Pieces of histories as pyKT's loaders give them."""
+    """Pieces of histories as pyKT's loaders give them; a training pass after the first begins before `until` only."""
 
     def __init__(
-        self, rows: pd.DataFrame, length: int, size: int, *, train: bool = False, overlap: bool = False
+        self,
+        rows: pd.DataFrame,
+        length: int,
+        size: int,
+        *,
+        train: bool = False,
+        overlap: bool = False,
+        until: float = float("inf"),
     ) -> None:
         names = ("skill", "item", "response")
         self.columns = {name: torch.from_numpy(rows[name].to_numpy(np.int64, copy=True)) for name in names}
-        self.size, self.shuffled = size, train
+        self.size, self.shuffled, self.until = size, train, until
         pieces = []
         for at in rows.groupby("student", sort=False).indices.values():
             stride = length // 2 if overlap else length
@@ -48,8 +62,10 @@ class Batches:
             self.pieces = self.pieces[self.pieces[:, 1].argsort(stable=True)]
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+        began = time.time()
+        if self.clock and began > self.until:
+            raise OutOfTime
         order = torch.randperm(len(self.pieces)) if self.shuffled else torch.arange(len(self.pieces))
-        began = time.perf_counter()
         for some in order.split(self.size):
             start, length, first = self.pieces[some].T
             place = torch.arange(int(length.max()))
@@ -62,7 +78,7 @@ class Batches:
                 made |= {f"{key}seqs": values[:, :-1] * mask, f"shft_{key}seqs": values[:, 1:] * mask}
             made |= {key: torch.zeros_like(made["qseqs"]) for key in ("tseqs", "shft_tseqs")}
             yield {key: value.to(DEVICE) for key, value in made.items()}
-        self.clock.append((began, time.perf_counter()))
+        self.clock.append((began, time.time()))
 
     def scored_rows(self) -> np.ndarray:
         """Rows that are predicted, in the order of the pieces."""
@@ -82,12 +98,21 @@ def main(folder: Path) -> None:
     if model is None:
         raise SystemExit(f"pykt-toolkit knows no model {name}")
     optimizer = torch.optim.Adam(model.parameters(), settings["learning_rate"])
-    parts = Batches(train, length, size, train=True), Batches(valid, length, size)
-    *_, best = train_model(model, *parts, settings["epochs"], optimizer, str(folder), save_model=True)
+    minutes = settings.get("minutes")
+    until = float("inf") if minutes is None else time.time() + 60 * minutes
+    parts = Batches(train, length, size, train=True, until=until), Batches(valid, length, size)
+    with suppress(OutOfTime):
+        train_model(model, *parts, settings["epochs"], optimizer, str(folder), save_model=True)
     trained, validated = (np.array(part.clock) for part in parts)
+    kept = folder / f"{EMBEDDING}_model.ckpt"
+    best = int((trained[:, 0] <= kept.stat().st_mtime).sum())  # the last epoch that began before it was kept
+    if len(trained) < best + PATIENCE:
+        reason = f"epochs={settings['epochs']}" if len(trained) == settings["epochs"] else f"minutes={minutes}"
+        told = f"stopped by {reason} after {len(trained)} epochs (best: epoch {best}); pyKT stops {PATIENCE} after it"
+        (folder / "notes.txt").write_text(told + "\n")
     epochs = {"train_seconds": trained[:, 1] - trained[:, 0], "seconds": validated[:, 1] - trained[0, 0]}
     pd.DataFrame(epochs).assign(best=np.arange(1, len(trained) + 1) == best).to_csv(folder / "epochs.csv", index=False)
-    model.load_state_dict(torch.load(folder / f"{EMBEDDING}_model.ckpt"))
+    model.load_state_dict(torch.load(kept))
     asked, said = Batches(test, length, size, overlap=True), folder / "said.txt"
     evaluate(model, asked, name, str(said))
     # A line a piece: skills, responses, next skills, next responses, probabilities, ...

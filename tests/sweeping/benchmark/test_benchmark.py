@@ -41,6 +41,8 @@ with open(sys.argv[1] + "/test.csv") as rows, open(sys.argv[1] + "/predictions.c
 EPOCHS = """
 with open(sys.argv[1] + "/epochs.csv", "w") as epochs:
     print("epoch,train_seconds,seconds,best", "1,1,3,0", "2,2,7,1", "3,3,9,0", sep=chr(10), file=epochs)
+with open(sys.argv[1] + "/notes.txt", "w") as notes:
+    print("cut short, as I say", file=notes)
 """
 MEAN_OF = "(right[student] + 1) / (seen[student] + 2)"
 
@@ -139,6 +141,7 @@ def test_costs_and_what_was_done_to_skills_are_told(done: dict[str, Any]) -> Non
     assert rows["rasch"]["seconds_to_best"] is None, "it has no epochs"
     assert rows["rasch"]["peak_mib"] is None, "not measured in a process that does other jobs too"
     assert "sets of several skills count as skills of their own" in rows[MEAN]["notes"][0]
+    assert rows[MEAN]["notes"][1].endswith("cut short, as I say")
 
 
 def test_files_show_names_as_text(config: DictConfig, done: dict[str, Any]) -> None:

@@ -77,7 +77,8 @@ class Peer:
             table, notes = _hand_out(datamodule, probes, {"settings": self.settings, "seed": task.seed}, exchange)
             seconds, peak = _start([python, str(script), str(exchange)])
             told = _read(exchange / "predictions.csv", table[table["scored"] == 1])
-            epochs = _epochs(exchange / "epochs.csv")
+            epochs, written = _epochs(exchange / "epochs.csv"), exchange / "notes.txt"
+            notes += tuple(written.read_text(errors="replace").splitlines()) if written.is_file() else ()
         finally:
             shutil.rmtree(exchange, ignore_errors=True)
         mine, _ = asked(datamodule.log_, datamodule.students("test"))
