@@ -5,6 +5,7 @@ ASSISTments 2015 where it lies in ../shared/data (GAINKT_SHARED names another pl
 diagnosed, some are advised, aligned or evaluated again, and one is killed and resumed. The fingerprint holds weights,
 metrics, tables and reports. `--against` takes that of a revision too, on this machine, and says what differs; exit
 status 1 if anything does. A revision is checked out into a temporary folder; its fingerprint is kept by commit.
+`--override` trains the working tree's runs with a value that a default had then, so that only the rest is compared.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -58,10 +59,18 @@ class Taker:
     only: Sequence[str]
     """Experiments or runs wanted; all of them where empty."""
     console: Console
+    overrides: Sequence[str] = ()
+    """That the working tree's runs get besides."""
+
+    def is_whole(self, root: Path) -> bool:
+        """Whether what is taken of a source tree is its whole fingerprint, worth keeping."""
+        return not self.only and not (self.overrides and root == ROOT)
 
     def cases(self, root: Path) -> list[Case]:
         """Return the cases wanted of a source tree, and those that they are compared with."""
         found = cases(root, self.data is not None)
+        if root == ROOT:
+            found = [replace(case, overrides=[*case.overrides, *self.overrides]) for case in found]
         if not self.only:
             return found
         chosen = [case for case in found if {case.name, case.experiment} & set(self.only)]
@@ -86,7 +95,7 @@ class Taker:
             for what, how in prints["ended"].items():
                 if how != DONE:
                     self.say(f"  {name}: {what}: {how}")
-        for name in () if self.only else keep:
+        for name in keep if self.is_whole(root) else ():
             self.folder.mkdir(parents=True, exist_ok=True)
             content = {"about": told, "seconds": seconds, "runs": runs}
             (self.folder / f"{name}.json").write_text(json.dumps(content, indent=0) + "\n")
@@ -245,13 +254,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--against", metavar="REVISION", help="compare the working tree with it")
     parser.add_argument("--only", default="", metavar="NAME[,NAME]", help="these experiments or runs; nothing is kept")
+    parser.add_argument(
+        "--override", action="append", default=[], metavar="KEY=VALUE", help="train the working tree's runs with it"
+    )
     parser.add_argument("--list", action="store_true", help="name the runs and end")
     parser.add_argument("--all", action="store_true", help=f"show every difference, not {LINES} of a file")
     parser.add_argument("--folder", type=Path, default=ROOT / "outputs" / "golden", help="where fingerprints are kept")
     options = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))  # so that worker and checkout go, as at Ctrl-C
     only = [name for name in options.only.split(",") if name]
-    taker = Taker(options.folder, shared_data(), only, Console())
+    taker = Taker(options.folder, shared_data(), only, Console(), options.override)
     try:
         mine = taker.cases(ROOT)
         unknown = set(only) - {name for case in mine for name in (case.name, case.experiment)}
@@ -268,7 +280,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         before = clean_commit()
         new = taker.of_tree(ROOT, "working tree", "worktree")
         # Not where the comparison is with this very commit: it would be with itself.
-        if before and not only and commit != before == clean_commit():
+        if before and taker.is_whole(ROOT) and commit != before == clean_commit():
             (options.folder / f"{before}.json").write_bytes((options.folder / "worktree.json").read_bytes())
         if commit is None:
             return 0

@@ -25,6 +25,19 @@ def test_every_experiment_but_grids_is_run() -> None:
     assert "v4_belief-assist2015" in {case.name for case in cases(ROOT, sliced=True)}
 
 
+def test_an_override_is_of_the_working_tree_alone(tmp_path: Path) -> None:
+    """So that a default that has changed since is not all that a comparison shows; and no such fingerprint is kept."""
+    (tmp_path / "conf").mkdir()
+    shutil.copytree(ROOT / "conf" / "experiment", tmp_path / "conf" / "experiment")
+    taker = Taker(tmp_path, None, (), Console(), overrides=("dataset.carry_state=false",))
+    mine, theirs = taker.cases(ROOT), taker.cases(tmp_path)
+    assert all(case.overrides[-1] == "dataset.carry_state=false" for case in mine)
+    assert not any("dataset.carry_state=false" in case.overrides for case in theirs)
+    assert not taker.is_whole(ROOT)
+    assert taker.is_whole(tmp_path)
+    assert not Taker(tmp_path, None, ("v0_scalar",), Console()).is_whole(tmp_path)
+
+
 def test_differences_name_what_moved() -> None:
     old = {"a.csv": {"a": "1", "b": "2", "c": "3"}, "b.json": {"": "0"}}
     new = {"a.csv": {"a": "1", "b": "2.5", "d": "4"}}
