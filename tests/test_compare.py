@@ -59,6 +59,17 @@ def test_a_sweeps_folder_stands_for_its_runs(runs: list[Path], tmp_path: Path) -
     assert [run["folder"] for run in content["runs"]] == [str(run) for run in runs]
 
 
+def test_runs_of_several_seeds_are_paired(runs: list[Path], tmp_path: Path) -> None:
+    """The data set's seed is that of the order of batches; who is in which part is the split's own."""
+    other = made_run(tmp_path / "other", named_tables(num_students=40))
+    config = OmegaConf.load(other / "config.yaml")
+    config.seed = config.dataset.seed = 7
+    OmegaConf.save(config, other / "config.yaml")
+    content, _ = compare(tmp_path, runs[0], other)
+    assert {"dataset.seed"} <= {entry["key"] for entry in content["settings"]}
+    assert all(metric["differences"][1]["value"] == 0 for metric in content["metrics"])
+
+
 def other_data(run: Path) -> None:
     made = json.loads((run / "provenance.json").read_text())
     made["data"]["digest"] = "def"

@@ -17,6 +17,8 @@ from gainkt.errors import ConfigError, DataError
 from gainkt.predict import main
 from gainkt.runs.trained import TrainedModel
 from gainkt.training.fit import Fitted
+from gainkt.training.train import train as train_config
+from test_hostile_names import composed
 
 SMALL = [o for o in TINY if not o.startswith("dataset.read")]
 NUMBERS = ["p1", "p2", "mastery"]
@@ -137,6 +139,75 @@ def test_a_list_of_runs_is_their_ensemble(
     assert "the same model as" in capsys.readouterr().err
 
 
+def test_columns_of_the_users_own_stay_as_they_are(
+    run: Fitted, answers: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    """Six digits are enough for an estimate, not for a student's number or a time."""
+    monkeypatch.chdir(tmp_path)
+    numbers = answers["pupil"].str.removeprefix("pupil-").astype("category").cat.codes
+    mine = answers.assign(pupil=64_000_000.0 + numbers, at=33_000_010.25 + answers.index)
+    mine.to_parquet("new.parquet")
+    asked = [f"run={run.folder}", "dataset.path=new.parquet", "dataset.read.order=at"]
+    assert command(monkeypatch, *asked, "output=said.csv") == 0
+    said = pd.read_csv("said.csv")
+    assert said["pupil"].equals(mine["pupil"])
+    assert said["at"].equals(mine["at"])
+    assert all(len(cell) <= 8 for cell in pd.read_csv("said.csv", dtype=str)["p2"])
+    assert command(monkeypatch, *asked, "mastery=true", "output=stand.csv") == 0
+    last = pd.read_csv("stand.csv")["last_practised"]
+    assert set(last) <= set(mine["at"])
+    assert run.model.mastery("new.parquet", order="at")["last_practised"].dtype == "float64"
+    mine.to_csv("new.csv", index=False)
+    assert run.model.mastery("new.csv", order="at")["last_practised"].dtype == "float64", "text of numbers is numbers"
+    mine.rename(columns={"pupil": "mastery"}).to_parquet("new.parquet")
+    assert command(monkeypatch, *asked, "dataset.read.student=mastery", "output=said.csv") == 1
+    assert "'mastery' is read, and a column of what is predicted is called so too" in capsys.readouterr().err
+    mine.drop(columns="score").to_parquet("new.parquet")
+    assert command(monkeypatch, *asked, "output=said.csv") == 1
+    assert "add an empty column of this name" in capsys.readouterr().err
+
+
+def test_a_note_is_text_or_none(run: Fitted, answers: pd.DataFrame) -> None:
+    blank = answers.head(40).assign(score=answers["score"].where(answers.index % 7 > 0))
+    for table in (answers.head(40), blank):
+        notes = run.model.predict(table)["note"].tolist()
+        assert all(note is None or isinstance(note, str) for note in notes)
+        assert sum(note is not None for note in notes) == table["score"].isna().sum()
+
+
+def test_skills_that_were_not_split_in_training_are_not_split_later(
+    run: Fitted, answers: pd.DataFrame, tmp_path: Path
+) -> None:
+    both = answers.assign(kc=["a; b" if row % 3 == 0 else "ab"[row % 2] for row in answers.index])
+    columns = {"student": "pupil", "skill": "kc", "correct": "score", "separator": None}
+    settings = [*SMALL, "trajectories.write=false"]
+    whole = gainkt.fit(both, **columns, row_expansion="keep", overrides=settings, root=tmp_path)
+    assert set(whole.model.skills.names) == {"a; b", "a", "b"}
+    bundle = gainkt.load(whole.model.save(tmp_path / "one.gainkt"))
+    for model in (whole.model, bundle):
+        assert model.content.reading["separator"] is None
+        assert model.predict(both)["mastery_by_skill"].map(len).eq(1).all()
+
+
+def test_a_run_of_a_named_data_set_reads_it_again(
+    run: Fitted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    """As its owner distributes it: the columns of training, whether the command names the data set or not."""
+    path = Path(__file__).parent / "data" / "cases" / "a09_filled.csv"
+    monkeypatch.chdir(tmp_path)
+    train = ["experiment=v4_items", "dataset=assist2009", f"dataset.path={path}", *SMALL, "trajectories.write=false"]
+
+    folder = train_config(composed("train", *train, f"run.dir={tmp_path}/run")).run.directory.path
+    said = []
+    for number, more in enumerate([[], ["dataset=assist2009"]]):
+        output = f"said{number}.csv"
+        assert command(monkeypatch, f"run={folder}", f"dataset.path={path}", f"output={output}", *more) == 0
+        said.append(pd.read_csv(output))
+    assert said[0].equals(said[1])
+    assert said[0]["p2"].notna().mean() > 0.9
+    assert {"user_id", "skill_id", "problem_id", "correct", "order_id"} <= set(said[0])
+
+
 def test_columns_that_are_stated_win(
     run: Fitted, answers: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -182,3 +253,15 @@ def test_fit_says_what_is_wrong_before_anything_is_written(answers: pd.DataFrame
     with pytest.raises(ConfigError, match="studnt: no such setting"):
         gainkt.fit(answers, studnt="pupil", root=tmp_path)
     assert not list(tmp_path.iterdir())
+    chosen: list[tuple[dict, str]] = [
+        ({"overrides": ["trainer.max_epoch=1"]}, r"trainer.max_epoch: no such key .*did you mean 'trainer.max_epochs'"),
+        ({"experiment": "v4_belif"}, r"experiment=v4_belif: no such option; did you mean 'v4_belief'"),
+        ({"overrides": "trainer.max_epochs=1"}, r"give a dict, or a list"),
+        ({"overrides": ["seed=0,1"]}, r"seed=0,1"),
+    ]
+    columns = {"student": "pupil", "skill": "kc", "correct": "score"}
+    for settings, said in chosen:
+        with pytest.raises(ConfigError, match=said) as caught:
+            gainkt.fit(answers, **columns, **settings, root=tmp_path / "none")
+        assert "\n" not in str(caught.value)
+    assert not (tmp_path / "none" / "v4_belief").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ PATHS = (
 TEXTS = (
     *PATHS,
     "name",
+    "student",
     *(
         f"dataset.read.{key}"
         for key in ("student", "skill", "correct", "item", "order", "fold", "separator", "delimiter")
@@ -28,6 +30,11 @@ TEXTS = (
     *(f"dataset.read.{key}" for key in ("encoding", "date_format", "name", "questions", "kc_model")),
 )
 """Keys whose value is text."""
+WORDS = "dataset.read.responses"
+"""Key whose value says what words mean, {word: number}; a word may be any text, in quotes or not."""
+_WORD = re.compile(
+    r"""\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|((?:[^,:{}'"\\]|\\.)+?))\s*:\s*([\d.eE+-]+|null)\s*(,|$)"""
+)
 _PLAIN = re.compile(r"[A-Za-z_./][\w./-]*", re.ASCII)
 _OTHER = re.compile(
     r"null|true|false|\[.*\]|\{.*\}|'.*'|\".*\"|.*\$\{.*|(choice|range|glob|interval|shuffle)\(.*\)", re.I
@@ -44,6 +51,8 @@ def quote_text(arguments: Sequence[str]) -> list[str]:
 
     def safe(argument: str) -> str:
         key, equals, value = argument.partition("=")
+        if key.lstrip("+") == WORDS:
+            return f"{key}={_meanings(value)}"
         if not equals or key.lstrip("+") not in TEXTS or _OTHER.fullmatch(value) or (sweep and "," in value):
             return argument
         if key.lstrip("+") in PATHS:
@@ -51,6 +60,39 @@ def quote_text(arguments: Sequence[str]) -> list[str]:
         return f"{key}={value if not value or _PLAIN.fullmatch(value) else quoted(value)}"
 
     return [safe(argument) for argument in arguments]
+
+
+def with_place(arguments: Sequence[str]) -> list[str]:
+    """Return a command line that says by `path=` where a run's own data lies; `dataset.path=` is taken for it."""
+    if any(word.lstrip("+").startswith("dataset=") for word in arguments):
+        return list(arguments)
+    return [
+        f"path={value}" if key.lstrip("+") == "dataset.path" else word
+        for word, (key, _, value) in ((word, word.partition("=")) for word in arguments)
+    ]
+
+
+def _meanings(value: str) -> str:
+    """Return {word: number, ...} as text that Hydra's grammar takes: JSON in quotes where a word is no plain one.
+
+    Hydra takes no quotes around a word, and of other characters than letters of English, digits and blanks only some.
+    """
+    inner, found, at = value.strip()[1:-1] if value.strip()[:1] == "{" else "", {}, 0
+    if not inner.strip():
+        return value
+    while at < len(inner):
+        entry = _WORD.match(inner, at)
+        if entry is None:
+            return value
+        word = next(part for part in entry.groups()[:3] if part is not None)
+        try:
+            found[re.sub(r"\\(.)", r"\1", word)] = json.loads(entry[4])
+        except ValueError:
+            return value
+        at = entry.end()
+    if all(re.fullmatch(r"[\w.]+( [\w.]+)*", word, re.ASCII) for word in found):
+        return "{" + ",".join(f"{word}:{json.dumps(meaning)}" for word, meaning in found.items()) + "}"
+    return quoted(json.dumps(found, ensure_ascii=False))
 
 
 def quoted(text: str) -> str:

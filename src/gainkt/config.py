@@ -137,7 +137,7 @@ def _build(node: Any, path: str, sizes: dict[str, Any]) -> Any:
         raise ConfigError(f"{path}: a value is missing; give {path}=...")
     if not isinstance(node, dict):
         return node
-    settings = {key: _build(node[key], f"{path}.{key}".lstrip("."), {}) for key in node if key[:1] != "_"}
+    settings = {key: _build(node[key], f"{path}.{key}".lstrip("."), {}) for key in node if str(key)[:1] != "_"}
     if "_target_" not in node:
         return settings
     part = Part(_locate(node["_target_"], path), **settings | sizes)
@@ -191,9 +191,9 @@ def _targets(node: Any, path: str) -> Iterator[tuple[str, DictConfig]]:
         return
     if "_target_" in node:
         yield path, node
-    for key in map(str, node):
+    for key in node:
         if not OmegaConf.is_missing(node, key) and OmegaConf.is_config(node._get_node(key)):
-            yield from _targets(node[key], f"{path}.{key}".lstrip("."))
+            yield from _targets(node[key], f"{path}.{key!s}".lstrip("."))
 
 
 def _locate(target: str, path: str) -> Callable[..., Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hydra
 from omegaconf import DictConfig
 
+from gainkt.arguments import with_place
 from gainkt.config import conf_dir, one_line_errors, run_main
 from gainkt.console import make_console
 from gainkt.reporting.diagnosis_figures import save_figures
@@ -39,7 +40,7 @@ def _main(cfg: DictConfig) -> None:
 
 def main() -> None:
     """Entry point of the command."""
-    run_main(_main)
+    run_main(_main, with_place)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,10 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
+from gainkt.config import one_line, user_errors
 from gainkt.console import make_console
 from gainkt.data.inspection import Finding, inspect
 from gainkt.data.log import NO_FOLD
-from gainkt.errors import ConfigError, DataError
 from gainkt.interruption import ended_in_one_line
 
 __all__ = ["Finding", "inspect", "main", "report"]
@@ -51,8 +51,10 @@ def main() -> None:
     with ended_in_one_line():
         try:
             finding = inspect(sys.argv[1])
-        except (DataError, ConfigError) as error:
-            print(f"gainkt: error: {error}", file=sys.stderr)
+        except user_errors() as error:
+            said = one_line(error)
+            place = "" if sys.argv[1] in said else f"{sys.argv[1]}: "
+            print(f"gainkt: error: {place}{said}", file=sys.stderr)
             sys.exit(1)
         report(finding, make_console())
 

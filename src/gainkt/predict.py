@@ -12,6 +12,7 @@ from omegaconf import DictConfig, ListConfig
 
 from gainkt.config import check_keys, conf_dir, listed, one_line_errors, run_main
 from gainkt.console import make_console
+from gainkt.data.readers.download import DownloadReader
 from gainkt.data.readers.table import TableReader
 from gainkt.runs.classroom import require_ending, write_table
 from gainkt.runs.folder import build_datamodule
@@ -26,9 +27,12 @@ def predict(cfg: DictConfig, stated: frozenset[str] = frozenset()) -> pd.DataFra
     data = build_datamodule(cfg.dataset)
     source: Any = data.path
     settings: dict[str, Any] = {"unknown_skills": data.unknown_skills}
-    if isinstance(data.read, TableReader):  # what is not stated is as it was in training
+    if isinstance(data.read, DownloadReader) and data.path is not None:
+        source = data.read.table_of(data.path)
+    if isinstance(data.read, TableReader) and source is not None:  # what is not stated is as it was in training
         usual, here = vars(TableReader()), vars(data.read)
-        settings |= {key: x for key, x in here.items() if x != usual[key] or f"dataset.read.{key}" in stated}
+        changed = {key for key in usual if here[key] != usual[key] or f"dataset.read.{key}" in stated}
+        settings |= {key: here[key] for key in changed - {"published"}}
     else:
         source = data.read() if data.path is None else data.read(data.path)
     if not cfg.mastery:

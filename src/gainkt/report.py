@@ -8,6 +8,7 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
+from gainkt.arguments import with_place
 from gainkt.config import conf_dir, one_line_errors, run_main, run_of, said
 from gainkt.console import make_console
 from gainkt.errors import ConfigError, DataError
@@ -62,7 +63,7 @@ def _main(cfg: DictConfig) -> None:
 
 def main() -> None:
     """Entry point of the command."""
-    run_main(_main)
+    run_main(_main, with_place)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig
 
+from gainkt.arguments import with_place
 from gainkt.config import conf_dir, one_line_errors, run_main
 from gainkt.console import make_console
 from gainkt.reporting.figures import save_figure
@@ -38,7 +39,7 @@ def _main(cfg: DictConfig) -> None:
 
 def main() -> None:
     """Entry point of the command."""
-    run_main(_main)
+    run_main(_main, with_place)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
 
+from gainkt.arguments import with_place
 from gainkt.config import conf_dir, one_line_errors, run_main, run_of
 from gainkt.console import make_console
 from gainkt.digests import read_table
@@ -65,7 +66,7 @@ def _main(cfg: DictConfig) -> None:
 
 def main() -> None:
     """Entry point of the command."""
-    run_main(_main)
+    run_main(_main, with_place)
 
 
 if __name__ == "__main__":

@@ -196,6 +196,23 @@ def test_piechs_matrix(tmp_path):
         AktReader()(path)
 
 
+@pytest.mark.parametrize("mark", [",", " ,", ", ", " , ", ";", " ; ", "\t", " \t", " ", "   "])
+def test_matrix_with_cells_separated_in_any_way(mark, tmp_path):
+    path = tmp_path / "x.txt"
+    path.write_text("".join(f"  {mark.join(row)}\n" for row in ("101", "011")))
+    log = MatrixReader()(path)
+    assert (log.num_skills, log.responses.tolist()) == (3, [1, 0, 1, 0, 1, 1])
+
+
+def test_matrix_with_an_empty_cell_or_one_too_few(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("1 , , 1\n0 , 1 , 1\n")
+    assert MatrixReader(missing="drop")(path).lengths.tolist() == [2, 3]
+    path.write_text("1  0 1\n0  1\n")
+    with pytest.raises(DataError, match=r"line 2 has 2 cells, line 1 has 3 \(so in 1 lines\)"):
+        MatrixReader()(path)
+
+
 # Skills of a cell
 
 

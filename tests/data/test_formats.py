@@ -1,11 +1,13 @@
 """Data sets by name, from a few made-up rows in the layout of each owner's files; and looking before reading."""
 
+import shlex
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
+import gainkt
 from conftest import composed
 from gainkt.arguments import quote_text
 from gainkt.config import build, check_keys
@@ -157,6 +159,43 @@ def test_inspect_proposes_what_reads(tmp_path):
     assert any(
         "which column is the skill cannot be told" in problem for problem in inspect(tmp_path / "u.csv").problems
     )
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("{2:1,1:0}", {"2": 1, "1": 0}),
+        ("{'2':1,\"1\":0}", {"2": 1, "1": 0}),
+        ("{'1,0':1.0,'0,0':0.0}", {"1,0": 1.0, "0,0": 0.0}),
+        ("{100%: 1, -1: null}", {"100%": 1, "-1": None}),
+        ("{sí:1,\"it's\":0,don\\'t:0.5}", {"sí": 1, "it's": 0, "don't": 0.5}),
+        ("{PASS - ok:1,fail:0,'a:b':0}", {"PASS - ok": 1, "fail": 0, "a:b": 0}),
+        ("{Yes:1,No:0}", {"Yes": 1, "No": 0}),
+        ("null", {}),
+    ],
+)
+def test_what_any_word_means_can_be_typed(typed: str, meant: dict[str, float | None]) -> None:
+    cfg = composed("train", "dataset=csv", "dataset.path=x", *quote_text([f"dataset.read.responses={typed}"]))
+    check_keys(cfg)
+    reader = build(cfg.dataset.read)
+    assert {str(word): value for word, value in reader.meanings.items()} == meant
+
+
+def test_a_setting_that_is_proposed_can_be_used(tmp_path: Path) -> None:
+    """The words that a refusal lists, and the command of `inspect`, typed as they stand."""
+    rows = [f"u{s},k{t},{answer}" for s in range(20) for t, answer in enumerate(['"1,0"', '"0,0"', '"1,0"', '"0,0"'])]
+    path = tmp_path / "odd words.csv"
+    path.write_text("\n".join(["student,skill,correct", *rows]))
+    finding = inspect(path)
+    assert finding.log is not None
+    words = shlex.split(finding.command)
+    typed = quote_text(words[words.index("dataset=csv") :])
+    datamodule = build(composed("train", *typed).dataset)
+    assert datamodule.log_.digest == finding.log.digest
+    with pytest.raises(DataError) as caught:
+        gainkt.read(path)
+    proposed = next(word for word in shlex.split(str(caught.value)) if word.startswith("dataset.read.responses="))
+    assert build(composed("train", "dataset=csv", *quote_text([f"dataset.path={path}", proposed])).dataset).log_
 
 
 def test_plain_text_is_quoted_before_hydra_sees_it():

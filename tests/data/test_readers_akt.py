@@ -46,6 +46,55 @@ def test_counts_instead_of_names(akt):
     assert log.students.tolist() == ["a:1", "a:2", "b:1"]
 
 
+def counted(sizes, wrong=()):
+    """DKVMN's text of students with so many responses; the numbers of some are one too high."""
+    return "".join(
+        f"{size + (number in wrong)}\n{','.join(['3'] * size)}\n{','.join(['1'] * size)}\n"
+        for number, size in enumerate(sizes)
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (counted(range(5, 65), wrong=[0]), "line 1 says 6, there are 5 responses (1 of 60 records"),
+        (counted([5] * 60, wrong=[2, 4]), "line 7 says 6, there are 5 responses (2 of 60 records"),
+        (counted([5] * 3).replace("5", "", 1), "line 1 says nothing, there are 5 responses (1 of 3 records"),
+        (counted([5] * 3).replace("5", "x", 1), "line 1 says x, there are 5 responses (1 of 3 records"),
+        (counted([5, 5, 4, 4], wrong=range(4)), "line 4: student '6' stands twice, first in"),
+        (counted([5, 5, 4, 4], wrong=range(2)), "line 4: student '6' stands twice, first in"),
+    ],
+)
+def test_counts_that_are_wrong_are_no_names(akt, text, message):
+    with pytest.raises(DataError) as error:
+        read_akt(akt(one=text) / "one.csv")
+    assert message in str(error.value)
+
+
+def test_numbers_are_names_where_few_equal_the_counts(akt):
+    text = "".join(f"{name}\n3,3\n1,0\n" for name in (1, 2, 3, 40))
+    assert read_akt(akt(one=text) / "one.csv").students.tolist() == ["1", "2", "3", "40"]
+    assert read_akt(akt(two="07\n" + "3\n1\n") / "two.csv").students.tolist() == ["07"]
+
+
+def test_a_student_stands_in_one_file_once(akt, tmp_path):
+    message = r"all.csv: line 9: student 'ann' stands twice, first in .*all.csv: line 1 \(1 of 3 records"
+    with pytest.raises(DataError, match=message):
+        read_akt(akt(all=ANN + BOB + ANN) / "all.csv")
+    with pytest.raises(DataError, match="student 'ann' stands twice"):
+        read_akt(tmp_path)
+    (tmp_path / "all.csv").unlink()
+    with pytest.raises(DataError, match=r"train1.csv: line 5: student 'ann' stands twice, first in .*test1.csv"):
+        read_akt(akt(train1=BOB + ANN, test1=ANN))
+
+
+@pytest.mark.parametrize("names", [("fold1", "fold2"), ("train1", "test1")])
+def test_hidden_files_are_not_read(akt, names):
+    files = dict(zip(names, (ANN, BOB), strict=True))
+    hidden = {f"._{name}": b"\x00\x05\x16\x07" for name in names}
+    assert sorted(read_akt(akt(**files, **hidden)).students) == ["ann", "bob"]
+
+
 def test_twelve_lines_are_told_apart(akt):
     """Twelve lines are three students of four lines or four of three."""
     with_items = ANN + BOB + "3,eve\n1,1\n5,5\n1,0\n"

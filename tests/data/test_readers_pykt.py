@@ -61,6 +61,22 @@ def test_windows_and_padding(folder):
     assert steps(read_pykt(folder(unmasked))) == expected
 
 
+def test_blanks_in_the_header(folder):
+    header = " fold, uid, questions , concepts,responses, selectmasks, is_repeat\n"
+    rows = '0,4,"7,7,8","1,2,3","1,1,0","1,1,1","0,1,0"\n0,4,"8,9,9","3,4,5","0,1,1","-1,1,1","0,0,1"\n'
+    log = read_pykt(folder(header + rows))
+    assert steps(log) == [(["1", "2"], 1), (["3"], 0), (["4", "5"], 1)]
+    assert log.item_names.tolist() == ["7", "8", "9"]
+    assert log.digest == read_pykt(folder(header.replace(" ", "") + rows)).digest
+
+
+@pytest.mark.parametrize("name", ["Questions", " QUESTIONS", "SelectMasks", "select_masks", "isRepeat", "is repeat"])
+def test_optional_columns_under_another_spelling_are_refused(name, folder):
+    text = f'fold,uid,concepts,responses,{name}\n0,4,"1,2","1,0","1,1"\n'
+    with pytest.raises(DataError, match=rf"train_valid.csv: no column '\w+', but '{name.strip()}'; rename it to"):
+        read_pykt(folder(text))
+
+
 @pytest.mark.parametrize(
     ("train", "test", "message"),
     [

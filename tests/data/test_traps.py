@@ -115,12 +115,108 @@ def test_ednet_letters_in_any_case(put):
     [
         (QUESTIONS + "q1,c,1\n", ANSWERS, "line 4: question 'q1' stands there twice"),
         (QUESTIONS, ANSWERS + "4,q1\n", "u1.csv: line 5 has another number of cells"),
+        (QUESTIONS, ANSWERS + '4,q1,"a\n5,q2,b\n', r"u1.csv: line 5 has .*an open quote \(so in 1 lines\)"),
+        (QUESTIONS, ANSWERS.replace("user_answer", "answer"), "u1.csv: no column 'user_answer'; did you mean 'answer'"),
+        (QUESTIONS, ANSWERS.encode() + b"4,q1,\xe9\n", "u1.csv: line 5, byte 6 is 0xe9, not UTF-8"),
+        (QUESTIONS, "", "u1.csv: the file is empty"),
+        (QUESTIONS, "\n\n", "u1.csv: the file holds empty lines only"),
+        (QUESTIONS, ANSWERS.partition("\n")[0], "KT1: no answers in 1 files"),
+        *(
+            (
+                QUESTIONS,
+                f"{ANSWERS}\n4,q1,{word}\n5,q2,{word}\n",
+                f"u1.csv: line 6: user_answer is '{word}', not one of",
+            )
+            for word in ("1", "-1", "1.0", "true", "skipped", "e")
+        ),
+        (
+            QUESTIONS,
+            ANSWERS + "4,q1,skipped\n5,q1,skipped\n6,q1,2\n",
+            r"not one of a, b, c, d \(3 of 6 rows: 'skipped' in 2, '2' in 1\).*read.responses={skipped:null,2:null}",
+        ),
+        *(
+            (
+                QUESTIONS,
+                f"{ANSWERS}4,q1,{word}\n",
+                rf"line 5: user_answer is '{word}' \(1 without response: 1 of 4 rows\)",
+            )
+            for word in ("", "nan", "None", "NULL", "NA")
+        ),
+        *(
+            (
+                QUESTIONS + f"q3,{none},1\n",
+                ANSWERS + "4,q3,a\n5,q3,b\n",
+                r"line 5: .*'q3' has no correct answer .*2 of 5",
+            )
+            for none in ("", " ", "nan", "NA", "-1")
+        ),
+        (QUESTIONS + "q3,?,1\n", ANSWERS, r"line 4: correct_answer is '\?', not one letter \(so for 1 of 3 questions"),
+        (QUESTIONS + "q3,2,1\n", ANSWERS, "line 4: correct_answer is '2', not one letter"),
+        (QUESTIONS.replace(",a,", ",1,").replace(",b,", ",2,"), ANSWERS, "'A', not one of 1, 2, 3, 4"),
     ],
 )
 def test_ednet_traps_are_refused(questions, answers, expected, put):
     put("d/questions.csv", questions)
     path = put("d/KT1/u1.csv", answers)
-    with pytest.raises(DataError, match=expected):
+    with pytest.raises(DataError, match=expected) as error:
+        EdnetReader()(path.parent.parent)
+    assert "\n" not in str(error.value)
+
+
+def test_ednet_counts_what_is_no_answer(put):
+    put("d/questions.csv", QUESTIONS + "q3,,1\n")
+    answers = ANSWERS + "4,q1,nan\n5,q3,a\n6,q3,b\n7,q1,1\n8,q1,-1\n9,q2,\n"
+    path = put("d/KT1/u1.csv", answers)
+    put("d/KT1/u2.csv", "timestamp,question_id,user_answer\n1,q3,a\n")
+    log = EdnetReader(missing="drop", responses={1: None, "-1": None})(path.parent.parent)
+    assert log.responses.tolist() == [1, 0, 0]
+    left_out = {
+        "no response": 2,
+        "response 'to a question without correct answer'": 3,
+        "response '1'": 1,
+        "response '-1'": 1,
+    }
+    assert (log.account["rows"], log.account["left_out"], log.account["students_dropped"]) == (10, left_out, 1)
+
+
+def test_ednet_digits_are_answers_where_correct_answers_are(put):
+    put("d/questions.csv", QUESTIONS.replace(",a,", ",1,").replace(",b,", ",2,"))
+    path = put("d/KT1/u1.csv", "timestamp,question_id,user_answer\n1,q1,1\n2,q1,2\n3,q2,2\n4,q2,4\n")
+    assert EdnetReader()(path.parent.parent).responses.tolist() == [1, 0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        ANSWERS + "\n",
+        ANSWERS + "\n \n\n",
+        ANSWERS.replace("2,q2", "\n2,q2"),
+        ANSWERS.replace("\n", "\r\n"),
+        ANSWERS.replace("\n", "\r"),
+        ANSWERS.rstrip("\n"),
+        ANSWERS.encode("utf-16"),
+        ANSWERS.encode("utf-16-le"),
+        " timestamp , question_id, user_answer \n1,q1,a\n2,q2,c\n3,q1,b\n",
+        ANSWERS.replace(",", ";"),
+    ],
+)
+def test_ednet_files_of_other_make(content, put):
+    put("d/questions.csv", QUESTIONS)
+    path = put("d/KT1/u1.csv", content)
+    assert EdnetReader()(path.parent.parent).responses.tolist() == [1, 0, 0]
+
+
+def test_ednet_folder_with_odd_files(put):
+    put("d/questions.csv", QUESTIONS)
+    path = put("d/KT1/u1.csv", ANSWERS)
+    put("d/KT1/._u1.csv", b"\x00\x05\x16\x07")
+    assert EdnetReader()(path.parent.parent).num_steps == 3
+    for number in (2, 3):
+        put(f"d/KT1/u{number}.csv", ANSWERS.replace("timestamp", "time"))
+    with pytest.raises(DataError, match=r"u2.csv: line 1: another header .*so in 2 of 3 files"):
+        EdnetReader()(path.parent.parent)
+    (path.parent / "u5.csv").mkdir()
+    with pytest.raises(DataError, match=r"u5.csv: is a folder"):
         EdnetReader()(path.parent.parent)
 
 

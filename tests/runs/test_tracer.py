@@ -1,6 +1,5 @@
 """Answers one at a time give what the whole history gives, at a cost that does not grow, and survive a restart."""
 
-import contextlib
 import pickle
 
 import numpy as np
@@ -89,19 +88,20 @@ def test_damaged_bytes_end_in_one_line() -> None:
     for answer in steps_of(history(5)):
         trace = model.observe(trace, **answer)
     whole = trace.to_bytes()
-    mark, digest, rest = whole.split(b"\n", 2)
+    mark, digest, _, rest = whole.split(b"\n", 3)
     tensors = {f"now.{name}": x for name, x in tracer._packed(trace.state).items()}
 
     def packed(**changes) -> bytes:
         named = {**tensors, **{name.replace("__", "/"): x for name, x in changes.items()}}
-        return b"\n".join([mark, digest, tracer.save({n: x.contiguous() for n, x in named.items() if x is not None})])
+        content = tracer.save({n: x.contiguous() for n, x in named.items() if x is not None})
+        return b"\n".join([mark, digest, tracer._checksum(content), content])
 
     assert len(model.restore(packed())) == 1
     bad = {
         "nothing": b"",
         "pickle": pickle.dumps({"a": 1}),
         "cut": whole[: len(whole) // 2],
-        "another version": whole.replace(b"state-1", b"state-2"),
+        "another version": whole.replace(b"state-2", b"state-3"),
         "no tensors": mark + b"\n" + digest + b"\n",
         "a tensor is missing": packed(**{"now.steps": None}),
         "another shape": packed(**{"now.skill__practice": torch.zeros(1, 3)}),
@@ -115,11 +115,14 @@ def test_damaged_bytes_end_in_one_line() -> None:
         with pytest.raises(ConfigError, match="a student's state: ") as caught:
             model.restore(data)
         assert "\n" not in str(caught.value), what
-    for place in range(0, len(rest) - 1, 97):  # whatever is changed, it is a state or one line
+    for place in range(0, len(whole), 97):  # whatever is changed, it is told
         changed = bytearray(whole)
-        changed[len(whole) - len(rest) + place] ^= 0x41
-        with contextlib.suppress(ConfigError):
+        changed[place] ^= 0x41
+        with pytest.raises(ConfigError, match="a student's state: ") as caught:
             model.restore(bytes(changed))
+        assert "\n" not in str(caught.value)
+    first = b"\n".join([b"gainkt-state-1", digest, rest])  # as they were before there was a checksum
+    assert model.restore(first).to_bytes() == whole
 
 
 def test_a_state_is_a_few_kilobytes() -> None:

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from gainkt import __version__
 from gainkt.config import build, check_keys
+from gainkt.data.readers.table import TableReader
 from gainkt.digests import read_json
 from gainkt.errors import ConfigError
 from gainkt.files import plain, write_whole
@@ -141,7 +142,7 @@ def content_of(run: Run, phase: str | None = None) -> Content:
         items=run.sizes.item_names,
         num_students=num_students if sized else 0,
         windows={"length": int(dataset.window_length), "context": int(dataset.window_context)},
-        reading=_reading(_plain(dataset.read)),
+        reading=_reading(_plain(dataset.read), run.results.get("account") or {}),
         results=run.results,
         scorecard=read_json(card, way_out(card), {"checks": list}) if card.is_file() else None,
     )
@@ -162,10 +163,13 @@ SPELLING = (
 READING = (*COLUMNS, *SPELLING, "duplicates", "only", "delimiter", "encoding")
 
 
-def _reading(node: Mapping[str, Any]) -> dict[str, Any]:
-    if not str(node.get("_target_")).endswith(".TableReader"):
+def _reading(node: Mapping[str, Any], account: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run's table was read with; {} where it was none."""
+    target = str(node.get("_target_"))
+    if not (target.endswith(".TableReader") or account.get("format") == "table"):
         return {}
-    return {key: node[key] for key in READING if node.get(key) is not None}
+    usual = vars(TableReader())
+    return {key: node[key] for key in READING if key in node and not (node[key] is usual[key] is None)}
 
 
 def _plain(node: Any) -> dict[str, Any]:

@@ -35,6 +35,8 @@ TYPICAL = "skill unknown to the model: taken for a typical one"
 LEFT_OUT = "left out in reading"
 SPREAD = ("p1_std", "p2_std", "mastery_std")
 """Columns that say how far apart the members of an ensemble are."""
+ESTIMATES = ("p1", "p2", "mastery", "missing", "right_answers_missing", *SPREAD)
+"""Columns of numbers that the model gives, six digits of which are written; the user's own stay as they are."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,7 @@ def predictions(model: TrainedModel, read: RowLog, unknown_skills: str) -> pd.Da
         "p2": column(done.p2_M),
         "mastery": column(lowest),
         "mastery_by_skill": by_skill,
-        "note": rows.notes,
+        "note": pd.Series(rows.notes, dtype=object),  # None, where pandas would have nan
     }
     if model.shows_spread:
         is_lowest = done.mastery_L == np.repeat(lowest, np.diff(log.skill_offsets))
@@ -316,7 +318,8 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
         return
     if "mastery_by_skill" in table:
         table = table.assign(mastery_by_skill=table["mastery_by_skill"].map(_in_a_cell, na_action="ignore"))
-    write_whole(path, lambda building: table.to_csv(building, index=False, float_format="%.6g"))
+    ours = {name: table[name].map("{:.6g}".format, na_action="ignore") for name in ESTIMATES if name in table}
+    write_whole(path, lambda building: table.assign(**ours).to_csv(building, index=False))
 
 
 def _in_a_cell(mastery: list[float]) -> str:

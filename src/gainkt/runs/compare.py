@@ -24,8 +24,8 @@ MOST = 20
 COLUMNS = ["student", "step", "response", "scored", "p1", "p2"]
 NO_SETTINGS = ("run.", "sweep.", "logger.", "trajectories.", "dataset.path", "name", "trust", "report", "diagnose")
 """Starts of keys that say nothing of what was trained."""
-SPLIT = ("fold", "seed", "split")
-"""Keys of `dataset` that decide who is in which part."""
+SPLIT = ("fold", "split")
+"""Keys of `dataset` that decide who is in which part; its seed is that of the order of batches."""
 
 
 def folders_of(given: str | Path | Sequence[str | Path]) -> list[Path]:

@@ -20,7 +20,7 @@ from gainkt.runs.averaging import mean_probability
 from gainkt.runs.bundle import content_of
 from gainkt.runs.compare import labels_of
 from gainkt.runs.ensemble import require_alike
-from gainkt.runs.folder import Run, build_datamodule, load_run, read_checkpoint
+from gainkt.runs.folder import Run, build_datamodule, load_run, place_data, read_checkpoint
 from gainkt.runs.members import LOGITS, logits_of, require_same_parts
 from gainkt.runs.predict import metrics_of, pick_device, predict
 from gainkt.runs.scoring import described, folder_beside, judge, tabulate
@@ -84,7 +84,9 @@ def _data(cfg: DictConfig, run: Run) -> tuple[KTDataModule, int]:
     """The data to score on, and how many of its skills a model of the run must be given beside its own."""
     other = cfg.get("dataset")
     dataset = run.config.dataset if other is None else other
-    if cfg.path is not None:
+    if other is None:
+        place_data(run, cfg.path)
+    elif cfg.path is not None:
         dataset.path = hydra.utils.to_absolute_path(cfg.path)
     check_keys(dataset)
     datamodule = build_datamodule(dataset)

@@ -18,6 +18,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from hydra.utils import to_absolute_path
 from omegaconf import DictConfig, OmegaConf
 
 from gainkt import __version__
@@ -29,6 +30,7 @@ from gainkt.files import claimed, write_json, write_whole
 from gainkt.masking import masked, masked_content
 from gainkt.model import GainKT
 from gainkt.model.typical import with_typical_skills
+from gainkt.names import visible
 from gainkt.overrides import command_line
 from gainkt.runs.received import WAY_OUT, read_config
 
@@ -221,6 +223,20 @@ def _git_state() -> dict[str, Any] | None:
 def build_model(cfg: DictConfig, sizes: Sizes) -> GainKT:
     """Build the model of a config for data of the given sizes."""
     return build(cfg, num_skills=sizes.num_skills, num_students=sizes.num_students, num_items=sizes.num_items)
+
+
+def place_data(run: Run, path: str | None) -> None:
+    """Say where a run's own data lies now, if it has moved.
+
+    Raises:
+        ConfigError: it does not lie there, or no longer where it lay.
+    """
+    dataset = run.config.dataset
+    if path is not None:
+        dataset.path = str(Path(to_absolute_path(path)))
+    place = None if OmegaConf.is_missing(dataset, "path") else dataset.get("path")
+    if place is not None and not Path(place).expanduser().exists():
+        raise ConfigError(f"{visible(place, 200)}: the run's data is not there; path= says where it lies now")
 
 
 def build_datamodule(cfg: DictConfig) -> KTDataModule:

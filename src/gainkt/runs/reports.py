@@ -18,7 +18,7 @@ from gainkt.data.datamodule import KTDataModule
 from gainkt.evaluation.alignment import ReferenceTables, alignment, training_course
 from gainkt.evaluation.diagnosis.diagnosis import diagnose
 from gainkt.files import write_json
-from gainkt.runs.folder import Run, build_datamodule, load_run
+from gainkt.runs.folder import Run, build_datamodule, load_run, place_data
 from gainkt.runs.leakage_probe import check_leakage
 from gainkt.runs.predict import pick_device
 from gainkt.runs.scoring import folder_for, tables_of
@@ -46,8 +46,7 @@ def open_run(cfg: DictConfig) -> Iterator[tuple[Run, KTDataModule, dict[str, Any
     """
     run = load_run(Path(run_of(cfg)), cfg.get("trust") or ())
     run.choose_phase(cfg.phase)
-    if cfg.path is not None:
-        run.config.dataset.path = hydra.utils.to_absolute_path(cfg.path)
+    place_data(run, cfg.path)
     folder = None if cfg.output is None else Path(hydra.utils.to_absolute_path(cfg.output))
     asked = {"part": cfg.split, "phase": cfg.phase, "folder": folder, "device": pick_device(cfg.device)}
     with run.directory.writing(folder):

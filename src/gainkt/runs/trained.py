@@ -233,7 +233,13 @@ class TrainedModel:
     def predict_beside(self, data: Table, *, unknown_skills: str = "fail", **reading: Any) -> pd.DataFrame:
         """Return the columns that are read of a table and, beside them, what `predict` says of its rows."""
         read, table, _ = self._read(data, reading)
-        return pd.concat([table, classroom.predictions(self, read, unknown_skills).set_axis(table.index)], axis=1)
+        said = classroom.predictions(self, read, unknown_skills).set_axis(table.index)
+        if both := sorted(set(map(str, table)) & set(said)):
+            raise DataError(
+                f"{read.log.name}: column {both[0]!r} is read, and a column of what is predicted is called so too; "
+                "rename it in the table"
+            )
+        return pd.concat([table, said], axis=1)
 
     def _read(self, data: Table, reading: Mapping[str, Any]) -> tuple[RowLog, pd.DataFrame, pd.Series]:
         """Rows as they were read, the columns read, and what stands for the time of a row."""
@@ -244,7 +250,7 @@ class TrainedModel:
         read, columns = reader.rows(Path(data).expanduser() if isinstance(data, str) else data)
         table = columns.to_pandas()
         table.index = data.index if isinstance(data, pd.DataFrame) else table.index
-        return read, table, table[reader.order] if isinstance(reader.order, str) else table.index.to_series()
+        return read, table, _when(table[reader.order]) if isinstance(reader.order, str) else table.index.to_series()
 
     def _reader(self, reading: Mapping[str, Any]) -> TableReader:
         settings = {"item": "item" if len(self.items) else None, **self.content.reading, **reading}
@@ -291,7 +297,10 @@ class TrainedModel:
             DataError: a skill is unknown, or a response is neither right nor wrong.
             ConfigError: the trace is another model's, or the lists are not as long as it.
         """
-        if isinstance(trace, Trace) and len(trace) == 1 and (trace.journal or not _is_list(correct)):
+        if isinstance(trace, Trace) and len(trace) == 1 and _is_list(correct) and len(correct) == 1:
+            skill, item = (next(iter(x)) if _is_list(x) and len(x) == 1 else x for x in (skill, item))
+            correct = next(iter(correct))
+        if isinstance(trace, Trace) and len(trace) == 1 and not _is_list(correct):
             answer = self._answer(skill, item, correct, unknown_skills)
             return trace if answer is None else self._observed(trace, answer)
         if not isinstance(trace, list | tuple):
@@ -302,6 +311,9 @@ class TrainedModel:
         for what, given in zip(("skill", "correct", "item"), lists, strict=True):
             if len(given) != size:
                 raise ConfigError(f"{what}: {len(given)} given for {size} students")
+        for what, given in (("skill", skill), ("correct", correct), ("item", item)):
+            if isinstance(given, set):
+                raise ConfigError(f"{what}: a set says of no student which is whose; give a list")
         answers = [self._answer(s, i, c, unknown_skills) for s, c, i in zip(*lists, strict=True)]
         return self._observed_together(trace if traces is None else traces, answers)
 
@@ -427,6 +439,15 @@ class TrainedModel:
         return explain(
             self.network, trace, self.skills.names, self.skills.require(skill), number, threshold, look_ahead
         )
+
+
+def _when(order: pd.Series) -> pd.Series:
+    """What tells the order of rows; numbers where a file's text is numbers."""
+    if not isinstance(order.dtype, pd.CategoricalDtype):
+        return order
+    text = order.astype(object)
+    numbers = pd.to_numeric(text, errors="coerce")
+    return numbers if numbers.notna().equals(text.notna()) else text
 
 
 def _is_list(given: Any) -> bool:

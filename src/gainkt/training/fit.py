@@ -12,9 +12,13 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
 
-from gainkt.arguments import quoted
+from gainkt.arguments import quote_text, quoted
+from gainkt.config import one_line
 from gainkt.data.readers.table import TableReader, table_reader
+from gainkt.errors import ConfigError
 from gainkt.files import write_whole
 from gainkt.overrides import compose_train, hydra_text
 from gainkt.reporting.page.notebook import Page
@@ -91,15 +95,17 @@ def fit(
         ConfigError: a setting that cannot be used.
         DataError: data that cannot be used; the message names the row, the count and the setting that decides.
     """
+    if isinstance(overrides, str):
+        raise ConfigError(f"overrides={overrides}: give a dict, or a list of key=value")
     roles = {"student": student, "skill": skill, "correct": correct, "item": item, "order": order}
-    settings = {key: value for key, value in {**roles, **reading}.items() if value is not None}
+    settings = {key: value for key, value in roles.items() if value is not None} | reading
     if not isinstance(data, str | Path):
         settings = {"name": "table", **settings}
     path = Path(data).expanduser() if isinstance(data, str | Path) else _kept(data, table_reader(settings), Path(root))
     given = (
         [f"{key}={hydra_text(value)}" for key, value in overrides.items()]
         if isinstance(overrides, Mapping)
-        else overrides
+        else quote_text(overrides)
     )
     chosen = [
         f"experiment={experiment}",
@@ -109,7 +115,11 @@ def fit(
         f"run.root={quoted(str(root))}",
         *given,
     ]
-    return Fitted(train(compose_train(chosen), chosen))
+    try:
+        composed = compose_train(chosen)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(one_line(error)) from error
+    return Fitted(train(composed, chosen))
 
 
 def _kept(data: pd.DataFrame | pa.Table, reader: TableReader, root: Path) -> Path:

@@ -15,7 +15,7 @@ from gainkt.data.datamodule import KTDataModule
 from gainkt.errors import ConfigError
 from gainkt.files import plain, write_json, write_whole
 from gainkt.names import visible
-from gainkt.runs.folder import Run, build_datamodule, load_run
+from gainkt.runs.folder import Run, build_datamodule, load_run, place_data
 from gainkt.runs.trained import TrainedModel, load
 from gainkt.tutoring.estimator.base import Earlier
 from gainkt.tutoring.experiment import Plan, estimators_of, is_simulated, school_of, teach_schools
@@ -59,7 +59,7 @@ def teach_config(cfg: DictConfig) -> tuple[dict[str, Any], Path | None]:
         raise ConfigError("teach: nobody to teach; give run=<folder>, or dataset=simulated")
     models = [load(run.directory.path, phase=cfg.phase, trust=cfg.trust or ()) for run in runs]
     other = None if dataset is None else build_datamodule(dataset)
-    given = _Given(runs, models, [_own_data(run) for run in runs], other)
+    given = _Given(runs, models, [_own_data(run, cfg.path) for run in runs], other)
     simulated = all(is_simulated(one) for one in ([other] if other is not None else given.data))
     content = (_taught if simulated and not (runs and other is not None) else _told)(cfg, given)
     courses = content.pop("courses_table", None)
@@ -82,7 +82,8 @@ def _check(cfg: DictConfig) -> None:
             raise ConfigError(f"{key}={cfg[key]}: must lie in (0, 1)")
 
 
-def _own_data(run: Run) -> KTDataModule:
+def _own_data(run: Run, path: str | None) -> KTDataModule:
+    place_data(run, path)
     datamodule = build_datamodule(run.config.dataset)
     run.require_same_data(datamodule)
     return datamodule

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gainkt.data.log import NO_FOLD, InteractionLog
-from gainkt.data.readers.cells import PARTS, split_lists
+from gainkt.data.readers.cells import PARTS, encode, missing_codes, number_of, split_lists
 from gainkt.data.readers.frame import Columns, Options, build_log, natural_key
 from gainkt.data.readers.text import ReadError, read_lines, stem_of
 from gainkt.errors import DataError
@@ -29,8 +30,9 @@ class AktReader(Options):
     """Reads AKT's lines `index,student` / items / skills / responses, each a comma-joined sequence.
 
     Consecutive responses to one item under different skills (row-expanded items) are folded into one step;
-    `_` joins the skills of one response. Where the first line of every student holds the number of responses
-    only, as in DKVMN's files, students are named by file and place.
+    `_` joins the skills of one response. Where the first line of a student holds the number of responses only, as in
+    DKVMN's files, students are named by file and place. It is taken for that where it is right for more than half of
+    the students; it must be right for all of them then.
 
     A folder whose files are called train1, valid1, test1, .. (as AKT and DKVMN distribute them) holds as many splits
     of the same students as there are numbers: each student is read once, and `dataset.fold` is the split, from 0. The
@@ -50,6 +52,7 @@ class AktReader(Options):
         splits = _splits(path)
         files = [file for split in splits for file in split] if splits else _files(path)
         text = _Text(files)
+        _refuse_repeats(text, [list(split) for split in splits] or [[file] for file in files], self.missing_words)
         kept, folds = np.arange(len(text.students)), None
         if splits:
             kept, folds = _memberships(text, splits)
@@ -130,7 +133,18 @@ class _Text:
                     f"but {self.lengths[record]} responses ({len(differs)} students); a line is cut off or "
                     "missing, export the file again"
                 )
-        self.named = [head.removesuffix(",") for head in heads] != [str(count) for count in self.lengths]
+        said = [number_of(head.removesuffix(",")) for head in heads]
+        wrong = np.flatnonzero([number != count for number, count in zip(said, self.lengths, strict=True)])
+        # Names that are numbers equal the number of responses now and then, hardly more than half of them.
+        self.named = 2 * len(wrong) >= len(heads)
+        if len(wrong) and not self.named:
+            record = int(wrong[0])
+            raise DataError(
+                f"{self.place(record)} says {heads[record] or 'nothing'}, there are {self.lengths[record]} responses "
+                f"({len(wrong)} of {len(heads)} records have a wrong number, the others the right one); correct the "
+                "line, or export the file again if the record is cut off; if first lines are names, write them as "
+                "`index,student`"
+            )
         if not self.named:
             self.students = [f"{stem_of(files[f])}:{at + 1}" for f, at in zip(self.file, self.at, strict=True)]
         self._contents = contents
@@ -149,7 +163,7 @@ class _Text:
 def _splits(path: Path) -> list[dict[Path, int]]:
     """Return the files and parts of each split that a folder's names tell; empty where they tell none."""
     named: dict[str, dict[Path, int]] = defaultdict(dict)
-    for file in sorted(path.iterdir()) if path.is_dir() else []:
+    for file in _visible(path) if path.is_dir() else []:
         found = _PART_FILE.fullmatch(file.name)
         if found and file.is_file():
             part = PARTS[found[1].lower()]
@@ -170,6 +184,33 @@ def _splits(path: Path) -> list[dict[Path, int]]:
     return [named[number] for number in numbers]
 
 
+def _refuse_repeats(text: _Text, groups: Sequence[Sequence[Path]], words: Sequence[str] | None) -> None:
+    """Refuse a student who has two records in one group of files, each a file or the files of a split.
+
+    Raises:
+        DataError: there is one; joined, the two would be one history.
+    """
+    students = encode(pa.array(text.students, pa.string()))
+    records_of: dict[Path, list[int]] = defaultdict(list)
+    for record, file in enumerate(text.file):
+        records_of[text.files[file]].append(record)
+    nameless = set(missing_codes(students.names, words))
+    again: dict[int, int] = {}
+    for files in groups:
+        first: dict[int, int] = {}
+        for record in (record for file in files for record in records_of[file]):
+            code = int(students.codes[record])
+            if code not in nameless and first.setdefault(code, record) != record:
+                again.setdefault(record, first[code])
+    if again:
+        record, before = next(iter(again.items()))
+        raise ReadError(
+            f"{text.place(record)}: student {text.students[record]!r} stands twice, first in {text.place(before)} "
+            f"({len(again)} of {len(text.students)} records repeat a student); keep one record of each student; if "
+            "first lines are no names, they must be the number of responses"
+        )
+
+
 def _memberships(text: _Text, splits: list[dict[Path, int]]) -> tuple[NDArray[np.int64], NDArray[np.int16]]:
     """Return one record of each student, and the part of each record in each split, [records, splits].
 
@@ -177,7 +218,7 @@ def _memberships(text: _Text, splits: list[dict[Path, int]]) -> tuple[NDArray[np
     second, .. student of one history in a split is the first, second, .. of it in another.
 
     Raises:
-        DataError: a student stands in two parts of a split, or has another history in another split.
+        DataError: a student has another history in another split.
     """
     first: dict[object, int] = {}
     parts: dict[int, dict[int, int]] = defaultdict(dict)
@@ -190,11 +231,6 @@ def _memberships(text: _Text, splits: list[dict[Path, int]]) -> tuple[NDArray[np
             for record in records[file]:
                 key: object = text.students[record] if text.named else text.histories[record]
                 met[key] += 1
-                if text.named and met[key] > 1:
-                    raise ReadError(
-                        f"{text.place(record)}: student {text.students[record]!r} stands twice in split {number + 1}; "
-                        "keep a student in one of its files"
-                    )
                 mine = first.setdefault((key, met[key]), record)
                 if text.histories[mine] != text.histories[record]:
                     raise ReadError(
@@ -208,12 +244,17 @@ def _memberships(text: _Text, splits: list[dict[Path, int]]) -> tuple[NDArray[np
     return np.array(sorted(parts)), folds if len(splits) > 1 else folds[:, 0]
 
 
+def _visible(path: Path) -> list[Path]:
+    """Return what a folder holds, by name, but what systems hide in it, such as macOS's `._fold1.csv`."""
+    return sorted(file for file in path.iterdir() if not file.name.startswith("."))
+
+
 def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    files = [p for p in path.iterdir() if p.suffix in (".csv", ".txt") and p.is_file()]
+    files = [p for p in _visible(path) if p.suffix in (".csv", ".txt") and p.is_file()]
     if not files:
-        found = ", ".join(sorted(p.name for p in path.iterdir())[:5]) or "nothing"
+        found = ", ".join([p.name for p in _visible(path)][:5]) or "nothing"
         raise DataError(f"{path}: no .csv or .txt file in this folder (found: {found}); give AKT's folder or one file")
     words = [file.name for file in files if set(re.split(r"[^a-z]+", file.stem.lower())) & set(PARTS)]
     if len(words) > 1:

@@ -34,6 +34,10 @@ PARTS = {
 """Words for the parts of a split."""
 
 
+_WHOLE = re.compile(r"(?<![^/])(-?\d+)\.0+(?![^/])")
+"""A whole number with a decimal point: a name, or a part of one that several columns make."""
+
+
 @dataclass(frozen=True)
 class Coded:
     """R cells with V distinct names."""
@@ -125,13 +129,16 @@ def _dictionary(cells: pa.Array | pa.ChunkedArray) -> pa.DictionaryArray:
         cells = cells.unify_dictionaries().combine_chunks()
     if isinstance(cells, pa.ChunkedArray):
         cells = cells.chunk(0) if cells.num_chunks else pa.array([], cells.type)
-    if pa.types.is_nested(cells.type):
+    if pa.types.is_nested(cells.type) or isinstance(cells.type, pa.BaseExtensionType):
         cells = pa.array([None if value is None else str(value) for value in cells.to_pylist()], pa.string())
     if not pa.types.is_dictionary(cells.type):
         cells = cells.dictionary_encode()
     kind = cells.type.value_type
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_integer(kind)):
-        names = pa.array([spelled(value) for value in cells.dictionary.to_pylist()], pa.string())
+        values = cells.dictionary.to_pylist()
+        if pa.types.is_float16(kind) or pa.types.is_float32(kind):  # as doubles .7 would be .699999988
+            values = [None if one is None else float(str(np.float32(one))) for one in values]
+        names = pa.array([spelled(value) for value in values], pa.string())
         cells = pa.DictionaryArray.from_arrays(cells.indices, names)
     return cells
 
@@ -145,22 +152,41 @@ def encode(cells: pa.Array | pa.ChunkedArray) -> Coded:
 
 
 def spelled(value: object) -> str:
-    """Return the name that a value spells; "" for none."""
+    """Return the name that a value spells; "" for none. Bytes that are no text are spelt in hexadecimal."""
     if value is None or value != value:
         return ""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return value.decode(errors="replace").strip() if isinstance(value, bytes) else str(value).strip()
+    if isinstance(value, bytes):
+        try:
+            return value.decode().strip()
+        except UnicodeDecodeError:
+            return f"0x{value.hex()}"
+    return str(value).strip()
 
 
-def joined(columns: Sequence[Coded]) -> Coded:
-    """Return the names of several columns together, row by row; empty where one of them is."""
-    first = columns[0]
+def joined(columns: Sequence[Coded], words: Sequence[str] | None = None) -> Coded:
+    r"""Return the names of several columns together, row by row, joined by "/"; empty where one of them is.
+
+    A / within a name is written as \/ and a \ as \\, so that different names stay different when they are joined.
+
+    Args:
+        columns: of the parts of a name.
+        words: that say a cell is empty, as for `missing_codes`.
+    """
+
+    def parts(column: Coded) -> list[str]:
+        empty = set(missing_codes(column.names, words))
+        escaped = (name.replace("\\", "\\\\").replace("/", "\\/") for name in column.names)
+        return ["" if code in empty else name for code, name in enumerate(escaped)]
+
+    first = Coded(columns[0].codes, parts(columns[0]))
     for second in columns[1:]:
-        pairs, codes = np.unique(first.codes * len(second.names) + second.codes, return_inverse=True)
-        left, right = np.divmod(pairs, len(second.names))
+        more = parts(second)
+        pairs, codes = np.unique(first.codes * len(more) + second.codes, return_inverse=True)
+        left, right = np.divmod(pairs, len(more))
         names = [
-            f"{first.names[a]}/{second.names[b]}" if first.names[a] and second.names[b] else ""
+            f"{first.names[a]}/{more[b]}" if first.names[a] and more[b] else ""
             for a, b in zip(left.tolist(), right.tolist(), strict=True)
         ]
         known: dict[str, int] = {}
@@ -170,13 +196,13 @@ def joined(columns: Sequence[Coded]) -> Coded:
 
 
 def whole_numbers(names: Sequence[str]) -> dict[int, int]:
-    """Return the codes of names like 1.0, and those of the name 1 that they are another spelling of."""
+    """Return the codes of names like 1.0, and those of the name 1 that they are another spelling of.
+
+    So it is with the parts of names that several columns make together: 1.0/3 and 1/3.
+    """
     known = {name: code for code, name in enumerate(names)}
-    return {
-        code: known[whole[1]]
-        for name, code in known.items()
-        if name.endswith("0") and (whole := re.fullmatch(r"(-?\d+)\.0+", name)) and whole[1] in known
-    }
+    wholes = ((code, name, _WHOLE.sub(r"\1", name)) for name, code in known.items() if ".0" in name)
+    return {code: known[whole] for code, name, whole in wholes if whole != name and whole in known}
 
 
 def missing_codes(names: Sequence[str], words: Sequence[str] | None, *, responses: bool = False) -> list[int]:
@@ -204,15 +230,24 @@ def parse_responses(names: Sequence[str], meanings: Mapping[str, float | None] |
         names: responses; numbers, true and false are understood.
         meanings: what other words mean, in any case.
     """
-    given = {str(word).strip().lower(): value for word, value in (meanings or {}).items()}
 
     def value(name: str) -> float | None:
-        if name.lower() in given:
-            return given[name.lower()]
+        if (word := word_for(name, meanings)) is not None:
+            return (meanings or {})[word]
         number = {"true": 1.0, "false": 0.0}.get(name.lower(), number_of(name))
         return number if number is not None and 0 <= number <= 1 else None
 
     return [value(name) for name in names]
+
+
+def word_for(name: str, meanings: Mapping[str, float | None] | None) -> str | None:
+    """Return the word that says what a response means: the same in any case, or the same number; None if none does."""
+    for word in meanings or ():
+        if str(word).strip().lower() == name.lower():
+            return word
+    number = number_of(name)
+    same = (word for word in meanings or () if number is not None and number_of(str(word)) == number)
+    return next(same, None)
 
 
 def parse_folds(cells: Names) -> NDArray[np.int16]:
@@ -238,7 +273,24 @@ def parse_folds(cells: Names) -> NDArray[np.int16]:
     return np.array(values, dtype=np.int16)
 
 
-def split_skills(cells: Names, separator: str | None) -> tuple[list[str], NDArray[np.int64], NDArray[np.int64]]:
+def skill_gaps(names: Sequence[str], separator: str | None, words: Sequence[str] | None) -> list[int]:
+    """Return the codes of cells that name no skill, whole or in their parts, such as `;` and `[]`.
+
+    Args:
+        names: distinct cells of skills.
+        separator: as for `split_skills`.
+        words: that say a cell is empty, as for `missing_codes`.
+    """
+    parts = [_parts(name, ";" if separator == "auto" else separator) for name in names]
+    known = list(dict.fromkeys(part for some in parts for part in some))
+    empty = {known[code] for code in missing_codes(known, words)}
+    gone = {code for code, some in enumerate(parts) if empty.issuperset(some)}
+    return sorted(gone.union(missing_codes(names, words)))
+
+
+def split_skills(
+    cells: Names, separator: str | None, words: Sequence[str] | None = None
+) -> tuple[list[str], NDArray[np.int64], NDArray[np.int64]]:
     """Return the names of skills, those of each cell's name (one name after another, as codes), and how many it has.
 
     A skill that a cell names twice counts once.
@@ -247,6 +299,7 @@ def split_skills(cells: Names, separator: str | None) -> tuple[list[str], NDArra
         cells: skills, or several joined.
         separator: what joins them; `list` for [3, 71]; None where nothing does; `auto` for ";" after a look at the
             names, which refuses where they look like several skills joined otherwise.
+        words: that say a skill is empty, as for `missing_codes`.
 
     Raises:
         DataError: a cell names an empty skill, or looks like several.
@@ -259,7 +312,8 @@ def split_skills(cells: Names, separator: str | None) -> tuple[list[str], NDArra
     sizes: list[int] = []
     for code, cell in enumerate(cells.names):
         names = dict.fromkeys(_parts(cell, separator))
-        if len(names) > 1 and not MISSING.isdisjoint(map(str.lower, names)):
+        empty = MISSING if words is None else {"", *words}
+        if len(names) > 1 and not empty.isdisjoint(map(str.lower, names) if words is None else names):
             raise ReadError(
                 f"{cells.first([code])[0]}: skill cell {cell!r} names an empty skill ({cells.count([code])} rows); "
                 "correct the cell"

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gainkt.arguments import quoted
-from gainkt.data.readers.cells import RIGHT, WRONG, Names, missing_codes, number_of, parse_responses
+from gainkt.data.readers.cells import (
+    RIGHT,
+    WRONG,
+    Names,
+    missing_codes,
+    number_of,
+    parse_responses,
+    skill_gaps,
+    word_for,
+)
 from gainkt.data.readers.options import KEY, Options
 from gainkt.data.readers.text import ReadError
 
@@ -34,9 +44,16 @@ class Gaps:
         """Find the names that say a cell is empty, of each role; `ordered`: there is a column of the order, too."""
         self.names, self.options, self.num_roles = names, options, len(names) + ordered
         self.codes = {
-            role: missing_codes(found, options.missing_words, responses=role == "correct")
+            role: skill_gaps(found, options.separator, options.missing_words)
+            if role == "skill"
+            else missing_codes(found, options.missing_words, responses=role == "correct")
             for role, found in names.items()
         }
+        if "correct" in self.codes:  # what a word means can be said of every word
+            found = names["correct"]
+            self.codes["correct"] = [
+                code for code in self.codes["correct"] if word_for(found[code], options.meanings) is None
+            ]
         self._tables = {role: among(codes, len(names[role])) for role, codes in self.codes.items() if codes}
         self.counts: dict[str, int] = {}
         self.first_reasons: dict[str, int] = {}
@@ -97,12 +114,12 @@ class Responses:
     def __init__(self, names: Sequence[str], options: Options, *, asks: bool = False) -> None:
         """Read them by the options; `asks`: where there is none, a row asks for a prediction (ASKED)."""
         self.names, self.options = names, options
-        found = parse_responses(names, options.responses)
+        found = parse_responses(names, options.meanings)
         if asks:
             for code in missing_codes(names, options.missing_words, responses=True):
-                found[code] = ASKED
-        left = {str(word).strip().lower() for word, value in (options.responses or {}).items() if value is None}
-        self.asked = [code for code, name in enumerate(names) if name.lower() in left]
+                found[code] = ASKED if word_for(names[code], options.meanings) is None else found[code]
+        words = [word_for(name, options.meanings) for name in names]
+        self.asked = [c for c, word in enumerate(words) if word is not None and options.meanings[word] is None]
         self.unread = [code for code, value in enumerate(found) if value is None and code not in self.asked]
         self.between = [code for code, value in enumerate(found) if value is not None and 0 < value < 1]
         drop = options.partial == "drop"
@@ -132,15 +149,16 @@ class Responses:
             told = ",".join(
                 f"{_key(word)}:{'?' if value is None else value}" for word, value in list(meant.items())[:6]
             )
+            said = f"{KEY}.responses={{{told}}}"
             numbers = [number for code in words if (number := number_of(self.names[code])) is not None]
             scale = ""
             if len(numbers) == len(words) and max(numbers) > 1:
                 scale = f"numbers up to {max(numbers):g} are no share of 1 (points or percent? divide them); "
             raise ReadError(
                 f"{place}: {label} is {self.names[code]!r}, not 0 or 1 ({cells.count(unread)} of {cells.counts.sum()} "
-                f"rows: {shown}); {scale}correct them, or say what the words mean: '{KEY}.responses={{{told}}}' "
+                f"rows: {shown}); {scale}correct them, or say what the words mean: {shlex.quote(said)} "
                 "(null leaves such rows out)",
-                **({} if None in meant.values() else {"responses": {**(self.options.responses or {}), **meant}}),
+                **({} if None in meant.values() else {"responses": {**self.options.meanings, **meant}}),
             )
         between = [code for code in self.between if cells.counts[code]]
         if between and self.options.partial == "fail":
@@ -172,4 +190,4 @@ def guess(word: str) -> float | None:
 
 
 def _key(word: str) -> str:
-    return word if re.fullmatch(r"[\w. ]+", word) else quoted(word)
+    return word if re.fullmatch(r"[\w. ]+", word, re.ASCII) else json.dumps(word, ensure_ascii=False)

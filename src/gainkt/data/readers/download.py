@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import pandas as pd
@@ -66,7 +66,8 @@ def _folder_format(path: Path) -> str | None:
         return "pykt"
     if any(path.rglob("train_task_3_4.csv")):
         return "eedi"
-    files = sorted(file for file in path.iterdir() if file.is_file() and file.suffix in (".csv", ".txt"))
+    shown = (file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+    files = sorted(file for file in shown if file.suffix in (".csv", ".txt"))
     if (files and files[0].stem[0] == "u" and files[0].stem[1:].isdigit()) or (path / "KT1").is_dir():
         return "ednet"
     return "akt" if files and all(format_of(file) == "akt" for file in files[:3]) else None
@@ -87,20 +88,31 @@ class DownloadReader(TableReader):
         """
         if not isinstance(source, str | Path):
             return super().__call__(source)
+        table, path = self.table_of(source), Path(source)
+        if table is not None:
+            log = super().__call__(table)
+            return replace(log, account={**log.account, "format": "table"})
+        shared = {one.name: getattr(self, one.name) for one in fields(Options)}
+        shared = {key: value for key, value in shared.items() if key not in ("separator", "published")}
+        return (PyktReader if format_of(path) == "pykt" else AktReader)(**shared)(path)
+
+    def table_of(self, source: str | Path) -> Path | None:
+        """Return the file that is read as a table; None where pyKT's or AKT's files lie there.
+
+        Raises:
+            DataError: it is a folder of something else.
+        """
         path = Path(source)
         if path.is_dir():
             named = [path / name for name in self.files if (path / name).is_file()]
             if named:
-                return super().__call__(named[0])
-        form = format_of(path)
-        if form in ("pykt", "akt"):
-            shared = {one.name: getattr(self, one.name) for one in fields(Options)}
-            shared = {key: value for key, value in shared.items() if key not in ("separator", "published")}
-            return (PyktReader if form == "pykt" else AktReader)(**shared)(path)
+                return named[0]
+        if format_of(path) in ("pykt", "akt"):
+            return None
         if path.is_dir():
             found = ", ".join(sorted(p.name for p in path.iterdir())[:5]) or "nothing"
             raise DataError(
                 f"{path}: none of {', '.join(self.files)} nor pyKT's or AKT's files in this folder (found: {found}); "
                 "give the file itself"
             )
-        return super().__call__(path)
+        return path

@@ -28,6 +28,8 @@ ROLES = ("student", "skill", "correct", "item")
 """Roles whose cells are names."""
 PART_ROWS = 1 << 20
 """Rows that are put into order at once: those of some students."""
+LONGEST_NUMBER = 1000
+"""Digits that are taken for a number in sorting; longer ones are text."""
 _UNSEEN = np.iinfo(np.int64).max
 
 
@@ -133,7 +135,7 @@ class _Rows:
                 cells[role] = given
                 continue
             if isinstance(given, list | tuple):
-                several = joined([encode(part) for part in given])
+                several = joined([encode(part) for part in given], self.options.missing_words)
                 given = pa.DictionaryArray.from_arrays(pa.array(several.codes), pa.array(several.names, pa.string()))
             if given is not None:
                 cells[role] = self.vocabularies.setdefault(role, Vocabulary()).add(given)
@@ -299,7 +301,7 @@ class _Rows:
         """Return the skills' names, those of each cell (one cell after another), how many it has, its rows."""
         codes, cells = self._used("skill")
         tables["skill"] = _ranks(codes, len(self.names["skill"]))
-        names, flat, sizes = split_skills(cells, self.options.separator)
+        names, flat, sizes = split_skills(cells, self.options.separator, self.options.missing_words)
         if several := int(cells.counts[sizes > 1].sum()):
             self.converted["skill cells split into several skills"] = several
         if other := other_spellings(names):
@@ -387,4 +389,5 @@ def _by_nature(names: Sequence[str], used: NDArray[np.bool_]) -> tuple[NDArray[n
 def natural_key(name: str) -> tuple[list[tuple[bool, int, str]], str]:
     """Return a key that sorts names as people do: -1, 2, 10, "a2", "a10"."""
     parts = re.findall(r"\d+|\D+", name) if not re.fullmatch(r"-?\d+", name) else [name]
-    return [(False, int(p), "") if p.lstrip("-").isdecimal() else (True, 0, p) for p in parts], name
+    numbers = (p.lstrip("-").isdecimal() and len(p) < LONGEST_NUMBER for p in parts)
+    return [(False, int(p), "") if is_one else (True, 0, p) for p, is_one in zip(parts, numbers, strict=True)], name

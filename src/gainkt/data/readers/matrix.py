@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +18,8 @@ from gainkt.errors import DataError
 class MatrixReader(Options):
     """Reads a file without a header whose rows are students and whose columns are questions, answered in that order.
 
-    Students and questions are named by their number, from 1; a question is its own skill. An empty cell is an answer
-    that is missing.
+    Students and questions are named by their number, from 1; a question is its own skill. Commas, semicolons or tabs
+    separate cells, with or without blanks beside them, or blanks alone. An empty cell is an answer that is missing.
     """
 
     separator: str | None = None
@@ -34,7 +33,7 @@ class MatrixReader(Options):
         """
         path = Path(path)
         lines = read_lines(path)
-        mark = next(iter(re.findall(r"[,;\t ]", lines[0])), ",")
+        mark = next((mark for mark in ";\t," if mark in lines[0]), None)  # None: blanks, one or several
         rows = [line.split(mark) for line in lines]
         width = len(rows[0])
         ragged = [number for number, row in enumerate(rows) if len(row) != width]

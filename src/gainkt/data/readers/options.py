@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from gainkt.errors import ConfigError, nearest
 
@@ -30,8 +32,8 @@ class Options:
     duplicates: str = "fail"
     """Rows of one student at one place in the order with the same item (skill, without items): `fail`, `keep`, `drop`
     all but the first."""
-    responses: Mapping[str, float | None] | None = None
-    """What words mean: {correct: 1, incorrect: 0}, in any case; null leaves such rows out."""
+    responses: Mapping[str, float | None] | str | None = None
+    """What words mean: {correct: 1, incorrect: 0}, in any case, or the same as JSON; null leaves such rows out."""
     row_expansion: str | None = None
     """Rows that are one answer to an item of several skills: `fold` them into one step, or `keep` them apart. By
     default they are folded where items are known and refused where they are not."""
@@ -46,16 +48,40 @@ class Options:
     name: str | None = None
     """Name of the data set in results; the file's or folder's by default."""
 
+    @property
+    def meanings(self) -> Mapping[str, float | None]:
+        """What words mean; {} where nothing is said."""
+        return self.responses if isinstance(self.responses, Mapping) else {}
+
     def __post_init__(self) -> None:
         for key, known in _CHOICES.items():
             value = getattr(self, key)
             if value not in known:
                 listed = nearest(str(value), [choice for choice in known if choice])
                 raise ConfigError(f"{KEY}.{key}={value}: no such choice{listed}")
+        if isinstance(self.responses, str):
+            object.__setattr__(self, "responses", _read_json(self.responses))
         if not 0 < self.threshold <= 1:
             raise ConfigError(f"{KEY}.threshold={self.threshold}: must lie above 0 and not above 1")
-        for word, value in (self.responses or {}).items():
+        for word, value in self.meanings.items():
             if value is not None and not (isinstance(value, int | float) and 0 <= value <= 1):
                 raise ConfigError(f"{KEY}.responses: {word} is {value!r}; give 0, 1, a number between them, or null")
         if self.separator == "":
             raise ConfigError(f"{KEY}.separator is empty; give what joins skills in a cell, such as ';', or null")
+
+
+def _read_json(text: str) -> dict[str, Any]:
+    """Read what words mean.
+
+    Raises:
+        ConfigError: it is no JSON object.
+    """
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"{KEY}.responses={text}: neither {{word: number, ...}} nor the same as JSON ({error})"
+        ) from None
+    if not isinstance(found, dict):
+        raise ConfigError(f"{KEY}.responses={text}: give {{word: number, ...}}")
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +54,7 @@ class PyktReader(Options):
         looks = [TextTable.look(file, REQUIRED) for file in files]
         tables = []
         for look in looks:
-            names = [*REQUIRED, *(column for column in _OPTIONAL if column in look.header)]
+            names = [*REQUIRED, *_optional(look)]
             tables.append(look.read(names, dict.fromkeys(names, pa.large_string())))
         for file, one in zip(files, tables, strict=True):
             if one.column_names != tables[0].column_names:
@@ -110,6 +111,20 @@ class PyktReader(Options):
             labels={"skill": "concepts", "item": "questions"},
         )
         return build_log(self.name or (path.name if path.is_dir() else stem_of(path)), columns, self)
+
+
+def _optional(look: TextTable) -> list[str]:
+    """Return which of the optional columns a file has.
+
+    Raises:
+        DataError: one has another spelling; not read, it would leave out items or let masked steps in.
+    """
+    header = [name.strip() for name in look.header]
+    for column in _OPTIONAL:
+        other = [name for name in header if re.sub(r"[\W_]", "", name.lower()) == column.replace("_", "")]
+        if other and column not in other:
+            raise DataError(f"{look.path}: no column {column!r}, but {other[0]!r}; rename it to {column}")
+    return [column for column in _OPTIONAL if column in header]
 
 
 def _is_padding(cells: Coded) -> NDArray[np.bool_]:

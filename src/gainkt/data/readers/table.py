@@ -15,7 +15,7 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from gainkt.data.log import InteractionLog
-from gainkt.data.readers.cells import Coded, encode
+from gainkt.data.readers.cells import Coded, encode, spelled
 from gainkt.data.readers.frame import KEY, Columns, Options, RowLog, build_log, build_rows
 from gainkt.data.readers.text import TextTable, existing_file, stem_of
 from gainkt.errors import ConfigError, DataError, nearest
@@ -83,6 +83,11 @@ class TableReader(Options):
             DataError: the table cannot be used; the message names the line.
         """
         table, blocks = self._opened(source)
+        if self.correct not in table.header and {*_columns(self.student), self.skill} <= {*table.header}:
+            raise DataError(
+                f"{table.title}: no column {self.correct!r}{nearest(self.correct, table.header)}; a row that asks for "
+                "a prediction has an empty cell there: where all do, add an empty column of this name"
+            )
         read = build_rows(self.name or table.name, blocks, self)
         named = (getattr(self, role) for role in ("student", "skill", "item", "order", "correct"))
         whole = table.whole([name for given in named for name in _columns(given)])
@@ -104,6 +109,9 @@ class TableReader(Options):
         roles = {
             role: _columns(getattr(self, role)) for role in ("student", "skill", "correct", "item", "order", "fold")
         }
+        for role in ("student", "skill", "correct"):
+            if not roles[role]:
+                raise ConfigError(f"{KEY}.{role}={getattr(self, role)}: name a column; without one nothing can be read")
         wanted = [column for columns in roles.values() for column in columns]
         if len(set(wanted)) < len(wanted):
             raise ConfigError(f"columns {wanted} of {_named(source)}: each must be another column")
@@ -289,7 +297,13 @@ def _sheet_of(path: Path, sheet: str | None) -> pa.Table:
         filled = [name for name in names if book.parse(name, nrows=1).size] if len(names) > 1 else names
         if sheet is None and len(filled) > 1:
             raise DataError(f"{path}: holds {len(filled)} sheets ({', '.join(filled[:6])}); say which by {KEY}.sheet")
-        return _of_frame(book.parse(sheet or (filled or names)[0], keep_default_na=False, na_values=[""]))
+        # Cells as they are, and the header as a row: pandas would make numbers of text, and rename a name that repeats.
+        cells = book.parse(sheet or (filled or names)[0], header=None, dtype=object, keep_default_na=False)
+    if cells.empty:
+        raise DataError(f"{path}: the sheet is empty; export it again")
+    cells = cells.where(cells != "", None)
+    header = [spelled(name) or f"Unnamed: {place}" for place, name in enumerate(cells.iloc[0])]
+    return _of_frame(cells.iloc[1:].set_axis(header, axis=1))
 
 
 def _of_frame(frame: pd.DataFrame) -> pa.Table:
@@ -299,7 +313,7 @@ def _of_frame(frame: pd.DataFrame) -> pa.Table:
         try:
             return pa.Array.from_pandas(values)
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
-            return pa.array([None if one is None or one != one else str(one) for one in values], pa.string())
+            return pa.array([None if one is None or one != one else spelled(one) for one in values], pa.string())
 
     if not isinstance(frame, pd.DataFrame):
         raise DataError(f"a {type(frame).__name__} is no table; give a path, a pandas DataFrame or an Arrow table")
