@@ -1,6 +1,7 @@
 """What a user can get wrong ends in one line that says what, where and what to do; exit status 1."""
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from conftest import TINY
 
@@ -138,6 +140,24 @@ def test_evaluate_on_other_data_with_the_same_skills(gainkt: Command, tmp_path: 
     assert (status, "the train part is empty" in errors) == (1, True)
     status, _, errors = gainkt("evaluate", "run=run", "path=theirs.csv")
     assert status == 0, errors
+    (tmp_path / "mine.csv").rename(tmp_path / "moved.csv")
+    for command in ("evaluate", "diagnose", "trajectory", "align", "teach"):
+        assert_one_line(gainkt(command, "run=run"), "mine.csv: the run's data is not there; path= says where it lies")
+    for command, place in (("evaluate", "dataset.path=moved.csv"), ("trajectory", "path=moved.csv")):
+        status, _, errors = gainkt(command, "run=run", place)
+        assert status == 0, errors
+
+
+@pytest.mark.parametrize("value", ["[runs é/a,b(]", 'say "hi"(', "it's (", "a(b"])
+def test_the_quotation_that_is_proposed_can_be_typed(gainkt: Command, value: str) -> None:
+    status, _, errors = gainkt("train", f"logger={value}")
+    assert status == 1
+    proposed = errors.rpartition("for the shell as well: ")[2]
+    (typed,) = shlex.split(proposed)
+    override = OverridesParser.create().parse_overrides([typed])[0]
+    assert override.key_or_group == "logger"
+    parsed = override.value()
+    assert (",".join(map(str, parsed)) if isinstance(parsed, list) else str(parsed)) == value.strip("[]")
 
 
 def test_the_module_runs_from_a_shell(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ PATHS = (
     "path",
     "dataset.path",
     "run",
+    "runs",
+    "predictions",
     "run.dir",
     "run.root",
     "run.resume",
@@ -19,10 +21,13 @@ PATHS = (
     "hydra.sweep.dir",
 )
 """Keys whose value is a path: `~` at its start is the home folder."""
+STUDENT = "student"
+"""Key whose value is a name and nothing else: [z], {a: b} and ${x} are names too."""
 TEXTS = (
     *PATHS,
     "name",
-    "student",
+    "study.name",
+    STUDENT,
     *(
         f"dataset.read.{key}"
         for key in ("student", "skill", "correct", "item", "order", "fold", "separator", "delimiter")
@@ -40,6 +45,10 @@ _OTHER = re.compile(
     r"null|true|false|\[.*\]|\{.*\}|'.*'|\".*\"|.*\$\{.*|(choice|range|glob|interval|shuffle)\(.*\)", re.I
 )
 """Values that say something in Hydra's grammar: nothing, a list, a quotation, an interpolation, a sweep."""
+_SAID = re.compile(r"null|'.*'|\".*\"|", re.I)
+"""Nothing, or a quotation."""
+_LIST = re.compile(r"\[[^'\"\[\]{}$]+\]")
+"""A list whose entries are not quoted."""
 
 
 def quote_text(arguments: Sequence[str]) -> list[str]:
@@ -53,11 +62,17 @@ def quote_text(arguments: Sequence[str]) -> list[str]:
         key, equals, value = argument.partition("=")
         if key.lstrip("+") == WORDS:
             return f"{key}={_meanings(value)}"
-        if not equals or key.lstrip("+") not in TEXTS or _OTHER.fullmatch(value) or (sweep and "," in value):
+        if key.lstrip("+") == STUDENT and not _SAID.fullmatch(value):
+            return f"{key}={quoted(value)}".replace("${", "\\${")
+        if not equals or key.lstrip("+") not in TEXTS or (sweep and "," in value):
+            return argument
+        if key.lstrip("+") in PATHS and _LIST.fullmatch(value):
+            return f"{key}=[{','.join(map(plain_or_quoted, value[1:-1].split(',')))}]"
+        if _OTHER.fullmatch(value):
             return argument
         if key.lstrip("+") in PATHS:
             value = os.path.expanduser(value)
-        return f"{key}={value if not value or _PLAIN.fullmatch(value) else quoted(value)}"
+        return f"{key}={plain_or_quoted(value)}"
 
     return [safe(argument) for argument in arguments]
 
@@ -93,6 +108,12 @@ def _meanings(value: str) -> str:
     if all(re.fullmatch(r"[\w.]+( [\w.]+)*", word, re.ASCII) for word in found):
         return "{" + ",".join(f"{word}:{json.dumps(meaning)}" for word, meaning in found.items()) + "}"
     return quoted(json.dumps(found, ensure_ascii=False))
+
+
+def plain_or_quoted(text: str) -> str:
+    """Return text as Hydra's grammar takes it, in quotes where it must be."""
+    text = text.strip()
+    return text if not text or _PLAIN.fullmatch(text) else quoted(text)
 
 
 def quoted(text: str) -> str:

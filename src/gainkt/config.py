@@ -8,6 +8,7 @@ import inspect
 import os
 import pkgutil
 import re
+import shlex
 import sys
 import uuid
 import warnings
@@ -310,11 +311,10 @@ def _composition(error: BaseException) -> str:
     text = str(error)
     if isinstance(error, OverrideParseException):
         name, _, value = error.override.partition("=")
-        shown = quoted(value).replace("'", '"') if "'" not in value else quoted(value)
-        return (
-            f"{error.override}: Hydra's grammar does not take this value; quote it, for the shell as well: "
-            f"'{name}={shown}'"
-        )
+        is_list = value[:1] + value[-1:] == "[]" and not set(value) & set("'\"{")
+        shown = f"[{','.join(map(_in_quotes, value[1:-1].split(',')))}]" if is_list else _in_quotes(value)
+        said = shlex.quote(f"{name.lstrip('+')}={shown}")
+        return f"{error.override}: Hydra's grammar does not take this value; quote it, for the shell as well: {said}"
     option = re.search(r"Could not find '([^']+)/([^'/]+)'\s+Available options in '[^']+':\s+(.*)", text, re.S)
     if option:
         group, name, listed = option.groups()
@@ -324,6 +324,11 @@ def _composition(error: BaseException) -> str:
     if key:
         return f"{key[1]}: no such key in the config{nearest(key[1], known_keys())}; --cfg job prints all of it"
     return text
+
+
+def _in_quotes(value: str) -> str:
+    """A value in quotes as Hydra's grammar has them; double ones where it can be, which a shell's single ones hold."""
+    return quoted(value) if '"' in value or value.endswith("\\") else f'"{value}"'
 
 
 def known_keys() -> list[str]:

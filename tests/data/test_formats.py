@@ -215,5 +215,16 @@ def test_plain_text_is_quoted_before_hydra_sees_it():
     assert quote_text(kept) == kept
     assert quote_text(["-m", "dataset.path=a,b"]) == ["-m", "dataset.path=a,b"]
     assert quote_text(["dataset.path=~/x.csv"]) == [f"dataset.path={Path.home()}/x.csv"]
+    lists = ["runs=[runs é/a,runs é/b]", "run=[a,b c]", "run=[a,b]", "runs=['x y',b]", "run=[]"]
+    assert quote_text(lists) == [
+        "runs=['runs é/a','runs é/b']",
+        "run=[a,'b c']",
+        "run=[a,b]",
+        "runs=['x y',b]",
+        "run=[]",
+    ]
+    for name in ("1e5", "1_000", "007", "[z]", "{a: b}", "${oc.env:HOME}", "it's", 'say "hi"', "é", "(z)", "a,b"):
+        assert composed("trajectory", "run=x", *quote_text([f"student={name}"])).student == name
+    assert quote_text(["student=null", "student='x y'"]) == ["student=null", "student='x y'"]
     for text in ("日本/データ.csv", "it's", "~~", "back\\", "a\\'b", "1"):
         assert composed("train", *quote_text([f"dataset.path={text}", "dataset=csv"])).dataset.path == text

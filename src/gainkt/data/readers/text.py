@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import codecs
 import csv
-import gzip
 import io
+import logging
+import lzma
 import os
+import re
 import sys
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +23,7 @@ import pyarrow.csv
 
 from gainkt.errors import ConfigError, DataError, nearest
 
+_logger = logging.getLogger(__name__)
 # A row must fit in one block; the longest histories of public data take a few megabytes as text.
 _BLOCK_BYTES = 1 << 24
 _HEAD_BYTES = 1 << 16
@@ -37,7 +41,17 @@ _BINARY = {
     b"\x80\x05\x95": "it is a pickle",
 }
 """First bytes of files that are no text."""
-_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+_MARKS = {
+    b"\xef\xbb\xbf": "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",  # starts as UTF-16's does
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_UNREADABLE = (OSError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError)
+"""What reading a packed file may end in: it is damaged, locked by a password, or packed in an unknown way."""
+_CELL = re.compile(r'(?:(?P<quoted>"(?:[^"]|"")*(?:"(?=[\t\r\n]|\Z)|\Z))|[^"\t\r\n]*)(?:[\t\r\n]|\Z)')
+"""A cell between tabs, in quotes (perhaps cut off at the end of the text) or without any."""
 
 
 class ReadError(DataError):
@@ -75,7 +89,7 @@ def open_bytes(path: Path) -> IO[bytes]:
     """Open a file for reading, unpacked where its ending is .gz, .bz2, .zst or .zip (of one file).
 
     Raises:
-        DataError: an archive of several files.
+        DataError: an archive of several files, or one that cannot be unpacked.
     """
     packing = _PACKED.get(path.suffix.lower())
     if packing is None:
@@ -84,12 +98,27 @@ def open_bytes(path: Path) -> IO[bytes]:
         return cast(IO[bytes], pa.CompressedInputStream(pa.OSFile(str(path)), packing))
     try:
         archive = zipfile.ZipFile(path)
-    except zipfile.BadZipFile as error:
-        raise DataError(f"{path}: cannot be unpacked ({error}); download or pack it again") from error
+    except _UNREADABLE as error:
+        raise _not_unpacked(path, error) from error
     inside = [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX")]
     if len(inside) != 1:
         raise DataError(f"{path}: holds {len(inside)} files ({', '.join(inside[:4])}); unpack it and give one of them")
-    return archive.open(inside[0])
+    try:
+        return archive.open(inside[0])
+    except _UNREADABLE as error:
+        raise _not_unpacked(path, error) from error
+
+
+def _not_unpacked(path: Path, error: Exception) -> DataError:
+    """Return the error for a packed file that cannot be read."""
+    what = str(error) or type(error).__name__
+    if isinstance(error, NotImplementedError):  # such as Deflate64
+        return DataError(
+            f"{path}: is packed in a way that Python does not read ({what}), as Windows packs large files; unpack it"
+        )
+    if isinstance(error, RuntimeError) and "password" in what:
+        return DataError(f"{path}: is locked by a password; unpack it")
+    return DataError(f"{path}: cannot be unpacked ({what}); download or pack it again")
 
 
 def head_of(path: Path) -> bytes:
@@ -98,16 +127,12 @@ def head_of(path: Path) -> bytes:
     Raises:
         DataError: it is missing, empty, or cannot be unpacked.
     """
-    path = existing_file(path)
-    try:
-        with open_bytes(path) as file:
-            return file.read(_HEAD_BYTES)
-    except (OSError, EOFError, gzip.BadGzipFile, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: cannot be unpacked ({error}); download or pack it again") from error
+    with _Lines(existing_file(path)) as file:
+        return file.read(_HEAD_BYTES)
 
 
 def encoding_of(head: bytes) -> str:
-    """Return the encoding that a file's first bytes tell: UTF-16 by its mark or its zeros, otherwise UTF-8."""
+    """Return the encoding that a file's first bytes tell: by their mark, UTF-16 by its zeros too, otherwise UTF-8."""
     for mark, encoding in _MARKS.items():
         if head.startswith(mark):
             return encoding
@@ -125,7 +150,7 @@ def read_lines(path: str | Path) -> list[str]:
     """
     path = existing_file(path)
     try:
-        with open_bytes(path) as file:
+        with _Lines(path) as file:
             lines = file.read().decode(encoding_of(head_of(path))).split("\n")
     except UnicodeDecodeError:
         raise wrong_bytes(path, "utf-8") from None
@@ -158,30 +183,39 @@ class TextTable:
             path: the file.
             wanted: columns that the header is meant to have; the delimiter under which most are found is taken.
             delimiter: of cells, if it is known.
-            encoding: if it is known.
+            encoding: if it is known; "utf-8 or latin-1": the second where the bytes are not the first. A mark at the
+                start of the file (BOM) counts more.
 
         Raises:
-            ConfigError: no such encoding, or a delimiter of several characters.
+            ConfigError: no such encoding, or a delimiter of several characters or that no file is separated by.
             DataError: the file is missing, empty, or not text of that encoding.
         """
         path, head = Path(path), head_of(Path(path))
-        encoding = encoding or encoding_of(head)
-        if encoding.startswith("utf-8") and (what := _no_text(head)):
+        looked = encoding is None or " or " in encoding
+        encoding = _encoding(path, head, encoding)
+        is_wide = encoding.startswith(("utf-16", "utf-32"))
+        if (looked or encoding.startswith("utf-8")) and not is_wide and (what := _no_text(head)):
             raise DataError(f"{path}: is no text of UTF-8 ({what}); save it as CSV, or give dataset.read.encoding")
         try:
             text = codecs.getincrementaldecoder(encoding)().decode(head).lstrip("\ufeff")
         except LookupError:
-            raise ConfigError(f"dataset.read.encoding={encoding}: no such encoding; latin-1 or utf-16, say") from None
+            raise _no_encoding(encoding) from None
         except UnicodeDecodeError:
             raise wrong_bytes(path, encoding) from None
-        if delimiter is not None and len(delimiter) != 1:
-            raise ConfigError(f"dataset.read.delimiter={delimiter!r}: must be one character, such as ';' or a tab")
+        except UnicodeError as error:
+            raise DataError(
+                f"{path}: dataset.read.encoding={encoding}: the file is not {encoding} ({error}); leave the setting "
+                "out, so that it is found by looking"
+            ) from None
+        if delimiter is not None and (len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0'):
+            raise ConfigError(
+                f"dataset.read.delimiter={delimiter!r}: must be one character of ASCII, such as ';' or a tab"
+            )
         first = next((line for line in text.splitlines() if line.strip()), "")
         if not first:
             raise DataError(f"{path}: the file holds empty lines only; export it again")
         tried = []
         for mark in (delimiter,) if delimiter else _DELIMITERS:
-            # Tab-separated exports of DataShop do not quote: a quote there is a quote.
             quoted = mark != "\t" or '"' in first
             rows = csv.reader(
                 io.StringIO(text, newline=None), delimiter=mark, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
@@ -194,7 +228,8 @@ class TextTable:
             raise DataError(f"{path}: is JSON; save it as CSV, or read it by pandas and give gainkt.read the DataFrame")
         if not best[0]:
             _refuse_lines_above(path, text, best[3], wanted)
-        return cls(path, encoding, best[3], best[2], best[4])
+        quoted = best[2] or _quotes_cells(path, encoding)
+        return cls(path, encoding, best[3], quoted, best[4])
 
     def raw_names(self, columns: Sequence[str], *, repeats: bool = False) -> list[str]:
         """Return the header's own spelling of columns (blanks around a name do not count).
@@ -229,7 +264,7 @@ class TextTable:
         """
         raw = self.raw_names(columns)
         rows, kinds = 0, {name: types[column] for name, column in zip(raw, columns, strict=True)}
-        with _Lines(open_bytes(self.path)) as file:
+        with _Lines(self.path) as file:
             for batch in self._stream(file, kinds):
                 rows += batch.num_rows
                 yield pa.RecordBatch.from_arrays(batch.columns, names=list(columns))
@@ -260,18 +295,17 @@ class TextTable:
             )
         except (pa.ArrowInvalid, pa.ArrowKeyError, UnicodeDecodeError) as error:
             raise self._explained(error) from error
-        except (OSError, EOFError, zipfile.BadZipFile) as error:
-            raise DataError(f"{self.path}: cannot be unpacked ({error}); download or pack it again") from error
 
     def _refuse_line_ends(self) -> None:
-        """Refuse cells, of any column, that go over several lines and hold a row: an open quote has swallowed it."""
+        """Refuse cells, of any column, that go over several lines and hold rows: an open quote has swallowed them."""
         before = count = 0
         found: tuple[int, str, str] | None = None
-        with _Lines(open_bytes(self.path)) as file:
+        with _Lines(self.path) as file:
             for batch in self._stream(file, dict.fromkeys(self.header, pa.string()), False):
-                for name, cells in zip(batch.schema.names, batch.columns, strict=True):
+                for column, (name, cells) in enumerate(zip(batch.schema.names, batch.columns, strict=True)):
                     enough = pc.greater_equal(pc.count_substring(cells, self.delimiter), len(self.header) - 1)
-                    rows = pc.indices_nonzero(pc.and_(pc.match_substring(cells, "\n"), enough)).to_pylist()
+                    several = pc.indices_nonzero(pc.and_(pc.match_substring(cells, "\n"), enough)).to_pylist()
+                    rows = [row for row in several if self._swallows(cells[row].as_py(), column)]
                     count += len(rows)
                     if rows and found is None:
                         found = before + rows[0], name, cells[rows[0]].as_py()
@@ -283,6 +317,20 @@ class TextTable:
                 f"starts with {text[:30]!r} (so in {count} rows): a quote is not closed and swallows the "
                 "rows up to the next quote; close it or export the file again"
             )
+
+    def _swallows(self, cell: str, column: int) -> bool:
+        """Tell whether a cell is the end of a row from a column on, perhaps whole rows, and a row up to that column."""
+        plain = not any(name[:1] == " " for name in self.header)
+        if plain and cell.count(self.delimiter) == cell.count(f"{self.delimiter} "):  # a sentence
+            return False
+        more = len(self.header) - 1
+        for text in {cell, cell.rstrip("\r\n")}:  # without the end of the file, which closes quotes
+            lines = text.split("\n")
+            counts = [line.count(self.delimiter) for line in lines]
+            whole = all(count == more for count, line in zip(counts[1:-1], lines[1:-1], strict=True) if line.strip())
+            if len(lines) > 1 and counts[0] == more - column and counts[-1] == column and whole:
+                return True
+        return False
 
     def line_of(self, row: int) -> int:
         """Return the line (from 1) on which a row (from 0, header not counted) starts.
@@ -296,7 +344,7 @@ class TextTable:
         """Yield the line (from 1) on which each row starts, and its cells."""
         limit = csv.field_size_limit(sys.maxsize)
         try:
-            with io.TextIOWrapper(cast(IO[bytes], _Lines(open_bytes(self.path))), self.encoding, newline="") as file:
+            with io.TextIOWrapper(cast(IO[bytes], _Lines(self.path)), self.encoding, newline="") as file:
                 reader = csv.reader(
                     file, delimiter=self.delimiter, quoting=csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE
                 )
@@ -325,6 +373,90 @@ class TextTable:
         return DataError(f"{self.path}: cannot be parsed as CSV ({str(error).splitlines()[0]}); export the file again")
 
 
+def _encoding(path: Path, head: bytes, given: str | None) -> str:
+    """Return the encoding to read a file by: its mark's, or the one given, or what its bytes tell.
+
+    Raises:
+        ConfigError: there is no such encoding.
+    """
+    names = given.split(" or ") if given else []
+    known = [_canonical(name) for name in names]
+    found = encoding_of(head)
+    if any(map(head.startswith, _MARKS)):
+        if known and not found.startswith(known[0][:6]):
+            _logger.warning("%s: read as %s, as its first bytes say, not as %s", path, found, given)
+        return found
+    if not names or (len(names) > 1 and found != "utf-8"):
+        return found
+    for name, one in zip(names[:-1], known[:-1], strict=True):
+        if _decodes_whole(path, one):
+            return name
+    if len(names) > 1:
+        _logger.info("%s: read as %s: it is no %s", path, names[-1], ", ".join(names[:-1]))
+    return "utf-8" if known[-1] == "utf-8" else names[-1]
+
+
+def _canonical(name: str) -> str:
+    try:
+        "a".encode(name)
+        return codecs.lookup(name).name
+    except (LookupError, ValueError):
+        raise _no_encoding(name) from None
+
+
+def _no_encoding(name: str) -> ConfigError:
+    return ConfigError(f"dataset.read.encoding={name}: no such encoding of text; latin-1 or utf-16, say")
+
+
+def _pieces(path: Path, encoding: str) -> Iterator[str]:
+    """Yield the text of a file, piece by piece."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    with _Lines(path) as file:
+        while data := file.read(_BLOCK_BYTES):
+            yield decoder.decode(data)
+    yield decoder.decode(b"", final=True)
+
+
+def _decodes_whole(path: Path, encoding: str) -> bool:
+    try:
+        for _ in _pieces(path, encoding):
+            pass
+    except UnicodeError:
+        return False
+    return True
+
+
+def _quotes_cells(path: Path, encoding: str) -> bool:
+    """Tell whether a tab-separated file quotes cells, by the lines from the first that holds a quote on.
+
+    Exports of DataShop do not quote: a quote there is a quote, anywhere in a cell. A file quotes where each cell with
+    quotes is in quotes whole, those within it doubled.
+    """
+    text, pieces = "", _pieces(path, encoding)
+    try:
+        for piece in pieces:
+            text += piece
+            if '"' in text:
+                break
+            text = text[max(text.rfind("\n"), text.rfind("\r")) + 1 :]
+    except UnicodeError:  # is refused when it is read
+        return False
+    if '"' not in text:
+        return False
+    text += next(pieces, "")
+    first = text.index('"')
+    start = max(text.rfind("\n", 0, first), text.rfind("\r", 0, first)) + 1
+    text, at, found = text[start : start + _HEAD_BYTES], 0, False
+    while at < len(text):
+        cell = _CELL.match(text, at)
+        inside = (cell and cell["quoted"]) or ""
+        if cell is None or ("\t" in inside and ("\n" in inside or "\r" in inside)):  # a stray quote, and one far away
+            return False
+        found |= inside.endswith('"') and len(inside) > 1
+        at = cell.end()
+    return found
+
+
 def _refuse_lines_above(path: Path, text: str, delimiter: str, wanted: Sequence[str]) -> None:
     """Refuse a file whose header is not its first line, if a line further down has the columns that are wanted."""
     for number, line in enumerate(text.splitlines()[:50]):
@@ -345,10 +477,10 @@ def _no_text(head: bytes) -> str | None:
 
 
 class _Lines(io.RawIOBase):
-    """A stream of any kind as one that io's and Arrow's readers take, which counts the lines that it gave."""
+    """A file, unpacked, as a stream that io's and Arrow's readers take, which counts the lines that it gave."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
-        self.stream, self.ends, self.last = stream, 0, b"\n"
+    def __init__(self, path: Path) -> None:
+        self.path, self.stream, self.ends, self.last = path, open_bytes(path), 0, b"\n"
 
     @property
     def lines(self) -> int:
@@ -359,7 +491,10 @@ class _Lines(io.RawIOBase):
         return True
 
     def read(self, size: int = -1) -> bytes:
-        data = self.stream.read(size)
+        try:
+            data = self.stream.read(size)
+        except _UNREADABLE as error:
+            raise _not_unpacked(self.path, error) from error
         self.ends += data.count(b"\n")
         self.last = data[-1:] or self.last
         return data
@@ -376,7 +511,7 @@ class _Lines(io.RawIOBase):
 
 def wrong_bytes(path: Path, encoding: str) -> DataError:
     """Return the error for a file that is not text of an encoding, with the place of the first wrong byte."""
-    with open_bytes(path) as file:
+    with _Lines(path) as file:
         data = file.read()
     try:
         data.decode(encoding)
