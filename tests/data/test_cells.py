@@ -162,3 +162,14 @@ def test_a_column_that_is_needed_must_have_a_name() -> None:
         for nothing in (None, []):
             with pytest.raises(ConfigError, match=f"dataset.read.{role}"):
                 read(TABLE, **{role: nothing})
+
+
+def test_rows_that_count_are_told_by_number_or_name() -> None:
+    table = TABLE.assign(attempt=["1", "1.0", "2", "x"] * (N // 4))
+    assert read(table, only={"attempt": 1}).num_steps == N // 2
+    assert read(table, only={"attempt": ["1.00", "x"]}).num_steps == 3 * N // 4
+
+
+def test_blanks_around_names_are_counted() -> None:
+    table = TABLE.assign(skill=[f" {name}" if name == "a" else name for name in TABLE["skill"]])
+    assert read(table).account["converted"] == {"skill names without the blanks around them": N // 4}

@@ -11,6 +11,7 @@ from gainkt.errors import ConfigError, DataError
 from gainkt.model.state import State
 from gainkt.runs import tracer
 from gainkt.runs.trained import TrainedModel
+from gainkt.runs.vocabulary import Vocabulary
 
 CLOSE = 1e-6
 
@@ -203,3 +204,26 @@ def test_what_cannot_be_recorded_is_asked_itself(monkeypatch: pytest.MonkeyPatch
         tracer.step(model.network, state, torch.tensor([[2]]), torch.tensor([-1]), torch.ones(1)).tensors().items()
     ):
         assert torch.allclose(x, quick.tensors()[name], atol=CLOSE), name
+
+
+def test_one_student_may_be_given_as_a_list_of_one() -> None:
+    model = trained()
+    first = model.observe(model.start(), skill=SKILLS[0], correct=1)
+    plain = model.observe(first, skill=SKILLS[1], correct=0)
+    for listed in (
+        model.observe(first, skill=[SKILLS[1]], correct=[0]),
+        model.observe(first, skill=SKILLS[1], correct=[0], item=[None]),
+        model.observe(model.observe(model.start(), skill=SKILLS[0], correct=[1]), skill=[[SKILLS[1]]], correct=[0]),
+    ):
+        assert listed.to_bytes() == plain.to_bytes()
+
+
+def test_a_set_says_of_no_student_which_is_whose() -> None:
+    model = trained()
+    with pytest.raises(ConfigError, match="skill: a set"):
+        model.observe(model.start(3), skill=set(SKILLS[:3]), correct=[1, 0, 1])
+
+
+def test_names_may_be_written_in_decomposed_unicode() -> None:
+    vocabulary = Vocabulary(["é", "b"])
+    assert vocabulary.numbers(["e\u0301", "\u00e9", " b "]) == [0, 0, 1]

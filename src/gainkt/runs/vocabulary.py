@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,8 +13,10 @@ UNKNOWN_SKILLS = ("fail", "skip", "prior")
 
 
 def spelled(name: Any) -> str:
-    """Return a name as the readers spell it: 7 and 7.0 are "7"."""
-    return str(int(name)) if isinstance(name, float) and name.is_integer() else str(name).strip()
+    """Return a name as the readers spell it: 7 and 7.0 are "7", and Unicode is composed (NFC)."""
+    if isinstance(name, float) and name.is_integer():
+        return str(int(name))
+    return unicodedata.normalize("NFC", str(name).strip())
 
 
 class Vocabulary:

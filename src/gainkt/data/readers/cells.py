@@ -110,17 +110,19 @@ class Vocabulary:
         Blanks around a name do not count; names are composed (Unicode NFC), so that one written in two ways is one.
         """
         assert self._spellings is not None
-        number, changed = np.full(len(self.counts), -1, dtype=np.int64), 0
+        number, changed, stripped = np.full(len(self.counts), -1, dtype=np.int64), 0, 0
         known: dict[str, int] = {}
         for code, value in enumerate([*self._spellings.to_pylist(), None]):
             count = int(self.counts[(code + 1) % len(self.counts)])
             if not count:
                 continue
             name = spelled(value)
+            stripped += count if isinstance(value, str) and len(value) > len(name) > 0 else 0
             if not name.isascii() and (composed := unicodedata.normalize("NFC", name)) != name:
                 name, changed = composed, changed + count
             number[code] = known.setdefault(name, len(known))
-        return list(known), number, {"names in decomposed Unicode composed": changed} if changed else {}
+        told = {"names in decomposed Unicode composed": changed, "names without the blanks around them": stripped}
+        return list(known), number, {what: count for what, count in told.items() if count}
 
 
 def _dictionary(cells: pa.Array | pa.ChunkedArray) -> pa.DictionaryArray:

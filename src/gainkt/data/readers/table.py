@@ -15,7 +15,7 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from gainkt.data.log import InteractionLog
-from gainkt.data.readers.cells import Coded, encode, spelled
+from gainkt.data.readers.cells import Coded, encode, number_of, spelled
 from gainkt.data.readers.frame import KEY, Columns, Options, RowLog, build_log, build_rows
 from gainkt.data.readers.text import TextTable, existing_file, stem_of
 from gainkt.errors import ConfigError, DataError, nearest
@@ -61,7 +61,7 @@ class TableReader(Options):
     delimiter: str | None = None
     """Between cells; found by looking among comma, tab, semicolon and bar where null."""
     encoding: str | None = None
-    """Of text, such as latin-1; UTF-8, or UTF-16 where the file says so, where null."""
+    """Of text: latin-1, `utf-8 or latin-1`, ...; where null UTF-8, or UTF-16 and UTF-32 where the file says so."""
     sheet: str | None = None
     """Of an Excel file with several."""
 
@@ -220,7 +220,8 @@ class Table:
             size += batch.num_rows
             for column, value in conditions:
                 cells, names = encode(batch[str(column)]), _listed(value)
-                kept = np.logical_or.reduce([cells.equal(name) for name in names])
+                wanted = {*names, *(number for name in names if (number := number_of(name)) is not None)}
+                kept = cells.among([code for code, name in enumerate(cells.names) if {name, number_of(name)} & wanted])
                 reason = f"{column} not {', '.join(names)}"
                 left_out[reason] = left_out.get(reason, 0) + int((~kept).sum())
                 met[str(column)].update(cells.names[:100])
