@@ -1,16 +1,22 @@
-"""Look before you read: `python -m gainkt.inspect <file or folder>` says what data it is and how it is read."""
+"""Look before you read: `python -m gainkt.inspect <file or folder>` says what data it is and how it is read.
+
+What cannot be told is given as in training: `gainkt inspect answers.csv dataset.read.student=pupil`.
+"""
 
 from __future__ import annotations
 
 import sys
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from rich.console import Console
 from rich.table import Table
 
+from gainkt.arguments import quote_text
 from gainkt.config import one_line, user_errors
 from gainkt.console import make_console
 from gainkt.data.inspection import Finding, inspect
 from gainkt.data.log import NO_FOLD
+from gainkt.data.readers.options import KEY
 from gainkt.interruption import ended_in_one_line
 
 __all__ = ["Finding", "inspect", "main", "report"]
@@ -45,12 +51,14 @@ def report(finding: Finding, console: Console) -> None:
 
 def main() -> None:
     """Entry point of the command."""
-    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
-        print("usage: python -m gainkt.inspect <file or folder>", file=sys.stderr)
-        sys.exit(2 if len(sys.argv) != 2 else 0)
+    asks = sys.argv[1:2] in (["-h"], ["--help"])
+    if asks or len(sys.argv) < 2 or not all(word.startswith(f"{KEY}.") and "=" in word for word in sys.argv[2:]):
+        print(f"usage: python -m gainkt.inspect <file or folder> [{KEY}.<setting>=<value> ...]", file=sys.stderr)
+        sys.exit(0 if asks else 2)
     with ended_in_one_line():
         try:
-            finding = inspect(sys.argv[1])
+            given = OverridesParser.create().parse_overrides(quote_text(sys.argv[2:]))
+            finding = inspect(sys.argv[1], **{one.key_or_group.removeprefix(f"{KEY}."): one.value() for one in given})
         except user_errors() as error:
             said = one_line(error)
             place = "" if sys.argv[1] in said else f"{sys.argv[1]}: "

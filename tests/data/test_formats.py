@@ -1,6 +1,7 @@
 """Data sets by name, from a few made-up rows in the layout of each owner's files; and looking before reading."""
 
 import shlex
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +15,7 @@ from gainkt.config import build, check_keys
 from gainkt.data.readers import EdnetReader, EediReader
 from gainkt.errors import DataError
 from gainkt.inspect import inspect
+from gainkt.inspect import main as inspection_command
 
 KDD = "Row\tAnon Student Id\tProblem Name\tStep Name\tFirst Transaction Time\tCorrect First Attempt\tKC({})\n"
 STEPS = (
@@ -179,6 +181,33 @@ def test_what_any_word_means_can_be_typed(typed: str, meant: dict[str, float | N
     check_keys(cfg)
     reader = build(cfg.dataset.read)
     assert {str(word): value for word, value in reader.meanings.items()} == meant
+
+
+def test_what_cannot_be_told_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    """Columns of names that say nothing: looking goes on with what is given, and the command has it."""
+    rows = [f"{s},{'ab'[t % 2]},{(s * t) % 2}" for s in range(30) for t in range(5)]
+    path = tmp_path / "élèves.csv"
+    path.write_text("\n".join(["élève,compétence %,juste?", *rows]))
+    assert inspect(path).log is None
+    given = {"student": "élève", "skill": "compétence %", "correct": "juste?"}
+    finding = inspect(path, **given)
+    assert finding.log is not None
+    assert (finding.log.num_students, finding.log.num_skills, finding.log.num_steps) == (30, 2, 150)
+    assert finding.settings == given
+    typed = [f"dataset.read.{key}={column}" for key, column in given.items()]
+    monkeypatch.setattr(sys, "argv", ["gainkt inspect", str(path), *typed])
+    inspection_command()
+    assert "dataset.read.skill=compétence %" in capsys.readouterr().out
+    for wrong, status, said in (
+        (["dataset.read.studnt=x"], 1, "studnt: no such setting"),
+        (["student=x"], 2, "usage"),
+        (["dataset.read.student=x", *typed[1:]], 1, "no column 'x'"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["gainkt inspect", str(path), *wrong])
+        with pytest.raises(SystemExit) as end:
+            inspection_command()
+        assert end.value.code == status
+        assert said in capsys.readouterr().err
 
 
 def test_a_setting_that_is_proposed_can_be_used(tmp_path: Path) -> None:

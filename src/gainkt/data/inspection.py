@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import shlex
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from gainkt.data.log import InteractionLog
 from gainkt.data.readers.cells import PARTS, number_of
 from gainkt.data.readers.cleaning import guess
 from gainkt.data.readers.download import format_of
-from gainkt.data.readers.table import ITEM_NAMES, ORDER_NAMES, Table, TableReader
+from gainkt.data.readers.table import ITEM_NAMES, ORDER_NAMES, Table, TableReader, table_reader
 from gainkt.data.readers.text import ReadError, head_of
 from gainkt.data.splits import AutoSplit
 from gainkt.errors import ConfigError, DataError
@@ -81,10 +81,15 @@ class Finding:
         return " ".join(map(shlex.quote, words))
 
 
-def inspect(path: str | Path) -> Finding:
+def inspect(path: str | Path, **given: Any) -> Finding:
     """Return what lies under a path: its format, the roles of its columns, what is wrong, and what would come out.
 
+    Args:
+        path: file or folder.
+        given: settings of the reader that are known already, such as the column of a role (`student="pupil"`).
+
     Raises:
+        ConfigError: there is no such setting, or it cannot be used.
         DataError: there is nothing, or it cannot be opened.
     """
     path = Path(path).expanduser()
@@ -95,9 +100,9 @@ def inspect(path: str | Path) -> Finding:
             path, None, problems=[f"{path}: no format known for a folder of {listed}; give one of its files"]
         )
     if form != "table":
-        finding = Finding(path, FORMATS[form], [f"the files are those of {FORMATS[form]}"])
+        finding = Finding(path, FORMATS[form], [f"the files are those of {FORMATS[form]}"], dict(given))
     else:
-        finding = _table(path)
+        finding = _table(path, given)
     if not finding.problems:
         _try(finding)
     if finding.log is not None:
@@ -169,21 +174,21 @@ def _layout(path: Path, table: Table) -> str | None:
     return None
 
 
-def _table(path: Path) -> Finding:
-    """Find the roles of a table's columns by name, and check them by content."""
-    settings: dict[str, Any] = {}
+def _table(path: Path, given: Mapping[str, Any]) -> Finding:
+    """Find the roles of a table's columns by name, and check them by content; those given are taken as they are."""
+    settings: dict[str, Any] = dict(given)
     doubt: list[str] = []
-    reader = TableReader()
+    reader = table_reader(given)
     try:
         source = Table(path, reader, [])
     except ReadError as error:  # its encoding is another
         if "encoding" not in error.settings:
             return Finding(path, "csv", problems=[str(error)])
         doubt.append(str(error))
-        reader = TableReader(encoding=str(error.settings.get("encoding")))
+        reader = replace(reader, encoding=str(error.settings.get("encoding")))
         source = Table(path, reader, [])
     header = source.header
-    for name in NAMED:
+    for name in () if given else NAMED:
         read = OmegaConf.load(Path(conf_dir(), "dataset", f"{name}.yaml")).read
         columns = [read.get(role) for role in ("student", "skill", "item", "order")] + [read.get("correct", "correct")]
         flat = [one for column in columns if column for one in ([column] if isinstance(column, str) else column)]
@@ -192,6 +197,11 @@ def _table(path: Path) -> Finding:
     finding = Finding(path, "csv")
     student = None
     for role, pattern in ROLES.items():
+        if role in given:
+            finding.reasons.append(f"{role} is column {given[role]!r}, as given")
+            if role == "student" and isinstance(given[role], str):
+                student = Table(path, reader, [given[role]]).column(given[role]).codes
+            continue
         fits = [
             column
             for column in dict.fromkeys(header)
@@ -222,11 +232,11 @@ def _table(path: Path) -> Finding:
             f"{path}: a row seems to be a whole student; write a row an answer (pandas.melt, DataFrame.explode), or "
             "the form that dataset=pykt or dataset=matrix reads"
         )
-    if reader.encoding is not None:
+    if reader.encoding is not None and doubt:
         settings["encoding"] = reader.encoding
         finding.doubts += doubt
     usual = ("student", "skill", "correct")
-    finding.settings = {role: column for role, column in settings.items() if column != role or role not in usual}
+    finding.settings = {role: said for role, said in settings.items() if said != role or role not in usual}
     return finding
 
 
