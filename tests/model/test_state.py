@@ -64,8 +64,10 @@ def assert_same(model: GainKT, batch: Batch, length: int) -> None:
     valid = batch.valid_BT
     for name in ("logit1_BT", "logit2_BT", "gains_BTC", "practice_BTC", "mastery_before_BTS"):
         found = torch.cat([getattr(output, name) for output in pieces], 1)
+        # A sum of gains may be over 8, where neighbouring float32 numbers are 1e-6 apart.
+        close = CLOSE | {"rtol": 1e-6 if name == "practice_BTC" else 0}
         torch.testing.assert_close(
-            found[valid], getattr(whole, name)[valid], **CLOSE, msg=lambda m, n=name: f"{n}: {m}"
+            found[valid], getattr(whole, name)[valid], **close, msg=lambda m, n=name: f"{n}: {m}"
         )
     cuts = [piece(batch, start, start + length) for start in range(0, valid.shape[1], length)]
     mastery = torch.cat([running(model, cut, output) for cut, output in zip(cuts, pieces, strict=True)], 1)
