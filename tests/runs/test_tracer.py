@@ -10,7 +10,7 @@ from made_trained import SKILLS, V4, content_with, history, steps_of, trained
 from gainkt.errors import ConfigError, DataError
 from gainkt.model.state import State
 from gainkt.runs import tracer
-from gainkt.runs.trained import TrainedModel
+from gainkt.runs.trained import TrainedModel, load
 from gainkt.runs.vocabulary import Vocabulary
 
 CLOSE = 1e-6
@@ -227,3 +227,17 @@ def test_a_set_says_of_no_student_which_is_whose() -> None:
 def test_names_may_be_written_in_decomposed_unicode() -> None:
     vocabulary = Vocabulary(["é", "b"])
     assert vocabulary.numbers(["e\u0301", "\u00e9", " b "]) == [0, 0, 1]
+
+
+def test_what_is_no_place_or_threshold_is_said_in_one_line() -> None:
+    model = trained()
+    for places in ([3], [-1], [0.5], ["a"]):
+        with pytest.raises(ConfigError, match="places from 0 to 2"):
+            model.start(3).select(places)
+    assert len(model.start(3).select(np.array([2, 0]))) == 2
+    for threshold in ("0.9", None, 1, 95):
+        with pytest.raises(ConfigError, match=r"threshold=.*a mastery between 0 and 1"):
+            model.mastery(history(5), threshold=threshold)
+    for nothing in (None, 3):
+        with pytest.raises(ConfigError, match="give the folder of a run"):
+            load(nothing)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -78,7 +79,13 @@ class Trace:
         return self.state.steps_B.tolist()
 
     def select(self, students: Sequence[int]) -> Trace:
-        """Return the trace of the students at the given places of this one; their answers one by one are not kept."""
+        """Return the trace of the students at the given places of this one; their answers one by one are not kept.
+
+        Raises:
+            ConfigError: there is no such place.
+        """
+        if any(not isinstance(place, Integral) or not 0 <= place < len(self) for place in students):
+            raise ConfigError(f"students={list(students)}: give places from 0 to {len(self) - 1}")
         return Trace(self.model, self.state.select(torch.as_tensor(students, dtype=torch.long)))
 
     def to_bytes(self) -> bytes:
@@ -187,8 +194,8 @@ def require_number(name: str, value: Any, least: int) -> None:
 
 def require_threshold(value: float) -> None:
     """Check that an argument is a threshold of mastery; raises ConfigError where it is not."""
-    if not 0 < value < 1:
-        raise ConfigError(f"threshold={value}: a mastery between 0 and 1, such as .95")
+    if not isinstance(value, int | float | np.number) or not 0 < value < 1:
+        raise ConfigError(f"threshold={value!r}: a mastery between 0 and 1, such as .95")
 
 
 def questions(skills_BTS: Tensor, item_BT: Tensor, response_BT: Tensor) -> Batch:

@@ -50,6 +50,8 @@ def load(
         ConfigError: there is no run or bundle, it is damaged, of an unknown version, or names code that it may not; or
             members of an ensemble do not go together.
     """
+    if not isinstance(path, str | Path | Iterable):
+        raise ConfigError(f"{path!r}: give the folder of a run, the path of a bundle, or a list of them")
     if not isinstance(path, str | Path):
         from gainkt.runs.ensemble import Ensemble
 
