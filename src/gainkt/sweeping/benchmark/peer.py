@@ -27,8 +27,8 @@ from gainkt.overrides import compose_train
 from gainkt.runs.audit import ALONE, Audit
 from gainkt.sweeping.benchmark.contenders import EPOCHS, Task, Told, asked, audited_students, data_of, peak_mib
 
-EVERY = 0.02
-"""Seconds between looks at a peer's memory."""
+EVERY = 0.001, 0.02
+"""Seconds between looks at a peer's memory: at first, and from when on they have doubled to that."""
 OWN = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 """Variables of this process's Python that the peer's must not see."""
 
@@ -175,15 +175,16 @@ def _start(command: list[str]) -> tuple[float, float | None]:
     """
     env = {name: value for name, value in os.environ.items() if name not in OWN}
     start, peak, printed = time.perf_counter(), None, Path(command[-1]) / "printed.txt"
+    pause, longest = EVERY
     with printed.open("w") as out, subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=env) as process:
         try:
             while True:
                 peak = peak_mib(process.pid) or peak  # of a process that has ended nothing is known
                 try:
-                    process.wait(EVERY)
+                    process.wait(pause)
                     break
                 except subprocess.TimeoutExpired:
-                    continue
+                    pause = min(2 * pause, longest)
         finally:
             if process.poll() is None:
                 process.terminate()
