@@ -10,8 +10,9 @@ import logging
 import sys
 from pathlib import Path
 
+from gainkt.arguments import hydra_text
 from gainkt.data.datamodule import told
-from gainkt.data.inspection import Finding, inspect, spelled_out
+from gainkt.data.inspection import Finding, inspect
 from gainkt.data.log import NO_FOLD
 from gainkt.errors import ConfigError, DataError
 
@@ -24,7 +25,7 @@ def row(path: Path) -> str:
         finding = inspect(path)
     except (DataError, ConfigError) as error:
         return f"| {path.name} | - | {_said(str(error), path)} | an error |"
-    read = [f"{key}={spelled_out(value)}" for key, value in finding.settings.items()]
+    read = [f"{key}={hydra_text(value)}" for key, value in finding.settings.items()]
     settings = ", ".join([f"`dataset={finding.dataset}`", *(f"`{one}`" for one in read)])
     asked = "; ".join(_said(text, path) for text in finding.doubts + finding.problems)
     return f"| {path.name} | {_cell(settings)} | {asked} | {_outcome(finding)} |"

@@ -245,6 +245,15 @@ def test_what_is_wrong_ends_in_one_line(
     assert expected in errors[0]
 
 
+@pytest.mark.parametrize("words", [{"sí": 1, "no": 0}, {"1,0": 1, "0.0": 0}])
+def test_fit_takes_any_word_for_a_response(answers: pd.DataFrame, tmp_path: Path, words: dict) -> None:
+    right, wrong = words
+    said = answers.assign(score=answers["score"].map({1: right, 0: wrong}))
+    columns = {"student": "pupil", "skill": "kc", "correct": "score"}
+    run = gainkt.fit(said, **columns, responses=words, overrides=SMALL, root=tmp_path)
+    assert json.loads((run.folder / "results.json").read_text()) == run.results
+
+
 def test_fit_says_what_is_wrong_before_anything_is_written(answers: pd.DataFrame, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no column 'user'"):
         gainkt.fit(answers, student="user", root=tmp_path)

@@ -1,11 +1,12 @@
-"""Command-line values that are plain text (paths, names of columns), quoted so that Hydra's grammar takes them."""
+"""Values in the grammar of Hydra, and command lines whose plain text (paths, names of columns) is quoted for it."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 PATHS = (
     "path",
@@ -41,6 +42,10 @@ _WORD = re.compile(
     r"""\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|((?:[^,:{}'"\\]|\\.)+?))\s*:\s*([\d.eE+-]+|null)\s*(,|$)"""
 )
 _PLAIN = re.compile(r"[A-Za-z_./][\w./-]*", re.ASCII)
+_SPECIAL = re.compile(r"null|true|false|nan|inf", re.I)
+"""Words that Hydra's grammar does not take for text."""
+_KEY = re.compile(r"[A-Za-z_]\w*( \w+)*|0|[1-9]\d*", re.ASCII)
+"""Keys of a mapping that stay as they are in Hydra's grammar."""
 _OTHER = re.compile(
     r"null|true|false|\[.*\]|\{.*\}|'.*'|\".*\"|.*\$\{.*|(choice|range|glob|interval|shuffle)\(.*\)", re.I
 )
@@ -88,10 +93,7 @@ def with_place(arguments: Sequence[str]) -> list[str]:
 
 
 def _meanings(value: str) -> str:
-    """Return {word: number, ...} as text that Hydra's grammar takes: JSON in quotes where a word is no plain one.
-
-    Hydra takes no quotes around a word, and of other characters than letters of English, digits and blanks only some.
-    """
+    """Return {word: number, ...}, whose words may stand in quotes and be any text, in Hydra's grammar."""
     inner, found, at = value.strip()[1:-1] if value.strip()[:1] == "{" else "", {}, 0
     if not inner.strip():
         return value
@@ -105,9 +107,26 @@ def _meanings(value: str) -> str:
         except ValueError:
             return value
         at = entry.end()
-    if all(re.fullmatch(r"[\w.]+( [\w.]+)*", word, re.ASCII) for word in found):
-        return "{" + ",".join(f"{word}:{json.dumps(meaning)}" for word, meaning in found.items()) + "}"
-    return quoted(json.dumps(found, ensure_ascii=False))
+    return hydra_text(found)
+
+
+def hydra_text(value: Any) -> str:
+    """Return a value in Hydra's grammar.
+
+    A mapping with a key that the grammar would refuse, or take for something else than its text, is JSON in quotes,
+    which `dataset.read.responses` takes too: quotes around a key are none of Hydra's grammar.
+    """
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, Mapping):
+        if not all(_KEY.fullmatch(str(key)) and not _SPECIAL.fullmatch(str(key)) for key in value):
+            return quoted(json.dumps(dict(value), ensure_ascii=False))
+        return "{" + ",".join(f"{key}:{hydra_text(entry)}" for key, entry in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(map(hydra_text, value)) + "]"
+    if isinstance(value, str) and (not _PLAIN.fullmatch(value) or _SPECIAL.fullmatch(value)):
+        return quoted(value)
+    return str(value)
 
 
 def plain_or_quoted(text: str) -> str:

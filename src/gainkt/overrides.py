@@ -13,6 +13,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from gainkt.arguments import hydra_text
 from gainkt.config import conf_dir, register_resolvers
 
 OUTSIDE = "hydra.searchpath"
@@ -27,7 +28,6 @@ STATED = ("dataset.path", "dataset.fold", "seed")
 """What a command states even where it is the default."""
 OWN = ("name", "run", "sweep", "logger", "hydra")
 """What belongs to one run, or is treated by itself."""
-PLAIN = re.compile(r"(?!(?i:true|false|null|nan|inf)$)[A-Za-z_./][\w./-]*")
 
 
 def compose_train(overrides: Sequence[str] = (), *, hydra: bool = False, config: str = "train") -> DictConfig:
@@ -190,19 +190,3 @@ def _key(override: str) -> str:
 def _in(override: str, parts: Iterable[str]) -> bool:
     """Tell whether an override is of one of some parts of the config, or inside it."""
     return any(_key(override) == part or _key(override).startswith((f"{part}.", f"{part}/")) for part in parts)
-
-
-def hydra_text(value: Any) -> str:
-    """Return a value in Hydra's grammar."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, Mapping):
-        return "{" + ",".join(f"{key}:{hydra_text(entry)}" for key, entry in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ",".join(map(hydra_text, value)) + "]"
-    if isinstance(value, str) and not PLAIN.fullmatch(value):
-        quoted = value.replace("\\", "\\\\").replace("'", "\\'") if "'" in value or value.endswith("\\") else value
-        return f"'{quoted}'"
-    return str(value)

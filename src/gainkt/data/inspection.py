@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
-from gainkt.arguments import TEXTS, quoted
+from gainkt.arguments import TEXTS, hydra_text
 from gainkt.config import build, conf_dir
 from gainkt.data.log import InteractionLog
 from gainkt.data.readers.cells import PARTS, number_of
@@ -77,7 +77,7 @@ class Finding:
         words += [f"dataset={self.dataset}", f"dataset.path={self.path}"]
         for key, value in self.settings.items():
             plain = isinstance(value, str) and f"dataset.read.{key}" in TEXTS
-            words.append(f"dataset.read.{key}={value if plain else spelled_out(value)}")
+            words.append(f"dataset.read.{key}={value if plain else hydra_text(value)}")
         return " ".join(map(shlex.quote, words))
 
 
@@ -309,12 +309,3 @@ def _rises(student: NDArray[np.int64], values: NDArray[np.float64]) -> bool:
 def _response_like(name: str) -> bool:
     number = number_of(name)
     return guess(name) is not None or (number is not None and 0 <= number <= 1)
-
-
-def spelled_out(value: Any) -> str:
-    """A setting in Hydra's grammar."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{spelled_out(key)}:{spelled_out(entry)}" for key, entry in value.items()) + "}"
-    return str(value) if re.fullmatch(r"[\w.]+", str(value), re.ASCII) else quoted(str(value))

@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from gainkt.arguments import quote_text, quoted
+from gainkt.arguments import hydra_text, quote_text, quoted
 from gainkt.config import one_line
 from gainkt.data.readers.table import TableReader, table_reader
 from gainkt.errors import ConfigError
 from gainkt.files import write_whole
-from gainkt.overrides import compose_train, hydra_text
+from gainkt.overrides import compose_train
 from gainkt.reporting.page.notebook import Page
 from gainkt.reporting.run_view import show_run
 from gainkt.runs.trained import TrainedModel, load

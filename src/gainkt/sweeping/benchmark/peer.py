@@ -29,6 +29,8 @@ from gainkt.sweeping.benchmark.contenders import EPOCHS, Task, Told, asked, audi
 
 EVERY = 0.001, 0.02
 """Seconds between looks at a peer's memory: at first, and from when on they have doubled to that."""
+ROUNDING = 1e-9
+"""By how much a sum of a peer's may lie outside 0 to 1: its rounding, no other number."""
 OWN = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 """Variables of this process's Python that the peer's must not see."""
 
@@ -213,7 +215,8 @@ def _read(path: Path, wanted: pd.DataFrame) -> NDArray[np.float64]:
             f"the driver predicted {len(found):,} steps, with {joined['p'].notna().sum():,} of the {len(wanted):,} "
             "asked for"
         )
-    return joined["p"].to_numpy(dtype=np.float64)
+    p = joined["p"].to_numpy(dtype=np.float64)
+    return np.where((p >= -ROUNDING) & (p <= 1 + ROUNDING), p.clip(0, 1), p)
 
 
 def _epochs(path: Path) -> pd.DataFrame | None:
