@@ -14,7 +14,7 @@ from gainkt.console import make_console
 from gainkt.errors import ConfigError, DataError
 from gainkt.names import visible
 from gainkt.reporting.page import PAGE, require_pages
-from gainkt.runs.folder import load_run
+from gainkt.runs.folder import load_run, place_data
 from gainkt.sweeping.summary.report import finished_runs, summarize, write_sweep_page
 from gainkt.training.page import run_page, write_page
 
@@ -38,7 +38,7 @@ def report_config(cfg: DictConfig) -> Path:
         return write_sweep_page(folder, output)
     run = load_run(folder, cfg.trust or ())
     if cfg.path is not None:
-        run.config.dataset.path = hydra.utils.to_absolute_path(cfg.path)
+        place_data(run.config.dataset, cfg.path)
     teach = None if cfg.teach is None else Path(hydra.utils.to_absolute_path(cfg.teach))
     return write_page(run, path=output, rows=cfg.rows, seed=cfg.seed, teach=teach)
 

@@ -61,6 +61,21 @@ def test_windows_and_padding(folder):
     assert steps(read_pykt(folder(unmasked))) == expected
 
 
+@pytest.mark.parametrize(
+    ("column", "flags", "said"),
+    [
+        ("selectmasks", "1,0,-1", r"line 2: selectmasks is '0', not 1 or -1 \(1 of 4 responses\)"),
+        ("selectmasks", "1,True,1", r"line 2: selectmasks is 'True'"),
+        ("is_repeat", "0,yes,0", r"line 2: is_repeat is 'yes', not 1 or 0"),
+    ],
+)
+def test_what_is_neither_yes_nor_no_is_refused(column, flags, said, folder):
+    first = {"selectmasks": "1", "is_repeat": "0"}[column]
+    rows = f'0,4,"1,2,3","1,0,1","{flags}"\n0,4,"9","1","{first}"\n'
+    with pytest.raises(DataError, match=said):
+        read_pykt(folder(f"fold,uid,concepts,responses,{column}\n{rows}"))
+
+
 def test_blanks_in_the_header(folder):
     header = " fold, uid, questions , concepts,responses, selectmasks, is_repeat\n"
     rows = '0,4,"7,7,8","1,2,3","1,1,0","1,1,1","0,1,0"\n0,4,"8,9,9","3,4,5","0,1,1","-1,1,1","0,0,1"\n'

@@ -10,6 +10,7 @@ import pytest
 
 from conftest import composed
 from gainkt.config import build
+from gainkt.data.datamodule import told
 from gainkt.data.log import InteractionLog
 from gainkt.data.readers import read_csv
 from gainkt.errors import ConfigError, DataError
@@ -54,6 +55,8 @@ def test_bytes_of_named_data_sets_decide(put, dataset, encoding, caplog):
         log = read(dataset, put(NAMED[dataset].encode(encoding)))
     assert "Caf\xe9" in log.skill_names
     assert ("read as latin-1: it is no utf-8" in caplog.text) == (encoding == "latin-1")
+    assert log.account.get("encoding", "utf-8") == encoding.removesuffix("-sig")
+    assert ("text read as latin-1" in told(log.account)) == (encoding == "latin-1")
 
 
 def test_a_byte_far_from_the_head_decides_too(put):

@@ -327,6 +327,8 @@ def told(account: Mapping[str, Any]) -> list[str]:
     said += [f"{found:,} {what} ({known:,} published)" for what, (found, known) in account.get("differs", {}).items()]
     if account.get("row_expansion"):
         said.append("row-expanded items kept apart")
+    if account.get("encoding"):
+        said.append(f"text read as {account['encoding']}")
     return said
 
 

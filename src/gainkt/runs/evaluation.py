@@ -84,10 +84,7 @@ def _data(cfg: DictConfig, run: Run) -> tuple[KTDataModule, int]:
     """The data to score on, and how many of its skills a model of the run must be given beside its own."""
     other = cfg.get("dataset")
     dataset = run.config.dataset if other is None else other
-    if other is None:
-        place_data(run, cfg.path)
-    elif cfg.path is not None:
-        dataset.path = hydra.utils.to_absolute_path(cfg.path)
+    place_data(dataset, cfg.path)
     check_keys(dataset)
     datamodule = build_datamodule(dataset)
     if other is not None:

@@ -225,13 +225,12 @@ def build_model(cfg: DictConfig, sizes: Sizes) -> GainKT:
     return build(cfg, num_skills=sizes.num_skills, num_students=sizes.num_students, num_items=sizes.num_items)
 
 
-def place_data(run: Run, path: str | None) -> None:
-    """Say where a run's own data lies now, if it has moved.
+def place_data(dataset: DictConfig, path: str | None) -> None:
+    """Say where a run's data lies now, if it has moved.
 
     Raises:
         ConfigError: it does not lie there, or no longer where it lay.
     """
-    dataset = run.config.dataset
     if path is not None:
         dataset.path = str(Path(to_absolute_path(path)))
     place = None if OmegaConf.is_missing(dataset, "path") else dataset.get("path")

@@ -46,7 +46,7 @@ def open_run(cfg: DictConfig) -> Iterator[tuple[Run, KTDataModule, dict[str, Any
     """
     run = load_run(Path(run_of(cfg)), cfg.get("trust") or ())
     run.choose_phase(cfg.phase)
-    place_data(run, cfg.path)
+    place_data(run.config.dataset, cfg.path)
     folder = None if cfg.output is None else Path(hydra.utils.to_absolute_path(cfg.output))
     asked = {"part": cfg.split, "phase": cfg.phase, "folder": folder, "device": pick_device(cfg.device)}
     with run.directory.writing(folder):

@@ -32,7 +32,7 @@ JOURNAL = 256
 """Answers that a trace keeps one by one, so that `explain` can name them; what came before them is kept as a sum."""
 TRIED, SAME = 3, 1e-6
 """Made-up answers on which recorded operations are tried, and a difference that is rounding."""
-_MARK, _FIRST_MARK = b"gainkt-state-2\n", b"gainkt-state-1\n"
+_MARK, _FIRST_MARK = b"gainkt-state-2", b"gainkt-state-1"
 """Of the bytes of a trace, and of those without a checksum, which are read as well."""
 
 Answer = tuple[tuple[int, ...], int, int]
@@ -99,7 +99,7 @@ class Trace:
             rows = [[*skills, *[-1] * (slots - len(skills)), item, right] for skills, item, right in answers]
             tensors["journal"] = torch.tensor(rows, dtype=torch.int32)
         content = save({name: x.clone(memory_format=torch.contiguous_format) for name, x in tensors.items()})
-        return b"\n".join([_MARK.strip(), self.model.encode(), _checksum(content), content])
+        return b"\n".join([_MARK, self.model.encode(), _checksum(content), content])
 
 
 def _checksum(content: bytes) -> bytes:
@@ -125,10 +125,10 @@ def restore(network: GainKT, model: str, data: bytes) -> Trace:
         raise ConfigError(f"a student's state: a {type(data).__name__} is no bytes, which Trace.to_bytes gives")
     mark, _, rest = bytes(data).partition(b"\n")
     digest, _, tensors = rest.partition(b"\n")
-    if mark + b"\n" not in (_MARK, _FIRST_MARK):
+    if mark not in (_MARK, _FIRST_MARK):
         raise ConfigError("a student's state: these bytes are none that this version of gainkt wrote")
     require_own(model, digest.decode(errors="replace"))
-    if mark + b"\n" == _MARK:
+    if mark == _MARK:
         told, _, tensors = tensors.partition(b"\n")
         if told != _checksum(tensors):
             raise ConfigError("a student's state: the bytes are damaged (their checksum differs)")

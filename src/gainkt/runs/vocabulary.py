@@ -6,17 +6,16 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from gainkt.data.readers.cells import spelled
 from gainkt.errors import DataError, nearest
 from gainkt.names import visible
 
 UNKNOWN_SKILLS = ("fail", "skip", "prior")
 
 
-def spelled(name: Any) -> str:
-    """Return a name as the readers spell it: 7 and 7.0 are "7", and Unicode is composed (NFC)."""
-    if isinstance(name, float) and name.is_integer():
-        return str(int(name))
-    return unicodedata.normalize("NFC", str(name).strip())
+def as_read(name: Any) -> str:
+    """Return a name as the readers have it: 7 and 7.0 are "7", and Unicode is composed (NFC)."""
+    return unicodedata.normalize("NFC", spelled(name))
 
 
 class Vocabulary:
@@ -35,7 +34,7 @@ class Vocabulary:
         """Return the number of a name, -1 where it is unknown; 1.0 is 1 where only one of them is known."""
         found = self._number.get(name) if type(name) is str else None
         if found is None:
-            text = spelled(name)
+            text = as_read(name)
             found = self._number.get(text, self._whole.get(text.removesuffix(".0"), -1))
         return found
 
@@ -53,6 +52,6 @@ class Vocabulary:
         if found < 0:
             raise DataError(
                 f"skill {visible(name)!r} is unknown to the model, which knows {len(self)} skills"
-                f"{nearest(spelled(name), self.names)}"
+                f"{nearest(as_read(name), self.names)}"
             )
         return found

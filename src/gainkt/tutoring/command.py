@@ -83,7 +83,7 @@ def _check(cfg: DictConfig) -> None:
 
 
 def _own_data(run: Run, path: str | None) -> KTDataModule:
-    place_data(run, path)
+    place_data(run.config.dataset, path)
     datamodule = build_datamodule(run.config.dataset)
     run.require_same_data(datamodule)
     return datamodule

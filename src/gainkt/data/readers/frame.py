@@ -353,6 +353,8 @@ class _Rows:
             "skills": len(names.skills),
             "items": len(names.items),
         }
+        if "encoding" in self.columns.account:
+            account["encoding"] = self.columns.account["encoding"]
         if self.options.row_expansion == "keep":
             account["row_expansion"] = "keep"
         known = {what: (account[what], count) for what, count in (self.options.published or {}).items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from gainkt.data.readers.text import TextTable, stem_of
 from gainkt.errors import DataError
 
 REQUIRED = ("fold", "uid", "concepts", "responses")
-_OPTIONAL = ("questions", "selectmasks", "is_repeat")
+_FLAGS = {"selectmasks": ("1", "-1"), "is_repeat": ("1", "0")}
+"""Columns that say yes or no of a response, and how."""
+_OPTIONAL = ("questions", *_FLAGS)
 FILES = (
     ("train_valid.csv", "test.csv"),
     ("train_valid_sequences.csv", "test_sequences.csv"),
@@ -77,12 +80,16 @@ class PyktReader(Options):
             )
         parts, counts = _sequences(table, where_line)
         padding = _is_padding(parts["responses"]) & _is_padding(parts["concepts"])
+        line_of_row = np.repeat(np.arange(table.num_rows), counts)
+        for column, flags in _FLAGS.items():
+            if column in parts:
+                _require(parts[column], column, flags, padding, lambda row: where_line(int(line_of_row[row])))
         if "selectmasks" in parts:
             padding |= _is_padding(parts["selectmasks"])
         kept = np.flatnonzero(~padding)
         if not len(kept):
             raise DataError(f"{files[0]}: nothing but padding; export the file again with its steps")
-        line_of_row = np.repeat(np.arange(table.num_rows), counts)[kept]
+        line_of_row = line_of_row[kept]
 
         def where(row: int, role: str = "correct") -> str:
             line = int(line_of_row[row])
@@ -125,6 +132,23 @@ def _optional(look: TextTable) -> list[str]:
         if other and column not in other:
             raise DataError(f"{look.path}: no column {column!r}, but {other[0]!r}; rename it to {column}")
     return [column for column in _OPTIONAL if column in header]
+
+
+def _require(
+    cells: Coded, column: str, flags: Sequence[str], padding: NDArray[np.bool_], where: Callable[[int], str]
+) -> None:
+    """Refuse what says neither yes nor no of a response.
+
+    Raises:
+        DataError: names the line of the first one, and how many there are.
+    """
+    other = cells.among([code for code, name in enumerate(cells.names) if name not in flags]) & ~padding
+    if other.any():
+        row = int(np.argmax(other))
+        raise DataError(
+            f"{where(row)}: {column} is {cells.names[cells.codes[row]]!r}, not {' or '.join(flags)} "
+            f"({int(other.sum())} of {len(other)} responses); correct it, or leave the column out"
+        )
 
 
 def _is_padding(cells: Coded) -> NDArray[np.bool_]:

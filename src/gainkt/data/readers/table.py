@@ -191,6 +191,8 @@ class Table:
             load = _LOADERS.get(path.suffix.lower())
             if load is None:
                 self.text = TextTable.look(source, wanted, reader.delimiter, reader.encoding)
+                if self.text.encoding.removesuffix("-sig") not in (reader.encoding or "utf-8", "utf-8"):
+                    self.account["encoding"] = self.text.encoding
             else:
                 self.table = _loaded(existing_file(source), load, reader.sheet)
         self.names = self.text.header if self.text else _names_of(self.table)
