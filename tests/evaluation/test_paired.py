@@ -7,7 +7,9 @@ from made_tables import good_tables
 from sklearn.metrics import log_loss, roc_auc_score
 
 from gainkt.errors import DataError
-from gainkt.evaluation.paired import paired_differences
+from gainkt.evaluation import paired
+from gainkt.evaluation.paired import holm, paired_differences
+from gainkt.evaluation.statistics.bootstrap import Estimate
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +51,17 @@ def test_the_interval_holds_nothing_where_nothing_differs(good: pd.DataFrame) ->
         low, high = found["metrics"][1]["differences"][1]["interval"]
         within += low <= 0 <= high
     assert within >= 16
+
+
+def test_where_nothing_varies_there_is_no_p(good: pd.DataFrame) -> None:
+    one = good[good.student == good.student.iloc[0]]
+    found = paired_differences({"a": one, "b": one.assign(p2=1 - one.p2)}, resamples=50)["metrics"]
+    loss = next(row for row in found if row["name"] == "encoder2_log_loss")["differences"][1]
+    assert loss["value"] != 0
+    assert loss["p"] is loss["holm"] is loss["interval"] is None
+    assert next(row for row in found if row["name"] == "encoder1_log_loss")["differences"][1]["p"] == 1
+    assert holm([0.04, None, 0.01]) == [0.04, None, 0.02]
+    assert paired.tested(Estimate(0.1, np.array([np.nan])))["p"] is None
 
 
 def test_the_order_of_rows_does_not_matter_but_the_rows_do(good: pd.DataFrame) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from gainkt.evaluation.paired import holm, tested
+from gainkt.evaluation.paired import holm, log_loss, tested
 from gainkt.evaluation.statistics.bootstrap import Estimate, StudentBootstrap
 from gainkt.evaluation.statistics.metrics import prediction_metrics
 
@@ -34,6 +34,8 @@ class Entry:
     """Why there are no predictions."""
     digest: str = ""
     """Of the scored steps and their responses: equal for all models of a data set and fold."""
+    data: str | None = None
+    """Of all that was read, training students too: equal for all models of a data set; None or "" where not known."""
     read: Callable[[], pd.DataFrame] = pd.DataFrame
     """Returns the predictions: `KEYS`, and a column of probabilities a row of the table."""
     seconds: float | None = None
@@ -68,10 +70,11 @@ def leaderboard(entries: Sequence[Entry], baseline: str, resamples: int = 200, s
     Returns:
         baseline, and for each data set: name, students, and rows, best AUC first. A row: model, runs (and of how many),
         each of FIGURES and its standard deviation over runs (`auc_sd`; None of one run), auc_interval, difference
-        (value, interval, p, holm; None of the baseline), steps (of each run), seconds (mean), peak_mib (largest),
-        interactions_a_second and seconds_to_best (means), audit (passed, failed guards; None where there was none),
-        notes, and error. Runs on other steps than the baseline's
+        (value, interval, p, holm, pairs, and how many of its own runs are in them; None of the baseline), steps (of
+        each run), seconds (mean), peak_mib (largest), interactions_a_second and seconds_to_best (means), audit (passed,
+        failed guards; None where there was none), notes, and error. Runs on other steps or data than the baseline's
         (or, without one, than most) count as errors.
+        A logarithm in log_loss is that of 1e-7 at least.
     """
     names = dict.fromkeys(entry.dataset for entry in entries)
     boards = [_board(name, [e for e in entries if e.dataset == name], baseline, resamples, seed) for name in names]
@@ -93,7 +96,8 @@ def _board(name: str, entries: list[Entry], baseline: str, resamples: int, seed:
         student, y = students.get_indexer(table["student"].astype(str)), table["response"].to_numpy(dtype=np.float32)
         for label in table.columns.drop(list(KEYS)):
             p = table[label].to_numpy(dtype=np.float32, copy=True)
-            figures = prediction_metrics(torch.from_numpy(p), torch.from_numpy(y)) | {"steps": len(y)}
+            figures = prediction_metrics(torch.from_numpy(p), torch.from_numpy(y))
+            figures |= {"steps": len(y), "log_loss": float(log_loss(p.astype(float), y).mean())}
             runs.setdefault(label, []).append(_Run(entry, figures, bootstrap.auc(student, p, y)))
             labels.setdefault(entry.model, []).append(label)
     first = next((label for label in (baseline, f"{baseline} E1", *labels.get(baseline, ())) if label in runs), None)
@@ -106,6 +110,9 @@ def _board(name: str, entries: list[Entry], baseline: str, resamples: int, seed:
             mine, base = runs.get(label, []), runs[first] if first not in (None, label) else []
             found = {"difference": _difference(mine, base), "error": error}
             rows.append({"model": label, "of": len(own), **_row(label, mine), **found})
+    if len(students) < 2:  # nobody to resample
+        for row in rows:
+            row["auc_interval"] = None
     compared = [row["difference"] for row in rows if row["difference"]]
     for difference, corrected in zip(compared, holm([one["p"] for one in compared]), strict=True):
         difference["holm"] = corrected
@@ -125,7 +132,11 @@ def _wanted(entries: Sequence[Entry], baseline: str) -> dict[int, Entry | None]:
 
 
 def _unequal(entry: Entry, wanted: Entry | None) -> str | None:
-    if wanted is None or entry.digest == wanted.digest:
+    if wanted is None:
+        return None
+    if entry.data and wanted.data and entry.data != wanted.data:
+        return f"read other data than {wanted.model}, which have changed since; give name=... for another benchmark"
+    if entry.digest == wanted.digest:
         return None
     mine, others = len(entry.read()), len(wanted.read())
     return f"scored other steps ({mine:,}) than {wanted.model} ({others:,}); not compared"
@@ -156,13 +167,16 @@ def _row(label: str, runs: Sequence[_Run]) -> dict[str, Any]:
 def _difference(runs: Sequence[_Run], others: Sequence[_Run]) -> dict[str, Any] | None:
     """Mean over pairs of runs of one fold and seed; a model without seeds is paired with every one."""
     pairs = [
-        one.auc - other.auc
+        (one, one.auc - other.auc)
         for one in runs
         for other in others
         if one.entry.fold == other.entry.fold
         and (one.entry.seed == other.entry.seed or None in (one.entry.seed, other.entry.seed))
     ]
-    return {**tested(_mean(pairs)), "pairs": len(pairs)} if pairs else None
+    if not pairs:
+        return None
+    difference = tested(_mean([difference for _, difference in pairs]))
+    return {**difference, "pairs": len(pairs), "runs": len({id(one) for one, _ in pairs})}
 
 
 def _mean(found: Sequence[Estimate]) -> Estimate:

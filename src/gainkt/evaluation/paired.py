@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,7 +63,7 @@ def paired_differences(predictions: Mapping[str, pd.DataFrame], resamples: int =
         values = [{"value": one.value, "interval": one.interval} for one in found]
         row = {"name": key, "title": title, "better": better, "values": values, "differences": differences}
         if key.endswith("log_loss"):
-            losses = [_loss(own[column].to_numpy(dtype=float), response) for own in rows.values()]
+            losses = [log_loss(own[column].to_numpy(dtype=float), response) for own in rows.values()]
             row["students"] = [None, *(_wilcoxon(student, loss - losses[0], len(names)) for loss in losses[1:])]
         table.append(row)
     return {"students": len(names), "steps": len(first), "metrics": table}
@@ -90,19 +90,27 @@ def _aligned(predictions: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]
 def _estimate(key: str, bootstrap: StudentBootstrap, student_N: Array, p_N: Array, y_N: Array) -> Estimate:
     if key.endswith("auc"):
         return bootstrap.auc(student_N, p_N, y_N)
-    return bootstrap.mean(student_N, _loss(p_N, y_N) if key.endswith("log_loss") else (p_N > 0.5) == (y_N > 0.5))
+    return bootstrap.mean(student_N, log_loss(p_N, y_N) if key.endswith("log_loss") else (p_N >= 0.5) == (y_N > 0.5))
 
 
-def _loss(p_N: Array, y_N: Array) -> Array:
+def log_loss(p_N: Array, y_N: Array) -> Array:
+    """Return the log loss of each step, nats, with probabilities held to [LEAST, 1 - LEAST]."""
     p = np.clip(p_N, LEAST, 1 - LEAST)
     return -(y_N * np.log(p) + (1 - y_N) * np.log1p(-p))
 
 
 def tested(found: Estimate) -> dict[str, Any]:
-    """Return a difference: value, 95 % interval, and p as `paired_differences` says."""
-    error = float(np.nanstd(found.replicates_R, ddof=1))
-    p = 1.0 if found.value == 0 else float(2 * stats.norm.sf(abs(found.value) / error)) if error > 0 else 0.0
-    return {"value": found.value, "interval": found.interval, "p": p}
+    """Return a difference: value, 95 % interval, and p as `paired_differences` says.
+
+    Where it is the same in all resamples, as with a single student, there is neither interval nor p.
+    """
+    known = found.replicates_R[np.isfinite(found.replicates_R)]
+    error = float(known.std(ddof=1)) if len(known) > 1 else 0.0
+    if found.value == 0:
+        return {"value": found.value, "interval": found.interval, "p": 1.0}
+    if error == 0:
+        return {"value": found.value, "interval": None, "p": None}
+    return {"value": found.value, "interval": found.interval, "p": float(2 * stats.norm.sf(abs(found.value) / error))}
 
 
 def _wilcoxon(student_N: Array, difference_N: Array, num_students: int) -> dict[str, Any]:
@@ -113,10 +121,14 @@ def _wilcoxon(student_N: Array, difference_N: Array, num_students: int) -> dict[
     return {"better": int((means < 0).sum()), "worse": int((means > 0).sum()), "p": p}
 
 
-def holm(p_values: list[float]) -> list[float]:
-    """Correct m p-values for their number: the i-th smallest becomes max over j <= i of (m - j + 1) p_j, at most 1."""
-    order, corrected, most = np.argsort(p_values, kind="stable"), [0.0] * len(p_values), 0.0
-    for place, at in enumerate(order):
-        most = max(most, min((len(p_values) - place) * p_values[at], 1.0))
-        corrected[at] = most
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Correct m p-values for their number: the i-th smallest becomes max over j <= i of (m - j + 1) p_j, at most 1.
+
+    None, where nothing could be tested, stays None and does not count.
+    """
+    known = sorted((p, at) for at, p in enumerate(p_values) if p is not None)
+    corrected: list[float | None] = [None] * len(p_values)
+    most = 0.0
+    for place, (p, at) in enumerate(known):
+        corrected[at] = most = max(most, min((len(known) - place) * p, 1.0))
     return corrected

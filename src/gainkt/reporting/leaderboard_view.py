@@ -15,6 +15,7 @@ from gainkt.reporting.terminal import number, right, spaced, table
 
 COLUMNS = (
     "model",
+    "runs",
     "AUC [95 %]",
     "less the baseline [95 %]",
     "p (Holm)",
@@ -29,8 +30,9 @@ COLUMNS = (
     "notes",
 )
 CAPTION = (
-    "AUC on the test part, mean over folds and seeds (their standard deviation after +-), [95 % interval, students "
-    "resampled]; differences on the same students, p two-sided and corrected by Holm's method. seconds: training and "
+    "AUC on the test part, mean over runs, one a fold and seed (their standard deviation after +-), [95 % interval, "
+    "students resampled]; differences on the same students and folds, p two-sided and corrected by Holm's method; log "
+    "loss with probabilities held to 1e-7 and 1 - 1e-7. seconds: training and "
     "predicting, mean of a job; steps a second: training interactions, median over epochs; s to best: from the start "
     "of training to the end of the epoch that is kept; MiB: largest resident memory. Test decides nothing: no model is "
     "selected on it."
@@ -39,16 +41,19 @@ CAPTION = (
 
 def cells(row: Mapping[str, Any]) -> list[str]:
     """Return the cells of a row, by `COLUMNS`."""
+    found, audit = row["difference"], row["audit"]
+    apart = found is not None and found["runs"] < row["runs"]
     notes = [
         *row["notes"],
         *([f"{row['runs']} of {row['of']} runs"] if row["runs"] < row["of"] else []),
+        *([f"difference on {found['runs']} of its {row['runs']} runs"] if apart else []),
         row["error"] or "",
     ]
-    found, audit = row["difference"], row["audit"]
     spread = "" if row["auc_sd"] is None else f" +- {row['auc_sd']:.4f}"
     steps = sorted(set(row["steps"]))
     return [
         visible(row["model"]),
+        str(row["runs"]),
         "-" if row["auc"] is None else f"{row['auc']:.4f}{spread} {_ends(row['auc_interval'])}".strip(),
         "-" if found is None else f"{found['value']:+z.4f} {_ends(found['interval'])}".strip(),
         "-" if found is None else p_value(found["holm"]),
@@ -108,7 +113,7 @@ def leaderboard_csv(content: Mapping[str, Any]) -> pd.DataFrame:
 def title(board: Mapping[str, Any]) -> str:
     """Return the heading of a data set."""
     baseline = f"baseline {visible(board['baseline'])}" if board["baseline"] else "the baseline did not run"
-    return f"{visible(board['name'])}: {board['students']:,} test students, {baseline}"
+    return f"{visible(board['name'])}: {board['students']:,} test student{'s' * (board['students'] != 1)}, {baseline}"
 
 
 def published(board: Mapping[str, Any]) -> list[list[str]]:

@@ -100,6 +100,16 @@ class Composed:
         is_chosen = any(o.startswith(f"{self.group}=") for o in self.overrides)
         return [*([] if is_chosen else [f"{self.group}={self.name}"]), *self.overrides]
 
+    @property
+    def rows(self) -> list[str]:
+        """Names of its rows in the table."""
+        return [self.name]
+
+    @property
+    def reads_as_given(self) -> bool:
+        """Whether it reads a data set as the table's entry says; an override of its own may say otherwise."""
+        return not any(o.lstrip("+~").startswith(("dataset=", "dataset.read.")) for o in self.overrides)
+
     def identity(self) -> list[str]:
         """What tells it from others: the overrides, and what they compose to, which an edited option may have moved."""
         return [*self.chosen, self._digest]
@@ -122,6 +132,11 @@ class Experiment(Composed):
     keys: ClassVar[Sequence[str]] = MODEL_KEYS
     seeded: ClassVar[bool] = True
 
+    @property
+    def rows(self) -> list[str]:
+        """Names of its rows in the table."""
+        return [self.name] if len(self.encoders) == 1 else [f"{self.name} E{n}" for n in self.encoders]
+
     def run(self, task: Task) -> Told:
         """Train and score."""
         from gainkt.training.callbacks.epoch_clock import EpochClock
@@ -136,7 +151,7 @@ class Experiment(Composed):
         clock = next(c for c in done.trainer.callbacks if isinstance(c, EpochClock))  # type: ignore[attr-defined]
         kept = list(done.results["phases"].values())[-1]["epoch"]
         epochs = pd.DataFrame({"train_seconds": clock.train_seconds, "seconds": clock.seconds})
-        columns = {f"p{n}": self.name if len(self.encoders) == 1 else f"{self.name} E{n}" for n in self.encoders}
+        columns = {f"p{n}": row for n, row in zip(self.encoders, self.rows, strict=True)}
         path, keys = task.folder / "predictions.parquet", ["student", "step", "response"]
         table = read_table(path, way_out(path), [*keys, "scored", *columns])
         table = table.loc[table["scored"], [*keys, *columns]].rename(columns=columns).reset_index(drop=True)

@@ -48,6 +48,12 @@ class Peer:
     """For the driver."""
 
     seeded: ClassVar[bool] = True
+    reads_as_given: ClassVar[bool] = True
+
+    @property
+    def rows(self) -> list[str]:
+        """Name of its row in the table."""
+        return [self.name]
 
     def identity(self) -> list[str]:
         """What tells it from others."""
@@ -208,12 +214,18 @@ def _read(path: Path, wanted: pd.DataFrame) -> NDArray[np.float64]:
         found = pd.read_csv(path)[["student", "step", "p"]]
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(f"the driver left no predictions.csv of student, step, p ({error})") from None
+    for column, cells in found.items():
+        found[column] = pd.to_numeric(cells, errors="coerce")
+        if (odd := found[column].isna() & cells.notna()).any():
+            raise ConfigError(f"predictions.csv: {column} is {cells[odd].iloc[0]!r}, no number ({odd.sum():,} rows)")
     keys = ["student", "step"]
-    joined = wanted[keys].merge(found, on=keys, how="left")
-    if len(found) != len(wanted) or len(joined) != len(wanted) or joined["p"].isna().any():
+    twice = int(found.duplicated(keys).sum())
+    joined = wanted[keys].merge(found.drop_duplicates(keys), on=keys, how="left")
+    there = int(joined["p"].notna().sum())
+    if twice or len(found) != len(wanted) or there < len(wanted):
         raise ConfigError(
-            f"the driver predicted {len(found):,} steps, with {joined['p'].notna().sum():,} of the {len(wanted):,} "
-            "asked for"
+            f"predictions.csv has {len(found):,} rows, with a probability for {there:,} of the {len(wanted):,} steps "
+            f"asked for{f', {twice:,} of them a second time' if twice else ''}"
         )
     p = joined["p"].to_numpy(dtype=np.float64)
     return np.where((p >= -ROUNDING) & (p <= 1 + ROUNDING), p.clip(0, 1), p)

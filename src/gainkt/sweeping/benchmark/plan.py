@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from gainkt.arguments import quoted
 from gainkt.errors import ConfigError, nearest
+from gainkt.evaluation.leaderboard import KEYS
 from gainkt.names import visible
 from gainkt.sweeping.benchmark.contenders import Experiment, ReferenceModel
 from gainkt.sweeping.benchmark.peer import Peer
 
+LEAST_RESAMPLES = 20
+"""Under which the ends of a 95 % interval are the extremes."""
 Contender = Experiment | ReferenceModel | Peer
 KINDS: dict[str, type[Contender]] = {"experiments": Experiment, "references": ReferenceModel, "peers": Peer}
 """What the entries of a section of the config are."""
@@ -58,16 +62,28 @@ class Planned:
         return [*self.which, f"data={json.dumps(self.data)}", f"settings={json.dumps(self.model.identity())}"]
 
 
-def planned(cfg: DictConfig) -> tuple[list[Planned], list[str]]:
+def planned(cfg: DictConfig, earlier: Collection[str] = ()) -> tuple[list[Planned], list[str]]:
     """Return the jobs that a config asks for, and what it leaves out, each in a line.
 
+    Args:
+        cfg: composed from conf/benchmark.yaml.
+        earlier: models that ran before, one of which may be the baseline.
+
     Raises:
-        ConfigError: an entry has an unknown key, a name is unknown or used twice, or nothing is left to run.
+        ConfigError: an entry has an unknown key, a name is unknown, used twice or none of a row, a fold or seed is no
+            whole number, or nothing is left to run.
     """
     models = [model for section, kind in KINDS.items() for model in _entries(cfg, section, kind)]
-    names = [model.name for model in models]
+    names = [name for model in models for name in dict.fromkeys((model.name, *model.rows))]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise ConfigError(f"{visible(twice)}: names two models; give each a name of its own")
+    if taken := next((name for name in names if name in KEYS), None):
+        raise ConfigError(f"{taken}: names a column of the predictions; give the model another name")
+    if str(cfg.baseline) not in names and re.sub(r" E[12]$", "", str(cfg.baseline)) not in earlier:
+        raise ConfigError(f"baseline={visible(cfg.baseline)}: no such model{nearest(str(cfg.baseline), names)}")
+    if cfg.resamples < LEAST_RESAMPLES:
+        raise ConfigError(f"resamples={cfg.resamples}: an interval needs {LEAST_RESAMPLES} or more")
+    folds, seeds = _whole(cfg.folds, "folds"), _whole(cfg.seeds, "seeds")
     models = _chosen(models, cfg.only.models, "only.models")
     chosen = _chosen(_entries(cfg, "datasets", DataSet), cfg.only.datasets, "only.datasets")
     lacking = [d.name for d in chosen if d.path is None and "path" in cfg.datasets[d.name]]
@@ -76,9 +92,9 @@ def planned(cfg: DictConfig) -> tuple[list[Planned], list[str]]:
         Planned(data.name, (*data.data(), f"dataset.fold={fold}"), model, fold, seed)
         for data in chosen
         if data.name not in lacking
-        for fold in cfg.folds
+        for fold in folds
         for model in models
-        for seed in (cfg.seeds if model.seeded else [None])
+        for seed in (seeds if model.seeded else [None])
     ]
     if not jobs:
         raise ConfigError(
@@ -115,7 +131,19 @@ def _chosen(entries: list[Any], only: Any, key: str) -> list[Any]:
     if only is None:
         return entries
     by_name = {entry.name: entry for entry in entries}
-    for name in only:
+    for name in map(str, only):
         if name not in by_name:
-            raise ConfigError(f"{key}: {visible(name)}: no such name{nearest(str(name), by_name)}")
-    return [by_name[name] for name in only]
+            raise ConfigError(f"{key}: {visible(name)}: no such name{nearest(name, by_name)}")
+    return [by_name[name] for name in dict.fromkeys(map(str, only))]
+
+
+def _whole(values: Any, key: str) -> list[int]:
+    """Return folds or seeds, each once.
+
+    Raises:
+        ConfigError: one is no whole number, or negative.
+    """
+    for value in values:
+        if type(value) is not int or value < 0:
+            raise ConfigError(f"{key}: {visible(value)} is no whole number from 0; give {key}=[0,1,2]")
+    return list(dict.fromkeys(values))

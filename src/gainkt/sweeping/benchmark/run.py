@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 from omegaconf import DictConfig
 
-from gainkt.digests import held_to, read_json, read_table
+from gainkt.digests import read_json, read_table
 from gainkt.errors import ConfigError, DataError
 from gainkt.evaluation.leaderboard import KEYS, Entry, leaderboard
 from gainkt.files import claimed, plain, write_json, write_whole
@@ -27,7 +27,7 @@ from gainkt.names import visible
 from gainkt.reporting.leaderboard_view import leaderboard_csv, leaderboard_markdown
 from gainkt.reporting.page import PAGE, require_pages
 from gainkt.reporting.page.notebook import Page
-from gainkt.sweeping.benchmark.contenders import COMPOSED, Task, require_asked
+from gainkt.sweeping.benchmark.contenders import Task, require_asked
 from gainkt.sweeping.benchmark.peer import Peer
 from gainkt.sweeping.benchmark.plan import Planned, planned
 from gainkt.sweeping.grids import LOST
@@ -57,8 +57,10 @@ def benchmark(cfg: DictConfig, arguments: Sequence[str] | None = None) -> dict[s
         ConfigError: a setting that cannot be used, or a job that was run with other settings.
         OSError: the folder cannot be written.
     """
-    jobs, left_out = planned(cfg)
     folder = SweepFolder(Path(cfg.run.dir).expanduser().resolve())
+    earlier = {job.overrides[1].partition("=")[2] for job in folder.jobs} if folder.planned else ()
+    jobs, left_out = planned(cfg, earlier)
+    published = [] if cfg.published is None else read_published(Path(cfg.published).expanduser())
     if cfg.report:
         require_pages()
     if cfg.job is not None:
@@ -83,7 +85,7 @@ def benchmark(cfg: DictConfig, arguments: Sequence[str] | None = None) -> dict[s
             else:
                 for job, one in left.items():
                     _do(job, one, cfg, isolated=False)
-        return _tabulated(folder, [job for job in folder.jobs if job in mine or job.record], cfg, left_out)
+        return _tabulated(folder, [job for job in folder.jobs if job in mine or job.record], cfg, left_out, published)
 
 
 def is_done(job: Job) -> bool:
@@ -103,33 +105,37 @@ def _masked(one: Planned) -> tuple[str, ...]:
 def _agreed(folder: SweepFolder, jobs: Sequence[Planned], name: str) -> dict[Job, Planned]:
     """Add to the plan the jobs that are new, and return a folder for each that is asked for.
 
+    A data set or a model is one thing in all of a benchmark: whatever folds and seeds this command asks for, it must
+    be what it was in the jobs that are done.
+
     Raises:
-        ConfigError: one of them was planned with other settings.
+        ConfigError: a data set or model was run with other settings.
     """
     known = {job.overrides[:4]: job for job in folder.jobs} if folder.planned else {}
     plan = {which: job.overrides for which, job in known.items()}
+    done = {which for which, job in known.items() if is_done(job)}
+    entries = {entry: settings for which in done for entry, settings in _entries_of(plan[which])}
     for one in jobs:
         words = _masked(one)
-        before, job = plan.get(words[:4], words), known.get(words[:4])
-        if job is not None and is_done(job):
-            if COMPOSED not in before[-1]:  # it ran with a version that did not look at what is composed
-                words = (*words[:-1], _without_composed(words[-1]))
-            if before != words:
-                changed = (f"{old} is now {new}" for old, new in zip(before[4:], words[4:], strict=True) if old != new)
+        for entry, now in _entries_of(words):
+            if (before := entries.get(entry, now)) != now:
                 raise ConfigError(
-                    f"{folder.path}: {' '.join(words[:4])} was run with other settings ({'; '.join(changed)}); take "
-                    "them back, or give name=... for another benchmark"
+                    f"{folder.path}: {entry} was run with other settings ({before} is now {now}); take them back, or "
+                    "give name=... for another benchmark"
                 )
-        plan[words[:4]] = words
+        if words[:4] not in done:
+            plan[words[:4]] = words
     folder.write_plan(name, [], [], list(plan.values()))
     folder.__dict__.pop("plan", None)  # as it stands now
     by_which = {job.overrides[:4]: job for job in folder.jobs}
     return {by_which[tuple(masked_content(one.which))]: one for one in jobs}
 
 
-def _without_composed(settings: str) -> str:
-    key, _, content = settings.partition("=")
-    return f"{key}={json.dumps([word for word in json.loads(content) if not word.startswith(COMPOSED)])}"
+def _entries_of(words: Sequence[str]) -> list[tuple[str, str]]:
+    """The data set and the model of a job, and the settings of each, but for the fold."""
+    dataset, model, _, _, data, settings = words
+    key, _, chosen = data.partition("=")
+    return [(dataset, f"{key}={json.dumps(json.loads(chosen)[:-1])}"), (model, settings)]
 
 
 def _do(job: Job, one: Planned, cfg: DictConfig, *, isolated: bool) -> None:
@@ -145,6 +151,7 @@ def _do(job: Job, one: Planned, cfg: DictConfig, *, isolated: bool) -> None:
             "peak_mib": told.peak_mib if isolated or isinstance(one.model, Peer) else None,
             "speed": told.speed,
             "digest": _digest(table),
+            "data": told.datamodule.log_.digest if one.model.reads_as_given else "",
             "protocol": told.datamodule.protocol,
             "audits": told.audits,
             "notes": list(told.notes),
@@ -196,16 +203,19 @@ def _in_processes(jobs: list[Job], arguments: Sequence[str], slots: int) -> None
             errors.close()
 
 
-def _tabulated(folder: SweepFolder, jobs: list[Job], cfg: DictConfig, left_out: Sequence[str]) -> dict[str, Any]:
+def _tabulated(
+    folder: SweepFolder, jobs: list[Job], cfg: DictConfig, left_out: Sequence[str], published: Sequence[Mapping]
+) -> dict[str, Any]:
     """Tabulate jobs, and write benchmark.json, .csv and .md, and the page where it is asked for."""
     entries = [_entry(job) for job in jobs]
     content = leaderboard(entries, str(cfg.baseline), int(cfg.resamples))
-    published = [] if cfg.published is None else _published(Path(cfg.published).expanduser())
     protocols = {e.dataset: _said(job).get("protocol") for job, e in zip(jobs, entries, strict=True) if not e.error}
     for board in content["datasets"]:
         board["protocol"] = protocols.get(board["name"])
         board["published"] = [row for row in published if row["dataset"] == board["name"]]
-    content = plain({"name": cfg.name, **content, "left_out": list(left_out)})
+    others = sorted({row["dataset"] for row in published} - {board["name"] for board in content["datasets"]})
+    told = [f"published figures on {visible(', '.join(others), 200)}: not in the table"] if others else []
+    content = plain({"name": cfg.name, **content, "left_out": [*left_out, *told]})
     write_json(folder.path / "benchmark.json", content)
     write_whole(folder.path / "benchmark.csv", lambda path: leaderboard_csv(content).to_csv(path, index=False))
     write_whole(folder.path / "benchmark.md", lambda path: path.write_text(leaderboard_markdown(content)))
@@ -228,16 +238,30 @@ def _entry(job: Job) -> Entry:
     if not is_done(job):
         return Entry(**which, error=job.record.get("error") or job.state)
     said = _said(job)
-    kept: dict[str, Any] = {key: said.get(key) for key in ("digest", "seconds", "peak_mib", "speed", "audits", "notes")}
+    kept: dict[str, Any] = {
+        key: said.get(key) for key in ("digest", "data", "seconds", "peak_mib", "speed", "audits", "notes")
+    }
     return Entry(**which, **kept, read=partial(read_table, job.folder / SCORED, AGAIN, categories=["student"]))
 
 
-def _published(path: Path) -> list[Mapping[str, Any]]:
-    """Read published figures: columns dataset, model, auc, source."""
+def read_published(path: Path) -> list[Mapping[str, Any]]:
+    """Read published figures: columns dataset, model, auc, source.
+
+    Raises:
+        DataError: the file cannot be read, lacks a column, or an AUC is no number from 0 to 1.
+    """
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise DataError(f"published={path}: cannot be read ({error})") from error
-    with held_to(path, "give columns dataset, model, auc and source"):
-        rows = json.loads(table[["dataset", "model", "auc", "source"]].to_json(orient="records"))
-        return [{**row, "auc": float(row["auc"])} for row in rows]
+    columns = ["dataset", "model", "auc", "source"]
+    if lacking := [column for column in columns if column not in table]:
+        raise DataError(f"published={path}: no column {', '.join(lacking)}; give {', '.join(columns)}")
+    auc = pd.to_numeric(table["auc"], errors="coerce")
+    if not (good := auc.between(0, 1)).all():
+        row = int((~good).argmax())
+        raise DataError(
+            f"published={path}: row {row + 1}: auc is {table['auc'][row]!r}, no number from 0 to 1 "
+            f"({int((~good).sum())} of {len(table)} rows); correct it"
+        )
+    return json.loads(table[columns].assign(auc=auc).to_json(orient="records"))
