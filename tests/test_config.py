@@ -2,12 +2,15 @@
 
 import errno
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from conftest import TINY, composed
@@ -104,3 +107,31 @@ def test_space_is_asked_for_where_there_is_none(number: int, said: str) -> None:
     assert said in text
     assert ("free space" in text) == (number in (errno.ENOSPC, errno.EDQUOT))
     assert one_line(OSError(number, os.strerror(number))).startswith(("disk: ", "system: "))
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("name=(a", 'name="(a"'),
+        ("x=[a=b,'c']", "x=[\"a=b\",'c']"),
+        ("++references.m={overrides: [reference=pfa]}", 'references.m={overrides: ["reference=pfa"]}'),
+        ("x={a: /tmp/b (1).csv}", None),
+        ("x={é: 1}", None),
+    ],
+)
+def test_what_the_grammar_does_not_take_is_shown_as_it_does(typed: str, said: str | None) -> None:
+    with pytest.raises(HydraException) as caught:
+        compose_train([typed])
+    told = one_line(caught.value)
+    assert told.startswith(f"{typed.removeprefix('++')}: Hydra's grammar does not take this value; quote ")
+    if said is None:
+        assert told.endswith("quote the names and texts in it, and for the shell the whole")
+        return
+    assert shlex.split(told.split("for the shell as well: ")[1]) == [said]
+    OverridesParser.create().parse_override(said)
+
+
+def test_a_key_that_cannot_be_typed_is_said() -> None:
+    with pytest.raises(HydraException) as caught:
+        compose_train(["datasets.é.path=a"])
+    assert one_line(caught.value).startswith("datasets.é.path: Hydra's grammar takes no such key; a file does")

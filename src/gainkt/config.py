@@ -310,11 +310,18 @@ def _composition(error: BaseException) -> str:
     """Reword Hydra's errors about unknown options and keys."""
     text = str(error)
     if isinstance(error, OverrideParseException):
-        name, _, value = error.override.partition("=")
-        is_list = value[:1] + value[-1:] == "[]" and not set(value) & set("'\"{")
-        shown = f"[{','.join(map(_in_quotes, value[1:-1].split(',')))}]" if is_list else _in_quotes(value)
-        said = shlex.quote(f"{name.lstrip('+')}={shown}")
-        return f"{error.override}: Hydra's grammar does not take this value; quote it, for the shell as well: {said}"
+        name, _, value = error.override.removeprefix("++").partition("=")
+        if not re.fullmatch(r"[+~]*[\w.@/:$-]+", name, re.ASCII):
+            return (
+                f"{name}: Hydra's grammar takes no such key; a file does (--config-dir=<folder> --config-name=<file>)"
+            )
+        shown = _LIST.sub(lambda found: f"[{','.join(map(_entry, found[1].split(',')))}]", value)
+        if value[:1] not in "[{":
+            shown = _in_quotes(value)
+        told = f"{name}={value}: Hydra's grammar does not take this value; quote "
+        if shown == value:
+            return f"{told}the names and texts in it, and for the shell the whole"
+        return f"{told}it, for the shell as well: {shlex.quote(f'{name}={shown}')}"
     option = re.search(r"Could not find '([^']+)/([^'/]+)'\s+Available options in '[^']+':\s+(.*)", text, re.S)
     if option:
         group, name, listed = option.groups()
@@ -324,6 +331,14 @@ def _composition(error: BaseException) -> str:
     if key:
         return f"{key[1]}: no such key in the config{nearest(key[1], known_keys())}; --cfg job prints all of it"
     return text
+
+
+_LIST = re.compile(r"\[([^\[\]{}]*)\]")
+"""A list of texts, also within a mapping."""
+
+
+def _entry(text: str) -> str:
+    return text if text.strip()[:1] in "'\"" else _in_quotes(text.strip())
 
 
 def _in_quotes(value: str) -> str:

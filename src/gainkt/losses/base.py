@@ -22,6 +22,8 @@ class Term(nn.Module):
     A function of (output, batch) and settings is a term too, with `_partial_: true` in its config.
     """
 
+    encoder: int | None = None
+    """The encoder that it fits, 1 or 2; None where it may move either."""
     needs_every_skill = False
     """It compares gains over all skills, so that gains and practice must have a column for each."""
     needs_teachers = False

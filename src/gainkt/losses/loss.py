@@ -116,6 +116,14 @@ class Loss(nn.Module):
         if self.alignment is not None:
             self.alignment.start(model, targets)
 
+    def untrained(self, used: Iterable[str]) -> list[int]:
+        """Return which encoders, of 1 and 2, are as they were drawn where these terms alone ever had a weight."""
+        terms = (self.terms[name] for name in used)
+        fitted = {
+            getattr(getattr(term, "func", term), "encoder", None) for term in terms
+        }  # of a function's settings too
+        return [] if None in fitted else [encoder for encoder in (1, 2) if encoder not in fitted]
+
     def let_in(self, skills_K: Tensor | None) -> None:
         """Compute `bce2` from now on over the steps whose skills are all among those let in; None for all."""
         self.terms["bce2"].skills_K = skills_K  # type: ignore[attr-defined]

@@ -32,9 +32,13 @@ def divergence(q_BT: Tensor, logit_BT: Tensor) -> Tensor:
     return crossed_BT - entropy_BT
 
 
+bce1.encoder, bce2.encoder = 1, 2  # type: ignore[attr-defined]
+
+
 class MasteryEntropy(Term):
     """`bce2` over the steps whose skills are all let in: every skill, unless a curriculum says otherwise."""
 
+    encoder = 2
     skills_K: Tensor | None
     """bool, the skills let in; None for all. No buffer: the curriculum sets it from the epoch, on the right device."""
 

@@ -25,6 +25,7 @@ def results_table(results: Mapping[str, Any]) -> Table:
             rows.append([*label, part, *cells])
             label = ("", "")
         rows.append(None)
+    untrained = (f" E{encoder} was not trained, and is as it was drawn." for encoder in results.get("untrained", ()))
     fixed = {"no_wrap": True}
     return table(
         f"{visible(results['name'])}: {results['protocol']}",
@@ -36,5 +37,6 @@ def results_table(results: Mapping[str, Any]) -> Table:
         ],
         rows,
         "E1 predicts, E2 reads mastery. acc: accuracy at .5. ECE: calibration error over 10 bins."
-        + (" Members are apart by {encoder1:.3f} (E1) and {encoder2:.3f} (E2).".format(**spread) if spread else ""),
+        + (" Members are apart by {encoder1:.3f} (E1) and {encoder2:.3f} (E2).".format(**spread) if spread else "")
+        + "".join(untrained),
     )

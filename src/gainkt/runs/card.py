@@ -105,6 +105,10 @@ def _limits(content: Content) -> str:
         "average difficulty for its skills.",
         "Mastery is an estimate of this model, not a measurement; use it to choose practice, not to grade.",
     ]
+    limits += [
+        f"Encoder {encoder} was not trained: {'p2, mastery and gains say' if encoder == 2 else 'p1 says'} nothing."
+        for encoder in content.results.get("untrained", ())
+    ]
     if failed:
         limits.append(f"It fails these checks: {markdown(', '.join(failed))}.")
     return "## Limits\n\n" + "\n".join(f"- {limit}" for limit in limits)

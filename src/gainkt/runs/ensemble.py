@@ -70,8 +70,8 @@ class Ensemble(TrainedModel):
             places: where each was read from, for messages; its name where not given.
 
         Raises:
-            ConfigError: there is none, one stands twice, or one differs from the first in skills, items, windows or in
-                how a table is read.
+            ConfigError: there is none, one stands twice, or one differs from the first in skills, items, windows, in
+                how a table is read, or in which encoders were trained.
         """
         self.members = tuple(members)
         require_alike(self.members, places or [member.name for member in members])
@@ -174,16 +174,17 @@ class Ensemble(TrainedModel):
         raise ConfigError(f"{call}: not of an ensemble: {why}; ask one of its {len(self.members)} members")
 
 
-def require_alike(members: Sequence[TrainedModel], places: Sequence[str]) -> None:
+def require_alike(members: Sequence[TrainedModel], places: Sequence[str], *, trained: bool = True) -> None:
     """Check that models can be averaged.
 
     Args:
         members: of the ensemble.
         places: where each was read from.
+        trained: whether the same encoders must have been trained in all.
 
     Raises:
-        ConfigError: there is none, one stands twice, or one differs from the first in skills, items, windows or in how
-            a table is read.
+        ConfigError: there is none, one stands twice, or one differs from the first in skills, items, windows, in how
+            a table is read, or in which encoders were trained.
     """
     if not members:
         raise ConfigError("an ensemble of no run: give one or more, as gainkt.load([run, run]) or run=[a,b]")
@@ -206,6 +207,13 @@ def require_alike(members: Sequence[TrainedModel], places: Sequence[str]) -> Non
                 told = f"are others ({among or 'the same in another order'}) than"
             raise ConfigError(
                 f"{place}: {what} {told} in {where[0]}; give runs that were trained on the same data and read it alike"
+            )
+    for place, member in zip(where, members, strict=True):
+        if trained and (odd := set(member.untrained) ^ set(members[0].untrained)):
+            wrong = place if odd & set(member.untrained) else where[0]
+            raise ConfigError(
+                f"{wrong}: its Encoder {min(odd)} was not trained, as that of other members was, and their mean would "
+                "say nothing; leave it out"
             )
 
 

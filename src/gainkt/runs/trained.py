@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ from gainkt.data.readers.frame import RowLog
 from gainkt.data.readers.table import TableReader, table_reader
 from gainkt.errors import ConfigError, DataError
 from gainkt.model import GainKT
+from gainkt.names import visible
 from gainkt.reporting.page import require_pages
 from gainkt.reporting.page.notebook import Page
 from gainkt.runs import classroom, tracer
@@ -28,6 +30,8 @@ from gainkt.runs.page import MOST_ROWS
 from gainkt.runs.shown import students_content
 from gainkt.runs.tracer import Trace
 from gainkt.runs.vocabulary import Vocabulary
+
+log = logging.getLogger(__name__)
 
 Skill = str | int | Sequence[str | int]
 """Name of a skill, or names of several that one item practises."""
@@ -83,6 +87,11 @@ class TrainedModel:
             ConfigError: settings and weights do not fit together.
         """
         self.content = content
+        self.untrained = tuple(content.results.get("untrained", ()))
+        """Encoders that nothing was learnt for: what they say is that of a model as it was drawn."""
+        for encoder in self.untrained:
+            what = "p1" if encoder == 1 else "p2, with mastery and gains,"
+            log.warning("%s: Encoder %d was not trained: %s says nothing", visible(content.name), encoder, what)
         self.network = content.build()
         self.skills, self.items = Vocabulary(content.skills), Vocabulary(content.items)
         self._wider: dict[int, GainKT] = {0: self.network}

@@ -16,7 +16,7 @@ from gainkt.digests import exists, held_to, read_table
 from gainkt.errors import ConfigError
 from gainkt.files import write_whole
 from gainkt.losses import Loss
-from gainkt.losses.distillation import Teachers
+from gainkt.losses.distillation import Distillation, Teachers
 from gainkt.runs.bundle import content_of
 from gainkt.runs.ensemble import require_alike
 from gainkt.runs.folder import TEACHERS, load_run, way_out
@@ -57,21 +57,41 @@ def teachers_of(cfg: DictConfig, loss: Loss, datamodule: KTDataModule, home: Pat
             if not (said[["student", "step"]].equals(own) and np.isfinite(said[[*LOGITS]].to_numpy()).all()):
                 raise ValueError("it is of other steps, or a logit is not finite")
     else:
-        said = own.merge(_asked(places, cfg, datamodule), on=["student", "step"], validate="1:1")
+        said = own.merge(_asked(places, cfg, loss, datamodule), on=["student", "step"], validate="1:1")
         assert len(said) == len(own), "a training step that no batch has"
     flat = np.full((len(LOGITS), datamodule.log_.num_steps), np.nan, dtype=np.float32)
     flat[:, where] = said[[*LOGITS]].to_numpy().T
     return Teachers(datamodule.log_, *flat)
 
 
-def _asked(places: list[str], cfg: DictConfig, datamodule: KTDataModule) -> pd.DataFrame:
+def require_apart(cfg: DictConfig, folder: Path) -> None:
+    """Check that a run does not take the folder of one of its teachers.
+
+    Raises:
+        ConfigError: it does.
+    """
+    for place in listed((cfg.get("distillation") or {}).get("teachers")):
+        if Path(place).expanduser().resolve() == folder.resolve():
+            raise ConfigError(
+                f"{folder}: is the folder of a teacher, which this run would replace; give another run.dir"
+            )
+
+
+def _asked(places: list[str], cfg: DictConfig, loss: Loss, datamodule: KTDataModule) -> pd.DataFrame:
     """Mean logits of teachers over the training part."""
+    terms = (term for name, term in loss.terms.items() if loss.weights[name])
+    asked = {term.teacher_encoder for term in terms if isinstance(term, Distillation)}
     runs = [load_run(place, cfg.get("trust") or ()) for place in places]
-    require_alike([TrainedModel(content_of(run)) for run in runs], places)
+    require_alike([TrainedModel(content_of(run)) for run in runs], places, trained=False)
     device = pick_device("cpu" if cfg.trainer.accelerator == "cpu" else "auto")
     tables = []
-    for run in runs:
+    for place, run in zip(places, runs, strict=True):
         require_same_parts(run, datamodule)
+        if wrong := asked.intersection(run.results.get("untrained", ())):
+            raise ConfigError(
+                f"{place}: its Encoder {min(wrong)} was not trained, and is to teach; give other runs, or set "
+                "teacher_encoder of the term that learns from it"
+            )
         tables.append(logits_of(run.model(), datamodule, "train", device))
     log.info("distillation: %d teachers were asked about %d training steps", len(runs), len(tables[0]))
     return mean_logits(tables)[["student", "step", *LOGITS]]

@@ -76,7 +76,7 @@ from gainkt.training.optimizers import chosen
 from gainkt.training.page import run_page, write_page
 from gainkt.training.processes import SETTINGS, follows, num_processes, part_ways, require_strategy, strategy_of
 from gainkt.training.settings import check_groups, check_settings
-from gainkt.training.teachers import keep_teachers, teachers_of
+from gainkt.training.teachers import keep_teachers, require_apart, teachers_of
 
 log = logging.getLogger(__name__)
 
@@ -132,6 +132,7 @@ def train(cfg: DictConfig, overrides: Sequence[str] | None = None) -> RunResult:
     if cfg.get("report"):
         require_pages()
     directory = RunDirectory(Path(cfg.run.dir))
+    require_apart(cfg, directory.path)
     if num_processes(cfg.trainer) > 1 and follows():
         _follow(cfg, directory, resumes)
     with claimed(directory.path, OWNER), _resumable(directory):
@@ -175,6 +176,9 @@ def _train(cfg: DictConfig, directory: RunDirectory, resumes: bool, overrides: S
         scored = score_phases(run, datamodule, device, means=cfg.trajectories.write)
         scored.results.update({} if told is None else {"optimizer": told})
         scored.results.update({} if teachers is None else {"teachers": len(cfg.distillation.teachers)})
+        used = {key.removeprefix("weight/") for row in table.rows for key, x in row.items() if x and "weight/" in key}
+        if untrained := module.loss.untrained(used):
+            scored.results["untrained"] = untrained
         _record(scored.results, directory, loggers)
         card, reports = None, Reports(directory)
         if cfg.trajectories.write:
