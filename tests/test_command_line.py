@@ -142,7 +142,7 @@ def test_evaluate_on_other_data_with_the_same_skills(gainkt: Command, tmp_path: 
     assert status == 0, errors
     (tmp_path / "mine.csv").rename(tmp_path / "moved.csv")
     for command in ("evaluate", "diagnose", "trajectory", "align", "teach"):
-        assert_one_line(gainkt(command, "run=run"), "mine.csv: the run's data is not there; path= says where it lies")
+        assert_one_line(gainkt(command, "run=run"), "mine.csv: the data is not there; path= says where it lies")
     for command, place in (("evaluate", "dataset.path=moved.csv"), ("trajectory", "path=moved.csv")):
         status, _, errors = gainkt(command, "run=run", place)
         assert status == 0, errors

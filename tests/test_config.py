@@ -113,8 +113,10 @@ def test_space_is_asked_for_where_there_is_none(number: int, said: str) -> None:
     ("typed", "said"),
     [
         ("name=(a", 'name="(a"'),
-        ("x=[a=b,'c']", "x=[\"a=b\",'c']"),
+        ("x=[a=b,1,null,c d(]", 'x=["a=b",1,null,"c d("]'),
+        ("++x=(a", '++x="(a"'),
         ("++references.m={overrides: [reference=pfa]}", 'references.m={overrides: ["reference=pfa"]}'),
+        ("x=['a,b',c=d]", None),
         ("x={a: /tmp/b (1).csv}", None),
         ("x={é: 1}", None),
     ],
@@ -123,12 +125,20 @@ def test_what_the_grammar_does_not_take_is_shown_as_it_does(typed: str, said: st
     with pytest.raises(HydraException) as caught:
         compose_train([typed])
     told = one_line(caught.value)
-    assert told.startswith(f"{typed.removeprefix('++')}: Hydra's grammar does not take this value; quote ")
+    assert told.startswith(
+        f"{typed.removeprefix('++' if 'ref' in typed else '')}: Hydra's grammar does not take this value; quote "
+    )
     if said is None:
         assert told.endswith("quote the names and texts in it, and for the shell the whole")
         return
     assert shlex.split(told.split("for the shell as well: ")[1]) == [said]
     OverridesParser.create().parse_override(said)
+
+
+def test_what_is_no_setting_is_said() -> None:
+    with pytest.raises(HydraException) as caught:
+        compose_train(["foo"])
+    assert one_line(caught.value) == "foo: no setting; give key=value"
 
 
 def test_a_key_that_cannot_be_typed_is_said() -> None:

@@ -41,10 +41,10 @@ WORDS = "dataset.read.responses"
 _WORD = re.compile(
     r"""\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|((?:[^,:{}'"\\]|\\.)+?))\s*:\s*([\d.eE+-]+|null)\s*(,|$)"""
 )
-_PLAIN = re.compile(r"[A-Za-z_./][\w./-]*", re.ASCII)
+_PLAIN = re.compile(r"(?!\.\d)[A-Za-z_./][\w./-]*", re.ASCII)
 _SPECIAL = re.compile(r"null|true|false|nan|inf", re.I)
 """Words that Hydra's grammar does not take for text."""
-_KEY = re.compile(r"[A-Za-z_]\w*( \w+)*|0|[1-9]\d*", re.ASCII)
+_KEY = re.compile(r"[A-Za-z_][\w./-]*( [\w./-]+)*|0|[1-9]\d*", re.ASCII)
 """Keys of a mapping that stay as they are in Hydra's grammar."""
 _OTHER = re.compile(
     r"null|true|false|\[.*\]|\{.*\}|'.*'|\".*\"|.*\$\{.*|(choice|range|glob|interval|shuffle)\(.*\)", re.I
@@ -131,8 +131,7 @@ def hydra_text(value: Any) -> str:
 
 def plain_or_quoted(text: str) -> str:
     """Return text as Hydra's grammar takes it, in quotes where it must be."""
-    text = text.strip()
-    return text if not text or _PLAIN.fullmatch(text) else quoted(text)
+    return hydra_text(text.strip()) if text.strip() else ""
 
 
 def quoted(text: str) -> str:

@@ -310,14 +310,15 @@ def _composition(error: BaseException) -> str:
     """Reword Hydra's errors about unknown options and keys."""
     text = str(error)
     if isinstance(error, OverrideParseException):
-        name, _, value = error.override.removeprefix("++").partition("=")
+        typed = re.sub(r"^\+\+(?=(datasets|experiments|references|peers|reference)\.)", "", error.override)
+        name, equals, value = typed.partition("=")
+        if not equals:
+            return f"{typed}: no setting; give key=value"
         if not re.fullmatch(r"[+~]*[\w.@/:$-]+", name, re.ASCII):
             return (
                 f"{name}: Hydra's grammar takes no such key; a file does (--config-dir=<folder> --config-name=<file>)"
             )
-        shown = _LIST.sub(lambda found: f"[{','.join(map(_entry, found[1].split(',')))}]", value)
-        if value[:1] not in "[{":
-            shown = _in_quotes(value)
+        shown = _LIST.sub(_quoted_entries, value) if value[:1] in ("[", "{") else _in_quotes(value)
         told = f"{name}={value}: Hydra's grammar does not take this value; quote "
         if shown == value:
             return f"{told}the names and texts in it, and for the shell the whole"
@@ -333,12 +334,15 @@ def _composition(error: BaseException) -> str:
     return text
 
 
-_LIST = re.compile(r"\[([^\[\]{}]*)\]")
-"""A list of texts, also within a mapping."""
+_LIST = re.compile(r"\[([^\[\]{}'\"]*)\]")
+"""A list of texts without quotes, also within a mapping."""
+_TAKEN = re.compile(r"[\w.+-]*", re.ASCII)
+"""What stands in a list as it is."""
 
 
-def _entry(text: str) -> str:
-    return text if text.strip()[:1] in "'\"" else _in_quotes(text.strip())
+def _quoted_entries(found: re.Match[str]) -> str:
+    entries = (text.strip() for text in found[1].split(","))
+    return f"[{','.join(text if _TAKEN.fullmatch(text) else _in_quotes(text) for text in entries)}]"
 
 
 def _in_quotes(value: str) -> str:

@@ -210,6 +210,19 @@ def test_what_cannot_be_told_is_given(tmp_path: Path, monkeypatch: pytest.Monkey
         assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("column", ["true", "null", "nan", "inf", ".5", "1e3", "a,b", "[x]", "it's"])
+def test_a_column_is_its_name_whatever_the_grammar_would_make_of_it(tmp_path: Path, column: str) -> None:
+    rows = [{"student": s, column: f"k{t % 2}", "correct": (s * t) % 2} for s in range(20) for t in range(4)]
+    path = tmp_path / "odd.csv"
+    pd.DataFrame(rows).to_csv(path, index=False)
+    finding = inspect(path, skill=column)
+    words = shlex.split(finding.command)
+    typed = quote_text(words[words.index("dataset=csv") :])
+    assert composed("train", *typed).dataset.read.skill == column
+    assert finding.log is not None
+    assert build(composed("train", *typed).dataset).log_.digest == finding.log.digest
+
+
 def test_a_setting_that_is_proposed_can_be_used(tmp_path: Path) -> None:
     """The words that a refusal lists, and the command of `inspect`, typed as they stand."""
     rows = [f"u{s},k{t},{answer}" for s in range(20) for t, answer in enumerate(['"1,0"', '"0,0"', '"1,0"', '"0,0"'])]

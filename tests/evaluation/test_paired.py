@@ -60,6 +60,11 @@ def test_where_nothing_varies_there_is_no_p(good: pd.DataFrame) -> None:
     assert loss["value"] != 0
     assert loss["p"] is loss["holm"] is loss["interval"] is None
     assert next(row for row in found if row["name"] == "encoder1_log_loss")["differences"][1]["p"] == 1
+    names = [f"s{n}" for n in range(3)]
+    alike = pd.concat([one.assign(student=name) for name in names], ignore_index=True)
+    found = paired_differences({"a": alike, "b": alike.assign(p2=alike.p2 * 0.9)}, resamples=50)["metrics"]
+    assert all(row["differences"][1]["p"] is None for row in found if row["name"] == "encoder2_log_loss")
+    assert paired.tested(Estimate(float("nan"), np.array([0.1, 0.2])))["p"] is None
     assert holm([0.04, None, 0.01]) == [0.04, None, 0.02]
     assert paired.tested(Estimate(0.1, np.array([np.nan])))["p"] is None
 

@@ -74,6 +74,7 @@ class _Run:
         torch.manual_seed(0)
         self.network = build_model(self.config.model, self.sizes).eval()
         self.model = lambda phase: self.network
+        self.untrained = lambda phase: ()
 
 
 def test_a_velocity_for_each_training_student_becomes_their_mean(tmp_path: Path) -> None:

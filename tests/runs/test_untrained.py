@@ -12,6 +12,7 @@ from conftest import TINY, composed
 from gainkt.errors import ConfigError
 from gainkt.losses import Loss, bce1
 from gainkt.reporting.tables import results_table
+from gainkt.runs.evaluation import evaluate, evaluate_ensemble
 from gainkt.training.train import RunResult, train
 
 ALONE = ("experiment=encoder1_alone", "trajectories.write=false")
@@ -35,18 +36,36 @@ def both(name: str) -> tuple[str, ...]:
 
 
 def test_results_and_table_say_so(done: Callable[..., RunResult]) -> None:
-    assert done("alone").results["untrained"] == [2]
-    assert "E2 was not trained" in str(results_table(done("alone").results).caption)
-    assert "untrained" not in done("both", *both("v4_belief")).results
+    assert done("alone").results["phases"]["train"]["untrained"] == [2]
+    assert "E2 of train was not trained." in str(results_table(done("alone").results).caption)
+    assert "untrained" not in done("both", *both("v4_belief")).results["phases"]["train"]
     assert "not trained" not in str(results_table(done("both").results).caption)
-    assert done("second", *both("try_without_encoder1")).results["untrained"] == [1]
+    assert untrained(done("second", *both("try_without_encoder1"))) == {"train": [1]}
+    assert untrained(done("penalised", *both("v4_belief"), "loss.bce2=0")) == {"train": [2]}
+    assert untrained(done("phases", *both("try_frozen_encoder1"))) == {"encoder1": [2]}
+    path = done("phases").run.directory.path
+    assert gainkt.load(path, phase="encoder1").untrained == (2,)
+    assert gainkt.load(path).untrained == ()
+
+
+def untrained(done: RunResult) -> dict[str, list[int]]:
+    return {name: phase["untrained"] for name, phase in done.results["phases"].items() if "untrained" in phase}
+
+
+def test_an_evaluation_says_so(done: Callable[..., RunResult]) -> None:
+    place = done("alone").run.directory.path
+    cfg = composed("evaluate", f"run={place}", "trajectories.write=false")
+    assert "E2 of train was not trained." in str(results_table(evaluate(cfg).results).caption)
+    cfg.run = [str(place), str(done("other", *ALONE, "seed=5").run.directory.path)]
+    members = list(evaluate_ensemble(cfg).results["members"].values())
+    assert [one.get("untrained") for one in members[1:]] == [[2], [2]]
 
 
 def test_a_loaded_model_says_so(
     done: Callable[..., RunResult], caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     model = gainkt.load(done("alone").run.directory.path)
-    assert "encoder1_alone: Encoder 2 was not trained: p2, with mastery and gains, says nothing" in caplog.text
+    assert "/alone: Encoder 2 was not trained: p2, with mastery and gains, says nothing" in caplog.text
     caplog.clear()
     again = gainkt.load(model.save(tmp_path / "alone.gainkt"))
     assert again.untrained == (2,)
@@ -62,7 +81,7 @@ def test_no_mean_is_taken_with_one_that_was(done: Callable[..., RunResult]) -> N
         with pytest.raises(ConfigError, match=f"{alone}: its Encoder 2 was not trained"):
             gainkt.load(pair)
     other = done("other", *ALONE, "seed=5").run.directory.path
-    assert gainkt.load([alone, other]).members[1].untrained == (2,)
+    assert gainkt.load([alone, other]).untrained == (2,)
 
 
 def test_it_teaches_nobody(done: Callable[..., RunResult], tmp_path: Path) -> None:
@@ -75,7 +94,7 @@ def test_it_teaches_nobody(done: Callable[..., RunResult], tmp_path: Path) -> No
     with pytest.raises(ConfigError, match=f"{alone}: its Encoder 2 was not trained, and is to teach"):
         train(learner("loss.terms.distillation2.teacher_encoder=2"))
     assert not (tmp_path / "learner" / "config.yaml").exists()
-    assert "untrained" not in train(learner()).results, "Encoder 1 of both may teach"
+    assert not untrained(train(learner())), "Encoder 1 of both may teach"
 
 
 def test_a_run_does_not_replace_its_teacher(done: Callable[..., RunResult]) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
-from gainkt.arguments import TEXTS, hydra_text
+from gainkt.arguments import hydra_text, quote_text
 from gainkt.config import build, conf_dir
 from gainkt.data.log import InteractionLog
 from gainkt.data.readers.cells import PARTS, number_of
@@ -76,8 +76,9 @@ class Finding:
         words = ["python", "-m", "gainkt.train", "experiment=v4_belief"]
         words += [f"dataset={self.dataset}", f"dataset.path={self.path}"]
         for key, value in self.settings.items():
-            plain = isinstance(value, str) and f"dataset.read.{key}" in TEXTS
-            words.append(f"dataset.read.{key}={value if plain else hydra_text(value)}")
+            name, said = f"dataset.read.{key}", hydra_text(value)
+            plain = isinstance(value, str) and quote_text([f"{name}={value}"]) == [f"{name}={said}"]
+            words.append(f"{name}={value if plain else said}")
         return " ".join(map(shlex.quote, words))
 
 

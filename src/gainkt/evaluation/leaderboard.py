@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from gainkt.evaluation.paired import holm, log_loss, tested
+from gainkt.evaluation.paired import holm, tested
 from gainkt.evaluation.statistics.bootstrap import Estimate, StudentBootstrap
 from gainkt.evaluation.statistics.metrics import prediction_metrics
 
@@ -83,7 +83,8 @@ def leaderboard(entries: Sequence[Entry], baseline: str, resamples: int = 200, s
 
 def _board(name: str, entries: list[Entry], baseline: str, resamples: int, seed: int) -> dict[str, Any]:
     wanted = _wanted(entries, baseline)
-    errors = {id(e): e.error or _unequal(e, wanted[e.fold]) for e in entries}
+    data = _data(entries, baseline)
+    errors = {id(e): e.error or _unread(e, data) or _unequal(e, wanted[e.fold]) for e in entries}
     good = [entry for entry in entries if errors[id(entry)] is None]
     one_a_fold = {entry.fold: entry for entry in good}
     students = pd.Index(sorted({s for e in one_a_fold.values() for s in e.read()["student"].astype(str).unique()}))
@@ -96,8 +97,7 @@ def _board(name: str, entries: list[Entry], baseline: str, resamples: int, seed:
         student, y = students.get_indexer(table["student"].astype(str)), table["response"].to_numpy(dtype=np.float32)
         for label in table.columns.drop(list(KEYS)):
             p = table[label].to_numpy(dtype=np.float32, copy=True)
-            figures = prediction_metrics(torch.from_numpy(p), torch.from_numpy(y))
-            figures |= {"steps": len(y), "log_loss": float(log_loss(p.astype(float), y).mean())}
+            figures = prediction_metrics(torch.from_numpy(p), torch.from_numpy(y)) | {"steps": len(y)}
             runs.setdefault(label, []).append(_Run(entry, figures, bootstrap.auc(student, p, y)))
             labels.setdefault(entry.model, []).append(label)
     first = next((label for label in (baseline, f"{baseline} E1", *labels.get(baseline, ())) if label in runs), None)
@@ -131,12 +131,22 @@ def _wanted(entries: Sequence[Entry], baseline: str) -> dict[int, Entry | None]:
     return found
 
 
-def _unequal(entry: Entry, wanted: Entry | None) -> str | None:
-    if wanted is None:
+def _data(entries: Sequence[Entry], baseline: str) -> str | None:
+    """The data that all should have read: the baseline's, or what most did."""
+    known = [entry for entry in entries if entry.error is None and entry.data]
+    own = (entry.data for entry in known if baseline == entry.model or baseline.startswith(f"{entry.model} E"))
+    most = Counter(entry.data for entry in known).most_common(1)
+    return next(own, most[0][0] if most else None)
+
+
+def _unread(entry: Entry, data: str | None) -> str | None:
+    if not entry.data or entry.data == data:
         return None
-    if entry.data and wanted.data and entry.data != wanted.data:
-        return f"read other data than {wanted.model}, which have changed since; give name=... for another benchmark"
-    if entry.digest == wanted.digest:
+    return "read other data than other jobs, since they have changed; give name=... for another benchmark"
+
+
+def _unequal(entry: Entry, wanted: Entry | None) -> str | None:
+    if wanted is None or entry.digest == wanted.digest:
         return None
     mine, others = len(entry.read()), len(wanted.read())
     return f"scored other steps ({mine:,}) than {wanted.model} ({others:,}); not compared"

@@ -11,6 +11,7 @@ from scipy import stats
 
 from gainkt.errors import DataError
 from gainkt.evaluation.statistics.bootstrap import Array, Estimate, StudentBootstrap
+from gainkt.evaluation.statistics.metrics import LEAST
 from gainkt.names import visible
 
 METRICS = {
@@ -19,8 +20,8 @@ METRICS = {
     **{f"encoder{n}_accuracy": (f"Encoder {n} accuracy", "higher") for n in (1, 2)},
 }
 """Title of each metric, and which is better."""
-LEAST = 1e-7
-"""Probability that a log loss takes at least, as float32 has it."""
+ROUNDING = 1e-9
+"""Spread over resamples, as a share of a difference, up to which it is that of sums of floats."""
 
 
 def paired_differences(predictions: Mapping[str, pd.DataFrame], resamples: int = 500, seed: int = 0) -> dict[str, Any]:
@@ -63,7 +64,7 @@ def paired_differences(predictions: Mapping[str, pd.DataFrame], resamples: int =
         values = [{"value": one.value, "interval": one.interval} for one in found]
         row = {"name": key, "title": title, "better": better, "values": values, "differences": differences}
         if key.endswith("log_loss"):
-            losses = [log_loss(own[column].to_numpy(dtype=float), response) for own in rows.values()]
+            losses = [_loss(own[column].to_numpy(dtype=float), response) for own in rows.values()]
             row["students"] = [None, *(_wilcoxon(student, loss - losses[0], len(names)) for loss in losses[1:])]
         table.append(row)
     return {"students": len(names), "steps": len(first), "metrics": table}
@@ -90,11 +91,10 @@ def _aligned(predictions: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]
 def _estimate(key: str, bootstrap: StudentBootstrap, student_N: Array, p_N: Array, y_N: Array) -> Estimate:
     if key.endswith("auc"):
         return bootstrap.auc(student_N, p_N, y_N)
-    return bootstrap.mean(student_N, log_loss(p_N, y_N) if key.endswith("log_loss") else (p_N >= 0.5) == (y_N > 0.5))
+    return bootstrap.mean(student_N, _loss(p_N, y_N) if key.endswith("log_loss") else (p_N >= 0.5) == (y_N > 0.5))
 
 
-def log_loss(p_N: Array, y_N: Array) -> Array:
-    """Return the log loss of each step, nats, with probabilities held to [LEAST, 1 - LEAST]."""
+def _loss(p_N: Array, y_N: Array) -> Array:
     p = np.clip(p_N, LEAST, 1 - LEAST)
     return -(y_N * np.log(p) + (1 - y_N) * np.log1p(-p))
 
@@ -102,13 +102,14 @@ def log_loss(p_N: Array, y_N: Array) -> Array:
 def tested(found: Estimate) -> dict[str, Any]:
     """Return a difference: value, 95 % interval, and p as `paired_differences` says.
 
-    Where it is the same in all resamples, as with a single student, there is neither interval nor p.
+    Where resamples differ by rounding alone, as with one student or with equal ones, there is neither interval nor p,
+    but of a difference of exactly 0, whose p is 1.
     """
     known = found.replicates_R[np.isfinite(found.replicates_R)]
     error = float(known.std(ddof=1)) if len(known) > 1 else 0.0
     if found.value == 0:
         return {"value": found.value, "interval": found.interval, "p": 1.0}
-    if error == 0:
+    if not np.isfinite(found.value) or error <= ROUNDING * abs(found.value):
         return {"value": found.value, "interval": None, "p": None}
     return {"value": found.value, "interval": found.interval, "p": float(2 * stats.norm.sf(abs(found.value) / error))}
 

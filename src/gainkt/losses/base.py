@@ -23,7 +23,7 @@ class Term(nn.Module):
     """
 
     encoder: int | None = None
-    """The encoder that it fits, 1 or 2; None where it may move either."""
+    """The encoder whose predictions it fits, 1 or 2; 0 for a penalty, which fits none; None where it may fit either."""
     needs_every_skill = False
     """It compares gains over all skills, so that gains and practice must have a column for each."""
     needs_teachers = False
@@ -52,6 +52,12 @@ class Term(nn.Module):
     def forward(self, output: Output, batch: Batch) -> Tensor:
         """The term, a scalar; over valid or scored steps only, as padding holds nothing."""
         raise NotImplementedError
+
+
+def penalty(term: F) -> F:
+    """Mark a function as a term that fits no predictions."""
+    term.encoder = 0  # type: ignore[attr-defined]
+    return term
 
 
 def every_skill(term: F) -> F:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from gainkt.data.batch import Batch
-from gainkt.losses.base import Term, every_skill, masked_mean, sums_others
+from gainkt.losses.base import Term, every_skill, masked_mean, penalty, sums_others
 from gainkt.model import Output
 from gainkt.model.readout import mean
 
@@ -13,12 +13,14 @@ LEAST_VARIANCE = 1e-8
 """Variance under which a correlation counts as that of a constant, so that it stays finite."""
 
 
+@penalty
 @every_skill
 def gain_variance(output: Output, batch: Batch) -> Tensor:
     """- mean over valid steps of the variance over skills of the gains; lower is more varied."""
     return -masked_mean(output.gains_BTC.var(-1, correction=0), batch.valid_BT)
 
 
+@penalty
 @every_skill
 def skill_contrast(output: Output, batch: Batch) -> Tensor:
     """- variance over skills of the mean gain of each skill over valid steps."""
@@ -26,6 +28,7 @@ def skill_contrast(output: Output, batch: Batch) -> Tensor:
     return -(total / batch.valid_BT.sum().clamp_min(1)).var(correction=0)
 
 
+@penalty
 @sums_others
 def gain_sparsity(output: Output, batch: Batch) -> Tensor:
     """Mean over valid steps of the summed gains of the skills that the step does not practise (L1)."""
@@ -50,6 +53,7 @@ def gain_response_correlation(output: Output, batch: Batch) -> Tensor:
     return -masked_mean(x_BT * y_BT, valid) / variances.sqrt()
 
 
+@penalty
 def readiness_size(output: Output, batch: Batch) -> Tensor:
     """Mean over scored steps of the squared readiness for the step's skills, mean over them, in logits^2.
 
@@ -59,6 +63,7 @@ def readiness_size(output: Output, batch: Batch) -> Tensor:
     return masked_mean(mean(squares_BTS, batch.has_skill_BTS), batch.scored_BT)
 
 
+@penalty
 def belief_movement(output: Output, batch: Batch) -> Tensor:
     """What a step changes in the belief about skills that it does not practise, in logits^2.
 
@@ -81,6 +86,7 @@ def belief_movement(output: Output, batch: Batch) -> Tensor:
     return moves
 
 
+@penalty
 def item_shrinkage(output: Output, batch: Batch) -> Tensor:
     """Mean over items of their squared difficulties, in logits^2, both encoders' together; 0 without items.
 
@@ -93,6 +99,8 @@ def item_shrinkage(output: Output, batch: Batch) -> Tensor:
 
 class BetaSpread(Term):
     """max(0, target - std over skills of beta)^2: asks the curves' steepness to differ between skills."""
+
+    encoder = 0
 
     def __init__(self, *, target: float) -> None:
         super().__init__()

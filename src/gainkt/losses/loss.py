@@ -117,7 +117,7 @@ class Loss(nn.Module):
             self.alignment.start(model, targets)
 
     def untrained(self, used: Iterable[str]) -> list[int]:
-        """Return which encoders, of 1 and 2, are as they were drawn where these terms alone ever had a weight."""
+        """Return which encoders, of 1 and 2, were fitted to nothing where these terms alone ever had a weight."""
         terms = (self.terms[name] for name in used)
         fitted = {
             getattr(getattr(term, "func", term), "encoder", None) for term in terms

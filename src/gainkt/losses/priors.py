@@ -26,6 +26,8 @@ class DifficultyPrior(Term):
     training students: a Rasch difficulty with one ability for all.
     """
 
+    encoder = 0
+
     prior_K: Tensor
     """float32, logit of each skill's rate."""
 
@@ -73,6 +75,8 @@ class ItemPrior(Term):
 
     Source: Swaminathan and Gifford, Bayesian estimation in the Rasch model, 1982.
     """
+
+    encoder = 0
 
     needs_num_steps = True
 

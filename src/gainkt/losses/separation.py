@@ -21,6 +21,8 @@ class SkillTriplet(Term):
     of two gain vectors, in [0, 1]. Each valid step is an anchor once, with partners drawn within the batch.
     """
 
+    encoder = 0
+
     needs_every_skill = True
 
     def __init__(self, *, margin: float) -> None:
@@ -80,6 +82,8 @@ class GainTarget(Term):
     The target is level[k] for a practised skill k after a right response, ratio * level[k] after a wrong one, and 0
     for a skill not practised. The levels are spread evenly over [low, high], dealt to the skills at random.
     """
+
+    encoder = 0
 
     needs_every_skill = True
 

@@ -103,6 +103,7 @@ def leaderboard_csv(content: Mapping[str, Any]) -> pd.DataFrame:
             flat |= {"auc_low": ends[0], "auc_high": ends[1], "baseline": board["baseline"]}
             low, high = found.get("interval") or (None, None)
             flat |= {"difference": found.get("value"), "difference_low": low, "difference_high": high}
+            flat |= {"difference_runs": found.get("runs")}
             flat |= {"p": found.get("p"), "p_holm": found.get("holm"), "steps": max(row["steps"], default=None)}
             flat |= {"audit_passed": (row["audit"] or {}).get("passed"), "notes": "; ".join(row["notes"])}
             rows.append({"dataset": board["name"], **flat})

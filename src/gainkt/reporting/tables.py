@@ -18,14 +18,19 @@ def results_table(results: Mapping[str, Any]) -> Table:
     """Return both encoders' metrics, phase by phase or member by member, on each part of the data that was scored."""
     rows: list[Sequence[RenderableType] | None] = []
     kind, spread = ("member", results["spread"]) if "members" in results else ("phase", None)
-    for name, entry in results[f"{kind}s"].items():
+    entries = results[f"{kind}s"].items()
+    for name, entry in entries:
         label = (visible(name), "" if entry["epoch"] is None else str(entry["epoch"]))
         for part, metrics in entry["figures"].items():
             cells = [f"{metrics[f'{encoder}_{name}']:.4f}" for encoder in ("encoder1", "encoder2") for name in SHOWN]
             rows.append([*label, part, *cells])
             label = ("", "")
         rows.append(None)
-    untrained = (f" E{encoder} was not trained, and is as it was drawn." for encoder in results.get("untrained", ()))
+    untrained = (
+        f" E{encoder} of {visible(name)} was not trained."
+        for name, one in entries
+        for encoder in one.get("untrained", ())
+    )
     fixed = {"no_wrap": True}
     return table(
         f"{visible(results['name'])}: {results['protocol']}",

@@ -69,6 +69,8 @@ class Content:
     """As results.json; {} where training did not finish."""
     scorecard: dict[str, Any] | None = None
     """As scorecard.json."""
+    untrained: tuple[int, ...] = ()
+    """Encoders, of 1 and 2, that were fitted to nothing."""
     source: str = WEIGHTS
     """Where it was read from, for messages."""
 
@@ -145,6 +147,7 @@ def content_of(run: Run, phase: str | None = None) -> Content:
         reading=_reading(_plain(dataset.read), run.results.get("account") or {}),
         results=run.results,
         scorecard=read_json(card, way_out(card), {"checks": list}) if card.is_file() else None,
+        untrained=run.untrained(phase),
     )
 
 
@@ -195,6 +198,7 @@ def write_bundle(content: Content, path: str | Path) -> Path:
     members = {
         "model.json": _json(
             {key: getattr(content, key) for key in ("name", "model", "num_students", "windows", "reading")}
+            | ({"untrained": content.untrained} if content.untrained else {})
         ),
         "vocabulary.json": _json({"skills": content.skills, "items": content.items}),
         "results.json": _json(content.results),
@@ -247,6 +251,7 @@ def read_bundle(path: str | Path, trust: Iterable[str] = ()) -> Content:
             reading=reading,
             results=dict(json.loads(members["results.json"])),
             scorecard=json.loads(members["scorecard.json"]),
+            untrained=tuple(encoder for encoder in said.get("untrained", ()) if encoder in (1, 2)),
             source=str(path),
         )
     except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:

@@ -107,7 +107,7 @@ def _limits(content: Content) -> str:
     ]
     limits += [
         f"Encoder {encoder} was not trained: {'p2, mastery and gains say' if encoder == 2 else 'p1 says'} nothing."
-        for encoder in content.results.get("untrained", ())
+        for encoder in content.untrained
     ]
     if failed:
         limits.append(f"It fails these checks: {markdown(', '.join(failed))}.")

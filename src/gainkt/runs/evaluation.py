@@ -58,12 +58,13 @@ def evaluate(cfg: DictConfig) -> Evaluation:
     model = run.model(phase, unknown_skills)
     device = pick_device(cfg.device)
     epoch = int(read_checkpoint(run.directory.best(phase))["epoch"])
+    untrained = {"untrained": list(found)} if (found := run.untrained(phase)) else {}
 
     def results(scores: pd.DataFrame) -> dict[str, Any]:
         return {
             **described(run, datamodule, cfg.split, cfg.trajectories if cfg.trajectories.write else None),
             "selected": phase,
-            "phases": {phase: {"epoch": epoch, "figures": {cfg.split: metrics_of(scores)}}},
+            "phases": {phase: {"epoch": epoch, "figures": {cfg.split: metrics_of(scores)}, **untrained}},
         }
 
     if not cfg.trajectories.write:
@@ -123,7 +124,8 @@ def evaluate_ensemble(cfg: DictConfig) -> Evaluation:
         tables.append(table[table["scored"]])
         epoch = int(read_checkpoint(run.directory.best(phase))["epoch"])
         own, _ = _averaged(tables[-1:])
-        members[label] = {"epoch": epoch, "figures": {cfg.split: metrics_of(own)}}
+        untrained = {"untrained": list(found)} if (found := run.untrained(phase)) else {}
+        members[label] = {"epoch": epoch, "figures": {cfg.split: metrics_of(own)}, **untrained}
     mean, spread = _averaged(tables)
     name = f"ensemble of {len(runs)}"
     said = described(runs[0], datamodule, cfg.split, None)

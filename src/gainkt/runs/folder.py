@@ -235,7 +235,7 @@ def place_data(dataset: DictConfig, path: str | None) -> None:
         dataset.path = str(Path(to_absolute_path(path)))
     place = None if OmegaConf.is_missing(dataset, "path") else dataset.get("path")
     if place is not None and not Path(place).expanduser().exists():
-        raise ConfigError(f"{visible(place, 200)}: the run's data is not there; path= says where it lies now")
+        raise ConfigError(f"{visible(place, 200)}: the data is not there; path= says where it lies now")
 
 
 def build_datamodule(cfg: DictConfig) -> KTDataModule:
@@ -404,6 +404,11 @@ class Run:
         if phase is not None and phase not in self.phases:
             raise ConfigError(f"phase={phase}: the run has no best checkpoint of it{nearest(phase, self.phases)}")
         return phase or self.phases[-1]
+
+    def untrained(self, phase: str | None = None) -> tuple[int, ...]:
+        """Return the encoders, of 1 and 2, that nothing was fitted to up to a phase, the last one where None."""
+        phases = self.results.get("phases", {})
+        return tuple(phases.get(self.choose_phase(phase), {}).get("untrained", ()))
 
     def model(self, phase: str | None = None, unknown_skills: int = 0) -> GainKT:
         """Return the best model of a phase, the last one if none is named, ready to predict.

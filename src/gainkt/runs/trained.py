@@ -67,6 +67,9 @@ def load(
             f"phase={phase}: {path} is no run's folder; a bundle has one model, of the phase it was saved of"
         )
     content = content_of(load_run(path, trust), phase) if path.is_dir() else read_bundle(path, trust)
+    for encoder in content.untrained:
+        what = "p1" if encoder == 1 else "p2, with mastery and gains,"
+        log.warning("%s: Encoder %d was not trained: %s says nothing", visible(str(path), 200), encoder, what)
     return TrainedModel(content)
 
 
@@ -87,11 +90,6 @@ class TrainedModel:
             ConfigError: settings and weights do not fit together.
         """
         self.content = content
-        self.untrained = tuple(content.results.get("untrained", ()))
-        """Encoders that nothing was learnt for: what they say is that of a model as it was drawn."""
-        for encoder in self.untrained:
-            what = "p1" if encoder == 1 else "p2, with mastery and gains,"
-            log.warning("%s: Encoder %d was not trained: %s says nothing", visible(content.name), encoder, what)
         self.network = content.build()
         self.skills, self.items = Vocabulary(content.skills), Vocabulary(content.items)
         self._wider: dict[int, GainKT] = {0: self.network}
@@ -104,6 +102,11 @@ class TrainedModel:
     def name(self) -> str:
         """Name of the run."""
         return self.content.name
+
+    @property
+    def untrained(self) -> tuple[int, ...]:
+        """Encoders, of 1 and 2, that were fitted to nothing: what they say means nothing."""
+        return self.content.untrained
 
     @cached_property
     def digest(self) -> str:

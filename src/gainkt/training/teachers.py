@@ -87,7 +87,7 @@ def _asked(places: list[str], cfg: DictConfig, loss: Loss, datamodule: KTDataMod
     tables = []
     for place, run in zip(places, runs, strict=True):
         require_same_parts(run, datamodule)
-        if wrong := asked.intersection(run.results.get("untrained", ())):
+        if wrong := asked.intersection(run.untrained()):
             raise ConfigError(
                 f"{place}: its Encoder {min(wrong)} was not trained, and is to teach; give other runs, or set "
                 "teacher_encoder of the term that learns from it"

@@ -176,9 +176,8 @@ def _train(cfg: DictConfig, directory: RunDirectory, resumes: bool, overrides: S
         scored = score_phases(run, datamodule, device, means=cfg.trajectories.write)
         scored.results.update({} if told is None else {"optimizer": told})
         scored.results.update({} if teachers is None else {"teachers": len(cfg.distillation.teachers)})
-        used = {key.removeprefix("weight/") for row in table.rows for key, x in row.items() if x and "weight/" in key}
-        if untrained := module.loss.untrained(used):
-            scored.results["untrained"] = untrained
+        for phase, untrained in _untrained(module.loss, table.rows).items():
+            scored.results["phases"][phase]["untrained"] = untrained
         _record(scored.results, directory, loggers)
         card, reports = None, Reports(directory)
         if cfg.trajectories.write:
@@ -205,6 +204,16 @@ def _train(cfg: DictConfig, directory: RunDirectory, resumes: bool, overrides: S
     reports.require_all()
     directory.require_whole()
     return RunResult(scored.metrics, scored.results, card, diagnosis, aligned, run, datamodule, module, trainer)
+
+
+def _untrained(loss: Loss, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:
+    """By phase, the encoders that neither it nor one before it fitted; only phases that have some."""
+    used: set[str] = set()
+    found = {}
+    for row in rows:
+        used |= {key.removeprefix("weight/") for key, weight in row.items() if key.startswith("weight/") and weight}
+        found[str(row["phase"])] = loss.untrained(used)
+    return {phase: encoders for phase, encoders in found.items() if encoders}
 
 
 def _prepare(

@@ -221,6 +221,11 @@ def test_what_failed_may_be_mended(config: DictConfig, done: dict[str, Any], tmp
         ({"only": {"datasets": ["absent"]}}, "nothing to run; absent: no data"),
         ({"job": 77}, "job=77: not a job of this benchmark"),
         ({"folds": [0, 1.5]}, "folds: 1.5 is no whole number from 0"),
+        ({"folds": 0}, r"folds=0: is no list; give folds=\[0\]"),
+        ({"seeds": None}, "seeds=None: is no list"),
+        ({"only": {"models": "rasch"}}, r"only.models=rasch: is no list; give only.models=\[rasch\]"),
+        ({"resamples": 30.5}, "resamples=30.5: an interval needs 20"),
+        ({"resamples": None}, "resamples=None: an interval needs 20"),
         ({"folds": ["x"]}, "folds: x is no whole number"),
         ({"folds": [-1]}, "folds: -1 is no whole number"),
         ({"seeds": [True]}, "seeds: True is no whole number"),
@@ -245,6 +250,9 @@ def test_a_published_figure_is_a_number_from_0_to_1(config: DictConfig, auc: str
     (path := tmp_path / "published.csv").write_text(f'dataset,model,auc,source\nd,x,.7,s\nd,y,"{auc}",s\n')
     cfg = OmegaConf.merge(config, {"published": str(path), "run": {"dir": str(tmp_path / "table")}})
     with pytest.raises(DataError, match=f"row 2: auc is '{auc}', no number from 0 to 1"):
+        benchmark(cfg)  # type: ignore[arg-type]
+    path.write_text("dataset,model,auc,source\nd,x,0,7271,s\n")
+    with pytest.raises(DataError, match="row 1 has more or fewer cells than the header"):
         benchmark(cfg)  # type: ignore[arg-type]
     path.write_text("dataset,model,AUC\n")
     with pytest.raises(DataError, match="no column auc, source"):
@@ -294,7 +302,10 @@ class TestOwnTable:
         table.assign(correct=changed).to_csv(tmp_path / "mine.csv", index=False)
         row = self.run(tmp_path, {"m": "rasch", "p": "pfa"}, [0])["p"]
         assert row["auc"] is None
-        assert "read other data than m, which have changed since" in row["error"]
+        assert "read other data than other jobs, since they have changed" in row["error"]
+        row = self.run(tmp_path, {"m": "rasch"}, [0, 1])["m"]
+        assert (row["runs"], row["of"]) == (1, 2), "no mean over two data sets either"
+        assert "fold 1: read other data" in row["error"]
 
     def test_rows_of_other_folds_are_told_apart(self, tmp_path: Path, table: pd.DataFrame) -> None:
         self.run(tmp_path, {"p": "pfa"}, [0, 1, 2])

@@ -84,8 +84,8 @@ class PyktReader(Options):
         for column, flags in _FLAGS.items():
             if column in parts:
                 _require(parts[column], column, flags, padding, lambda row: where_line(int(line_of_row[row])))
-        if "selectmasks" in parts:
-            padding |= _is_padding(parts["selectmasks"])
+            if column in parts and column == "selectmasks":
+                padding |= _is_padding(parts[column])
         kept = np.flatnonzero(~padding)
         if not len(kept):
             raise DataError(f"{files[0]}: nothing but padding; export the file again with its steps")
@@ -142,17 +142,18 @@ def _require(
     Raises:
         DataError: names the line of the first one, and how many there are.
     """
-    other = cells.among([code for code, name in enumerate(cells.names) if name not in flags]) & ~padding
+    codes = [code for code, name in enumerate(cells.names) if name.removesuffix(".0") not in flags]
+    other = cells.among(codes) & ~padding
     if other.any():
         row = int(np.argmax(other))
         raise DataError(
             f"{where(row)}: {column} is {cells.names[cells.codes[row]]!r}, not {' or '.join(flags)} "
-            f"({int(other.sum())} of {len(other)} responses); correct it, or leave the column out"
+            f"({int(other.sum())} of {len(other)} responses); correct it"
         )
 
 
 def _is_padding(cells: Coded) -> NDArray[np.bool_]:
-    return cells.equal("-1")
+    return cells.equal("-1") | cells.equal("-1.0")
 
 
 def _dictionary(cells: Coded, column: str = "") -> pa.DictionaryArray:

@@ -14,6 +14,10 @@ PIECE = 1 << 20
 ENCODERS = ("encoder1", "encoder2")
 
 
+LEAST = 1e-7
+"""Probability that a log loss takes at least, as float32 has it; 1 - LEAST at most."""
+
+
 def prediction_metrics(probability_N: Tensor, response_N: Tensor) -> dict[str, float]:
     """AUC, accuracy at .5, log loss (nats), RMSE and expected calibration error (10 equal bins) of predictions.
 
@@ -36,7 +40,7 @@ def prediction_metrics(probability_N: Tensor, response_N: Tensor) -> dict[str, f
         return _of_many(probability_N, response_N)
     target = response_N.long()
     p, y = probability_N.double(), response_N.double()
-    log_loss = torch.nn.functional.binary_cross_entropy(p, y)  # clamps each logarithm at -100
+    log_loss = torch.nn.functional.binary_cross_entropy(p.clamp(LEAST, 1 - LEAST), y)
     both = 0 < int(target.sum()) < len(target)
     return {
         "auc": float(binary_auroc(probability_N, target, validate_args=False)) if both else float("nan"),
@@ -56,7 +60,7 @@ def _of_many(probability_N: Tensor, response_N: Tensor) -> dict[str, float]:
     sums, misses = (torch.zeros(n, dtype=torch.float64, device=device) for n in (3, CALIBRATION_BINS + 1))
     for probability, response in zip(probability_N.split(PIECE), response_N.split(PIECE), strict=True):
         p, y = probability.double(), response.double()
-        log_loss = torch.nn.functional.binary_cross_entropy(p, y, reduction="sum")
+        log_loss = torch.nn.functional.binary_cross_entropy(p.clamp(LEAST, 1 - LEAST), y, reduction="sum")
         sums += torch.stack([((p >= 0.5) == (y > 0.5)).sum(), log_loss, ((p - y) ** 2).sum()])
         bins = torch.bucketize(probability, edges, right=True) - 1  # a probability of 1 has a bin of its own
         misses += torch.bincount(bins, y - p, CALIBRATION_BINS + 1)

@@ -9,7 +9,7 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from gainkt.arguments import quoted
 from gainkt.errors import ConfigError, nearest
@@ -81,8 +81,10 @@ def planned(cfg: DictConfig, earlier: Collection[str] = ()) -> tuple[list[Planne
         raise ConfigError(f"{taken}: names a column of the predictions; give the model another name")
     if str(cfg.baseline) not in names and re.sub(r" E[12]$", "", str(cfg.baseline)) not in earlier:
         raise ConfigError(f"baseline={visible(cfg.baseline)}: no such model{nearest(str(cfg.baseline), names)}")
-    if cfg.resamples < LEAST_RESAMPLES:
-        raise ConfigError(f"resamples={cfg.resamples}: an interval needs {LEAST_RESAMPLES} or more")
+    if type(cfg.resamples) is not int or cfg.resamples < LEAST_RESAMPLES:
+        raise ConfigError(f"resamples={visible(cfg.resamples)}: an interval needs {LEAST_RESAMPLES} or more")
+    if clash := next((name for name in earlier if name in names and name not in [m.name for m in models]), None):
+        raise ConfigError(f"{visible(clash)}: names a row here and was a model before; give name=... another benchmark")
     folds, seeds = _whole(cfg.folds, "folds"), _whole(cfg.seeds, "seeds")
     models = _chosen(models, cfg.only.models, "only.models")
     chosen = _chosen(_entries(cfg, "datasets", DataSet), cfg.only.datasets, "only.datasets")
@@ -130,11 +132,18 @@ def _chosen(entries: list[Any], only: Any, key: str) -> list[Any]:
     """Return the entries that are asked for by name; all of them where there is no such list."""
     if only is None:
         return entries
+    _require_list(only, key)
     by_name = {entry.name: entry for entry in entries}
     for name in map(str, only):
         if name not in by_name:
             raise ConfigError(f"{key}: {visible(name)}: no such name{nearest(name, by_name)}")
     return [by_name[name] for name in dict.fromkeys(map(str, only))]
+
+
+def _require_list(values: Any, key: str) -> None:
+    if not isinstance(values, ListConfig):
+        given = "" if values is None else visible(values)
+        raise ConfigError(f"{key}={visible(values)}: is no list; give {key}=[{given}]")
 
 
 def _whole(values: Any, key: str) -> list[int]:
@@ -143,6 +152,7 @@ def _whole(values: Any, key: str) -> list[int]:
     Raises:
         ConfigError: one is no whole number, or negative.
     """
+    _require_list(values, key)
     for value in values:
         if type(value) is not int or value < 0:
             raise ConfigError(f"{key}: {visible(value)} is no whole number from 0; give {key}=[0,1,2]")

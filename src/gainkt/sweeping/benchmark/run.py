@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import logging
@@ -18,6 +19,7 @@ from typing import Any
 import pandas as pd
 from omegaconf import DictConfig
 
+from gainkt.data.readers.cells import number_of
 from gainkt.digests import read_json, read_table
 from gainkt.errors import ConfigError, DataError
 from gainkt.evaluation.leaderboard import KEYS, Entry, leaderboard
@@ -54,7 +56,8 @@ def benchmark(cfg: DictConfig, arguments: Sequence[str] | None = None) -> dict[s
         As benchmark.json; None where `job` asks for one job alone.
 
     Raises:
-        ConfigError: a setting that cannot be used, or a job that was run with other settings.
+        ConfigError: a setting that cannot be used, or a data set or model that was run with other settings.
+        DataError: published figures that cannot be read.
         OSError: the folder cannot be written.
     """
     folder = SweepFolder(Path(cfg.run.dir).expanduser().resolve())
@@ -114,11 +117,10 @@ def _agreed(folder: SweepFolder, jobs: Sequence[Planned], name: str) -> dict[Job
     known = {job.overrides[:4]: job for job in folder.jobs} if folder.planned else {}
     plan = {which: job.overrides for which, job in known.items()}
     done = {which for which, job in known.items() if is_done(job)}
-    entries = {entry: settings for which in done for entry, settings in _entries_of(plan[which])}
-    for one in jobs:
-        words = _masked(one)
+    entries: dict[str, str] = {}
+    for words in [*(plan[which] for which in sorted(done)), *map(_masked, jobs)]:
         for entry, now in _entries_of(words):
-            if (before := entries.get(entry, now)) != now:
+            if (before := entries.setdefault(entry, now)) != now:
                 raise ConfigError(
                     f"{folder.path}: {entry} was run with other settings ({before} is now {now}); take them back, or "
                     "give name=... for another benchmark"
@@ -250,18 +252,20 @@ def read_published(path: Path) -> list[Mapping[str, Any]]:
     Raises:
         DataError: the file cannot be read, lacks a column, or an AUC is no number from 0 to 1.
     """
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise DataError(f"published={path}: cannot be read ({error})") from error
     columns = ["dataset", "model", "auc", "source"]
-    if lacking := [column for column in columns if column not in table]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            rows: list[dict[Any, Any]] = list(reader)
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError(f"published={path}: cannot be read ({error})") from error
+    if lacking := [column for column in columns if column not in (reader.fieldnames or ())]:
         raise DataError(f"published={path}: no column {', '.join(lacking)}; give {', '.join(columns)}")
-    auc = pd.to_numeric(table["auc"], errors="coerce")
-    if not (good := auc.between(0, 1)).all():
-        row = int((~good).argmax())
-        raise DataError(
-            f"published={path}: row {row + 1}: auc is {table['auc'][row]!r}, no number from 0 to 1 "
-            f"({int((~good).sum())} of {len(table)} rows); correct it"
-        )
-    return json.loads(table[columns].assign(auc=auc).to_json(orient="records"))
+    for number, row in enumerate(rows, start=1):
+        if None in row or None in row.values():
+            raise DataError(f"published={path}: row {number} has more or fewer cells than the header; quote its cells")
+        auc = number_of(row["auc"])
+        if auc is None or not 0 <= auc <= 1:
+            raise DataError(f"published={path}: row {number}: auc is {row['auc']!r}, no number from 0 to 1")
+        row["auc"] = auc
+    return [{column: row[column] for column in columns} for row in rows]
