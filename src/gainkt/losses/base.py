@@ -23,7 +23,7 @@ class Term(nn.Module):
     """
 
     encoder: int | None = None
-    """The encoder whose predictions it fits, 1 or 2; 0 for a penalty, which fits none; None where it may fit either."""
+    """The encoder that it fits to something, 1 or 2; 0 for a penalty, which fits none; None where it may fit either."""
     needs_every_skill = False
     """It compares gains over all skills, so that gains and practice must have a column for each."""
     needs_teachers = False

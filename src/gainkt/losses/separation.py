@@ -83,7 +83,7 @@ class GainTarget(Term):
     for a skill not practised. The levels are spread evenly over [low, high], dealt to the skills at random.
     """
 
-    encoder = 0
+    encoder = 2  # its gains are given
 
     needs_every_skill = True
 
