@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 from rich.console import RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from gainkt.names import markdown, visible
@@ -69,17 +70,29 @@ def cells(row: Mapping[str, Any]) -> list[str]:
     ]
 
 
+COST = ("steps", "seconds", "steps a second", "s to best", "MiB")
+"""Columns that have a table of their own in the terminal, which is narrow."""
+
+
 def leaderboard_view(content: Mapping[str, Any]) -> RenderableType:
     """Return a table a data set, of what `gainkt.sweeping.benchmark.run.benchmark` returns."""
     parts: list[RenderableType] = []
     for board in content["datasets"]:
-        columns = [COLUMNS[0], *(right(name) for name in COLUMNS[1:-2]), COLUMNS[-2]]
-        rows = [cells(row) for row in board["rows"]]
-        parts.append(table(title(board), columns, [row[:-1] for row in rows], CAPTION))
-        parts += [Text(f"{row[0]}: {row[-1]}") for row in rows if row[-1]]
+        rows = [dict(zip(COLUMNS, cells(row), strict=True)) for row in board["rows"]]
+        shown = [name for name in COLUMNS if name not in (*COST, "accuracy", "notes")]
+        parts.append(_part(title(board), shown, rows, CAPTION))
+        parts.append(_part("Cost", ["model", *COST], rows))
+        parts += [Text(f"{row['model']}: {row['notes']}") for row in rows if row["notes"]]
         if board["published"]:
             parts.append(table("Published, not run here", ["model", right("AUC"), "source"], published(board)))
     return spaced(*parts, *(Text(f"left out: {line}") for line in content["left_out"]))
+
+
+def _part(heading: str, names: Sequence[str], rows: Sequence[Mapping[str, str]], caption: str | None = None) -> Table:
+    """Some columns, whose cells stay in one line."""
+    fixed = {"no_wrap": True}
+    columns = [(name, fixed) if name in ("model", "audit") else right(name, **fixed) for name in names]
+    return table(heading, columns, [[row[name] for name in names] for row in rows], caption)
 
 
 def leaderboard_markdown(content: Mapping[str, Any]) -> str:
