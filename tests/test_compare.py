@@ -54,6 +54,22 @@ def test_terminal_and_page(runs: list[Path], tmp_path: Path, capsys: pytest.Capt
     (runs[0] / "report.html").unlink()
 
 
+def test_an_encoder_that_was_not_trained_is_told(runs: list[Path], tmp_path: Path, capsys) -> None:
+    path = runs[1] / "results.json"
+    before = path.read_text()
+    results = json.loads(before)
+    results["phases"][results["selected"]]["untrained"] = [2]
+    path.write_text(json.dumps(results))
+    try:
+        content, page = compare(tmp_path, *runs)
+    finally:
+        path.write_text(before)
+    make_console().print(comparison_view(content))
+    assert "Encoder 2 of <b>$$x$$ was not trained" in " ".join(capsys.readouterr().out.split())
+    assert page is not None
+    assert "Encoder 2 of &lt;b&gt;$$x$$ was not trained" in page.read_text()
+
+
 def test_a_sweeps_folder_stands_for_its_runs(runs: list[Path], tmp_path: Path) -> None:
     content, _ = compare(tmp_path, runs[0].parent)
     assert [run["folder"] for run in content["runs"]] == [str(run) for run in runs]

@@ -61,6 +61,12 @@ def test_an_evaluation_says_so(done: Callable[..., RunResult]) -> None:
     assert [one.get("untrained") for one in members[1:]] == [[2], [2]]
 
 
+def test_the_page_says_so(done: Callable[..., RunResult]) -> None:
+    said = done("alone").report().text
+    assert "Encoder 2: what stands here of it means nothing" in said
+    assert "means nothing" not in done("both", *both("v4_belief")).report().text
+
+
 def test_a_loaded_model_says_so(
     done: Callable[..., RunResult], caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:

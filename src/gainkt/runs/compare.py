@@ -67,6 +67,12 @@ def compare_runs(runs: Sequence[Run]) -> dict[str, Any]:
         for key in sorted(keys)
         if not key.startswith(NO_SETTINGS) and not key.endswith("._partial_")
     ]
+    phases = [run.results["phases"][run.results["selected"]] for run in runs]
+    untrained = [
+        f"Encoder {encoder} of {label} was not trained"
+        for label, phase in zip(labels, phases, strict=True)
+        for encoder in phase.get("untrained", ())
+    ]
     content = {
         "runs": [
             {
@@ -75,11 +81,11 @@ def compare_runs(runs: Sequence[Run]) -> dict[str, Any]:
                 "folder": str(run.directory.path),
                 "command": made.get("command"),
                 "level": card["level"] if card else None,
-                "metrics": run.results["phases"][run.results["selected"]]["figures"],
+                "metrics": phase["figures"],
             }
-            for label, run, made, card in zip(labels, runs, provenance, cards, strict=True)
+            for label, run, made, card, phase in zip(labels, runs, provenance, cards, phases, strict=True)
         ],
-        "protocol": runs[0].results["protocol"],
+        "protocol": "; ".join([runs[0].results["protocol"], *untrained]),
         "checks": _checks(cards),
         "settings": [{"key": key, "values": values} for key, values in told if len(set(values)) > 1],
         **paired_differences(tables),

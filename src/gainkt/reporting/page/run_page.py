@@ -89,6 +89,10 @@ def _about(content: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Items seen in training", f"{content['sizes']['num_items']:,}" if content["sizes"]["num_items"] else "none"),
         ("Selected", f"epoch {results['phases'][selected]['epoch']} of phase {visible(selected)}, on validation"),
         ("Seed", str(provenance.get("seed", "-"))),
+        *(
+            ("Not trained", f"Encoder {encoder}: what stands here of it means nothing")
+            for encoder in results["phases"][selected].get("untrained", ())
+        ),
     ]
     parts = [(key, config.get(key)) for key in ("gain_head", "receivers", "curve", "readout", "velocity", "readiness")]
     named = [f"{key.replace('_', ' ')}: {visible(str(value).rpartition('.')[2])}" for key, value in parts if value]
