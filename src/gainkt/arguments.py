@@ -36,6 +36,8 @@ TEXTS = (
     *(f"dataset.read.{key}" for key in ("encoding", "date_format", "name", "questions", "kc_model")),
 )
 """Keys whose value is text."""
+ADDED = r"(?:datasets|experiments|references|peers)\."
+"""Keys of a benchmark to which the command line may add; Hydra asks for ++ before them."""
 WORDS = "dataset.read.responses"
 """Key whose value says what words mean, {word: number}; a word may be any text, in quotes or not."""
 _WORD = re.compile(

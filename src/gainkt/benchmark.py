@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from omegaconf import DictConfig
 
+from gainkt.arguments import ADDED
 from gainkt.config import conf_dir, one_line_errors, run_main
 from gainkt.console import make_console
 from gainkt.errors import ConfigError
@@ -53,7 +54,7 @@ def with_new_names(arguments: Sequence[str]) -> list[str]:
     """
     if {"-m", "--multirun"} & set(arguments):
         raise ConfigError("benchmark: leave out -m, and give lists: folds=[0,1,2], seeds=[0,1]")
-    return [re.sub(r"^(datasets|experiments|references|peers)\.", r"++\1.", given) for given in arguments]
+    return [re.sub(rf"^(?={ADDED})", "++", given) for given in arguments]
 
 
 def main() -> None:

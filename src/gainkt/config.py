@@ -28,7 +28,7 @@ from hydra.utils import to_absolute_path
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gainkt.arguments import quote_text, quoted
+from gainkt.arguments import ADDED, quote_text, quoted
 from gainkt.errors import ConfigError, DataError, nearest
 from gainkt.interruption import ended_in_one_line, interruptible
 from gainkt.kinds import check_kinds
@@ -310,7 +310,7 @@ def _composition(error: BaseException) -> str:
     """Reword Hydra's errors about unknown options and keys."""
     text = str(error)
     if isinstance(error, OverrideParseException):
-        typed = re.sub(r"^\+\+(?=(datasets|experiments|references|peers|reference)\.)", "", error.override)
+        typed = re.sub(rf"^\+\+(?={ADDED}|reference\.)", "", error.override)
         name, equals, value = typed.partition("=")
         if not equals:
             return f"{typed}: no setting; give key=value"

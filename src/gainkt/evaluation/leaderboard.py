@@ -35,7 +35,7 @@ class Entry:
     digest: str = ""
     """Of the scored steps and their responses: equal for all models of a data set and fold."""
     data: str | None = None
-    """Of all that was read, training students too: equal for all models of a data set; None or "" where not known."""
+    """Of all that was read, training students too: equal for all models of a data set; None where not known."""
     read: Callable[[], pd.DataFrame] = pd.DataFrame
     """Returns the predictions: `KEYS`, and a column of probabilities a row of the table."""
     seconds: float | None = None
@@ -74,7 +74,6 @@ def leaderboard(entries: Sequence[Entry], baseline: str, resamples: int = 200, s
         each run), seconds (mean), peak_mib (largest), interactions_a_second and seconds_to_best (means), audit (passed,
         failed guards; None where there was none), notes, and error. Runs on other steps or data than the baseline's
         (or, without one, than most) count as errors.
-        A logarithm in log_loss is that of 1e-7 at least.
     """
     names = dict.fromkeys(entry.dataset for entry in entries)
     boards = [_board(name, [e for e in entries if e.dataset == name], baseline, resamples, seed) for name in names]
@@ -82,9 +81,12 @@ def leaderboard(entries: Sequence[Entry], baseline: str, resamples: int = 200, s
 
 
 def _board(name: str, entries: list[Entry], baseline: str, resamples: int, seed: int) -> dict[str, Any]:
-    wanted = _wanted(entries, baseline)
-    data = _data(entries, baseline)
-    errors = {id(e): e.error or _unread(e, data) or _unequal(e, wanted[e.fold]) for e in entries}
+    read = _model_for(entries, baseline, lambda entry: entry.data)
+    scored = {
+        fold: _model_for([e for e in entries if e.fold == fold], baseline, lambda entry: entry.digest)
+        for fold in {entry.fold for entry in entries}
+    }
+    errors = {id(e): e.error or _unread(e, read) or _unequal(e, scored[e.fold]) for e in entries}
     good = [entry for entry in entries if errors[id(entry)] is None]
     one_a_fold = {entry.fold: entry for entry in good}
     students = pd.Index(sorted({s for e in one_a_fold.values() for s in e.read()["student"].astype(str).unique()}))
@@ -120,27 +122,16 @@ def _board(name: str, entries: list[Entry], baseline: str, resamples: int, seed:
     return {"name": name, "baseline": first, "students": len(students), "rows": rows}
 
 
-def _wanted(entries: Sequence[Entry], baseline: str) -> dict[int, Entry | None]:
-    """By fold an entry that scored the right steps: the baseline's, or one of those that most did."""
-    found: dict[int, Entry | None] = {}
-    for fold in {entry.fold for entry in entries}:
-        here = [entry for entry in entries if entry.fold == fold and entry.error is None]
-        most = Counter(entry.digest for entry in here).most_common(1)
-        own = (entry for entry in here if baseline == entry.model or baseline.startswith(f"{entry.model} E"))
-        found[fold] = next(own, next((entry for entry in here if entry.digest == most[0][0]), None))
-    return found
+def _model_for(entries: Sequence[Entry], baseline: str, said: Callable[[Entry], str | None]) -> Entry | None:
+    """The entry that others must agree with in what they say: the baseline's, or one of those that most agree with."""
+    known = [entry for entry in entries if entry.error is None and said(entry) is not None]
+    most = Counter(map(said, known)).most_common(1)
+    own = (entry for entry in known if baseline == entry.model or baseline.startswith(f"{entry.model} E"))
+    return next(own, next((entry for entry in known if said(entry) == most[0][0]), None))
 
 
-def _data(entries: Sequence[Entry], baseline: str) -> str | None:
-    """The data that all should have read: the baseline's, or what most did."""
-    known = [entry for entry in entries if entry.error is None and entry.data]
-    own = (entry.data for entry in known if baseline == entry.model or baseline.startswith(f"{entry.model} E"))
-    most = Counter(entry.data for entry in known).most_common(1)
-    return next(own, most[0][0] if most else None)
-
-
-def _unread(entry: Entry, data: str | None) -> str | None:
-    if not entry.data or entry.data == data:
+def _unread(entry: Entry, wanted: Entry | None) -> str | None:
+    if wanted is None or entry.data in (None, wanted.data):
         return None
     return "read other data than other jobs, since they have changed; give name=... for another benchmark"
 

@@ -30,9 +30,7 @@ class GainDiscriminator(Term):
     D sees the order statistics of a vector about its mean, so that it knows no skill by name and serves any number.
     """
 
-    encoder = 0
-
-    needs_every_skill, saved_as = True, "discriminator"
+    encoder, needs_every_skill, saved_as = 0, True, "discriminator"
 
     def __init__(self, *, noise: float) -> None:
         """Keep the noise.

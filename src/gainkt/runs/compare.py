@@ -67,11 +67,10 @@ def compare_runs(runs: Sequence[Run]) -> dict[str, Any]:
         for key in sorted(keys)
         if not key.startswith(NO_SETTINGS) and not key.endswith("._partial_")
     ]
-    phases = [run.results["phases"][run.results["selected"]] for run in runs]
     untrained = [
         f"Encoder {encoder} of {label} was not trained"
-        for label, phase in zip(labels, phases, strict=True)
-        for encoder in phase.get("untrained", ())
+        for label, run in zip(labels, runs, strict=True)
+        for encoder in run.untrained()
     ]
     content = {
         "runs": [
@@ -81,9 +80,9 @@ def compare_runs(runs: Sequence[Run]) -> dict[str, Any]:
                 "folder": str(run.directory.path),
                 "command": made.get("command"),
                 "level": card["level"] if card else None,
-                "metrics": phase["figures"],
+                "metrics": run.results["phases"][run.results["selected"]]["figures"],
             }
-            for label, run, made, card, phase in zip(labels, runs, provenance, cards, phases, strict=True)
+            for label, run, made, card in zip(labels, runs, provenance, cards, strict=True)
         ],
         "protocol": "; ".join([runs[0].results["protocol"], *untrained]),
         "checks": _checks(cards),

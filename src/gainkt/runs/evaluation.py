@@ -57,14 +57,12 @@ def evaluate(cfg: DictConfig) -> Evaluation:
     datamodule, unknown_skills = _data(cfg, run)
     model = run.model(phase, unknown_skills)
     device = pick_device(cfg.device)
-    epoch = int(read_checkpoint(run.directory.best(phase))["epoch"])
-    untrained = {"untrained": list(found)} if (found := run.untrained(phase)) else {}
 
     def results(scores: pd.DataFrame) -> dict[str, Any]:
         return {
             **described(run, datamodule, cfg.split, cfg.trajectories if cfg.trajectories.write else None),
             "selected": phase,
-            "phases": {phase: {"epoch": epoch, "figures": {cfg.split: metrics_of(scores)}, **untrained}},
+            "phases": {phase: _of_phase(run, phase, cfg.split, scores)},
         }
 
     if not cfg.trajectories.write:
@@ -122,10 +120,8 @@ def evaluate_ensemble(cfg: DictConfig) -> Evaluation:
         phase = run.choose_phase(cfg.phase)
         table = logits_of(run.model(phase, unknown_skills), datamodule, cfg.split, device)
         tables.append(table[table["scored"]])
-        epoch = int(read_checkpoint(run.directory.best(phase))["epoch"])
         own, _ = _averaged(tables[-1:])
-        untrained = {"untrained": list(found)} if (found := run.untrained(phase)) else {}
-        members[label] = {"epoch": epoch, "figures": {cfg.split: metrics_of(own)}, **untrained}
+        members[label] = _of_phase(run, phase, cfg.split, own)
     mean, spread = _averaged(tables)
     name = f"ensemble of {len(runs)}"
     said = described(runs[0], datamodule, cfg.split, None)
@@ -139,6 +135,13 @@ def evaluate_ensemble(cfg: DictConfig) -> Evaluation:
     if folder is not None:
         write_json(folder / "ensemble.json", results)
     return Evaluation(results, None, folder)
+
+
+def _of_phase(run: Run, phase: str, split: str, scores: pd.DataFrame) -> dict[str, Any]:
+    """What results.json has of a phase's best checkpoint."""
+    epoch = int(read_checkpoint(run.directory.best(phase))["epoch"])
+    untrained = {"untrained": list(found)} if (found := run.untrained(phase)) else {}
+    return {"epoch": epoch, "figures": {split: metrics_of(scores)}, **untrained}
 
 
 def _averaged(tables: Sequence[pd.DataFrame]) -> tuple[pd.DataFrame, dict[str, float]]:

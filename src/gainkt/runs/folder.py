@@ -407,8 +407,8 @@ class Run:
 
     def untrained(self, phase: str | None = None) -> tuple[int, ...]:
         """Return the encoders, of 1 and 2, that nothing was fitted to up to a phase, the last one where None."""
-        phases = self.results.get("phases", {})
-        return tuple(phases.get(self.choose_phase(phase), {}).get("untrained", ()))
+        found = self.results.get("phases", {}).get(phase or self.results.get("selected"), {})
+        return tuple(found.get("untrained", ()))
 
     def model(self, phase: str | None = None, unknown_skills: int = 0) -> GainKT:
         """Return the best model of a phase, the last one if none is named, ready to predict.

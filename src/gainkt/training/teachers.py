@@ -43,7 +43,7 @@ def teachers_of(cfg: DictConfig, loss: Loss, datamodule: KTDataModule, home: Pat
         ConfigError: no term learns from them, they do not go together, or were trained on other parts of the data.
         DataError: they were trained on other data.
     """
-    places = [str(Path(one).expanduser().resolve()) for one in listed((cfg.get("distillation") or {}).get("teachers"))]
+    places = [str(place) for place in _folders(cfg)]
     if not places:
         return None
     if not loss.needs_teachers:
@@ -70,11 +70,13 @@ def require_apart(cfg: DictConfig, folder: Path) -> None:
     Raises:
         ConfigError: it does.
     """
-    for place in listed((cfg.get("distillation") or {}).get("teachers")):
-        if Path(place).expanduser().resolve() == folder.resolve():
-            raise ConfigError(
-                f"{folder}: is the folder of a teacher, which this run would replace; give another run.dir"
-            )
+    if folder.resolve() in _folders(cfg):
+        raise ConfigError(f"{folder}: is the folder of a teacher, which this run would replace; give another run.dir")
+
+
+def _folders(cfg: DictConfig) -> list[Path]:
+    teachers = listed((cfg.get("distillation") or {}).get("teachers"))
+    return [Path(one).expanduser().resolve() for one in teachers]
 
 
 def _asked(places: list[str], cfg: DictConfig, loss: Loss, datamodule: KTDataModule) -> pd.DataFrame:

@@ -84,8 +84,8 @@ class PyktReader(Options):
         for column, flags in _FLAGS.items():
             if column in parts:
                 _require(parts[column], column, flags, padding, lambda row: where_line(int(line_of_row[row])))
-            if column in parts and column == "selectmasks":
-                padding |= _is_padding(parts[column])
+                if column == "selectmasks":
+                    padding |= _is_padding(parts[column])
         kept = np.flatnonzero(~padding)
         if not len(kept):
             raise DataError(f"{files[0]}: nothing but padding; export the file again with its steps")

@@ -12,8 +12,6 @@ CALIBRATION_BINS = 10
 PIECE = 1 << 20
 """Steps up to which figures are torchmetrics', which takes 86 bytes for each and counts in float32."""
 ENCODERS = ("encoder1", "encoder2")
-
-
 LEAST = 1e-7
 """Probability that a log loss takes at least, as float32 has it; 1 - LEAST at most."""
 

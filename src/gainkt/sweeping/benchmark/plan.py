@@ -133,11 +133,11 @@ def _chosen(entries: list[Any], only: Any, key: str) -> list[Any]:
     if only is None:
         return entries
     _require_list(only, key)
-    by_name = {entry.name: entry for entry in entries}
-    for name in map(str, only):
+    by_name, wanted = {entry.name: entry for entry in entries}, dict.fromkeys(map(str, only))
+    for name in wanted:
         if name not in by_name:
             raise ConfigError(f"{key}: {visible(name)}: no such name{nearest(name, by_name)}")
-    return [by_name[name] for name in dict.fromkeys(map(str, only))]
+    return [by_name[name] for name in wanted]
 
 
 def _require_list(values: Any, key: str) -> None:

@@ -63,7 +63,6 @@ def benchmark(cfg: DictConfig, arguments: Sequence[str] | None = None) -> dict[s
     folder = SweepFolder(Path(cfg.run.dir).expanduser().resolve())
     earlier = {job.overrides[1].partition("=")[2] for job in folder.jobs} if folder.planned else ()
     jobs, left_out = planned(cfg, earlier)
-    published = [] if cfg.published is None else read_published(Path(cfg.published).expanduser())
     if cfg.report:
         require_pages()
     if cfg.job is not None:
@@ -75,6 +74,7 @@ def benchmark(cfg: DictConfig, arguments: Sequence[str] | None = None) -> dict[s
             )
         _do(job, wanted[job.overrides[:4]], cfg, isolated=True)
         return None
+    published = [] if cfg.published is None else read_published(Path(cfg.published).expanduser())
     with claimed(folder.path):
         mine = _agreed(folder, jobs, cfg.name)
         left = {job: one for job, one in mine.items() if not is_done(job)}
@@ -153,7 +153,7 @@ def _do(job: Job, one: Planned, cfg: DictConfig, *, isolated: bool) -> None:
             "peak_mib": told.peak_mib if isolated or isinstance(one.model, Peer) else None,
             "speed": told.speed,
             "digest": _digest(table),
-            "data": told.datamodule.log_.digest if one.model.reads_as_given else "",
+            "data": told.datamodule.log_.digest if one.model.reads_as_given else None,
             "protocol": told.datamodule.protocol,
             "audits": told.audits,
             "notes": list(told.notes),
