@@ -61,6 +61,20 @@ def test_an_evaluation_says_so(done: Callable[..., RunResult]) -> None:
     assert [one.get("untrained") for one in members[1:]] == [[2], [2]]
 
 
+def test_no_check_of_its_scorecard_is_measurable(done: Callable[..., RunResult]) -> None:
+    judged = done("judged", "experiment=encoder1_alone")
+    assert judged.scorecard is not None
+    for card in (judged.scorecard, evaluate(composed("evaluate", f"run={judged.run.directory.path}")).scorecard):
+        assert card is not None
+        assert {check["reading"] for check in card["checks"]} == {"Not measurable: Encoder 2 was not trained."}
+        assert {part["reason"] for part in card["carries"].values()} == {"Encoder 2 was not trained"}
+        assert card["level"] == "none"
+    trained = done("trained", "experiment=v4_belief").scorecard
+    assert trained is not None
+    assert any(check["verdict"] == "pass" for check in trained["checks"])
+    assert "was not trained" not in str(trained)
+
+
 def test_the_page_says_so(done: Callable[..., RunResult]) -> None:
     said = done("alone").report().text
     assert "Encoder 2: what stands here of it means nothing" in said

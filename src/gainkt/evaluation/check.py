@@ -182,6 +182,7 @@ class Rule:
         return judge(self.name, self.title, self.levels, lambda: self._measured(evidence), self.group)
 
     def _measured(self, evidence: Evidence) -> Measured:
+        evidence.require_trained()
         found = self.measure(evidence)
         if not isinstance(found, Measured):
             raise ConfigError(f"scorecard.checks.{self.name}: must measure a Measured, found {type(found).__name__}")

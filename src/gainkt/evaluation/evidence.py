@@ -32,9 +32,16 @@ class Evidence:
     seed: int
     mastery: pd.DataFrame | None = None
     movement: pd.DataFrame | None = None
+    is_trained: bool = True
+    """Whether Encoder 2 was fitted to anything."""
     truth: pd.DataFrame | None = None
     """True mastery of simulated students after steps that practise the skill: student, step, skill, true_mastery."""
     aucs: dict[str, Estimate] = field(default_factory=dict, init=False)  # known so far: resampling takes longest
+
+    def require_trained(self) -> None:
+        """Raise Unmeasurable where Encoder 2 was not trained, whatever its numbers look like."""
+        if not self.is_trained:
+            raise Unmeasurable("Encoder 2 was not trained")
 
     @cached_property
     def scored(self) -> pd.DataFrame:

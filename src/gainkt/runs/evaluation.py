@@ -75,7 +75,7 @@ def evaluate(cfg: DictConfig) -> Evaluation:
     with run.directory.writing(folder):
         asked: dict[str, Any] = {"trajectories": cfg.trajectories, "checks": checks, "device": device}
         scores = tabulate(run, model, datamodule, cfg.split, folder, **asked)
-        card = judge(run, datamodule, cfg.split, folder, validation=validation, checks=checks)
+        card = judge(run, datamodule, cfg.split, folder, phase=phase, validation=validation, checks=checks)
     return Evaluation(results(scores), card, folder)
 
 

@@ -154,6 +154,7 @@ def judge(
     part: str,
     folder: Path,
     *,
+    phase: str | None = None,
     validation: pd.DataFrame | None = None,
     checks: DictConfig | None = None,
 ) -> dict[str, Any]:
@@ -164,6 +165,7 @@ def judge(
         datamodule: the data.
         part: that the tables are of.
         folder: with the tables of `tabulate`; scorecard.json is put beside them.
+        phase: that the tables are of; the last one where None.
         validation: scored predictions of the validation part; Encoder 2's AUC is judged on the lower of the two.
         checks: as `tabulate` was given.
 
@@ -178,6 +180,7 @@ def judge(
         training=watched_training(run),
         validation=validation,
         num_skills=run.sizes.num_skills,
+        is_trained=2 not in run.untrained(phase),
         added=added,
     )
     card["protocol"] |= {"name": run.config.name, "data": datamodule.protocol, "split": part}

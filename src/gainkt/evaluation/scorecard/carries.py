@@ -35,6 +35,7 @@ def carries(evidence: Evidence) -> dict[str, Any]:
 
 
 def _fall(evidence: Evidence, column: str) -> dict[str, Any]:
+    evidence.require_trained()
     if len(evidence.scored_student) and scored_rows(evidence.predictions, column)[column].isna().all():
         raise Unmeasurable("the model has no such part")
     with_it, without = evidence.auc("p2"), evidence.auc(column)

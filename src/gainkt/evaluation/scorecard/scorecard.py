@@ -44,6 +44,7 @@ def scorecard(
     training: Mapping[str, Any] | None,
     validation: pd.DataFrame | None,
     num_skills: int,
+    is_trained: bool = True,
     added: Sequence[Rule] = (),
     seed: int = 0,
     resamples: int = 500,
@@ -60,6 +61,7 @@ def scorecard(
         training: finite (bool), gradient_norm_max (before clipping) and epochs; None if it was not watched.
         validation: predictions of the validation part; Encoder 2's AUC is then judged on the lower of the two.
         num_skills: K of the model.
+        is_trained: whether Encoder 2 was fitted to anything; no check is measurable where it was not.
         added: rules beside the eleven built-in ones.
         seed: of the bootstrap of students.
         resamples: of the bootstrap of students.
@@ -74,9 +76,19 @@ def scorecard(
         ValueError: a student of the trajectories is not in the predictions.
         ConfigError: an added rule does not measure what it should.
     """
-    of_students = {"mastery": mastery, "movement": movement, "truth": truth}
     evidence = Evidence(
-        predictions, trajectories, skills, validation, training, num_skills, resamples, seed, **of_students
+        predictions,
+        trajectories,
+        skills,
+        validation,
+        training,
+        num_skills,
+        resamples,
+        seed,
+        mastery=mastery,
+        movement=movement,
+        truth=truth,
+        is_trained=is_trained,
     )
     rules = sorted((*BUILT_IN, *added), key=lambda rule: list(MAY_MISS).index(rule.group))
     checks = [rule.judge(evidence) for rule in rules]
